@@ -1,0 +1,79 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every target is compiled alike: Swift 6 mode, explicit existentials, imports internal unless said otherwise,
+/// and every warning an error.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+/// One concept of the gateway. Imports only point down; `.ci/check-imports` holds the table of what may import what.
+func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+extension Target.Dependency {
+    static func nio(_ product: String) -> Self { .product(name: product, package: "swift-nio") }
+    static let log = product(name: "Logging", package: "swift-log")
+    static let lifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+    static let argumentParser = product(name: "ArgumentParser", package: "swift-argument-parser")
+}
+
+let package = Package(
+    name: "tidegate",
+    products: [.executable(name: "tidegate", targets: ["tidegate"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        .target(name: "CGpiod", linkerSettings: [.linkedLibrary("gpiod")]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        .systemLibrary(name: "CMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
+
+        room("Readings"),
+        room("Settings"),
+        room("Database", ["CSQLite"]),
+        room("MQTT", [.nio("NIOCore")]),
+        room("Broker", ["MQTT", "Readings", .nio("NIOCore"), .nio("NIOPosix"), .log]),
+        room("Sensors", ["CGpiod", "Readings", "Settings", .log]),
+        room("Pipeline", ["Readings"]),
+        room("Outbox", ["Readings", "Database"]),
+        room("Upstream", ["CMosquitto", "Outbox", "Readings", .log]),
+        room(
+            "Gateway",
+            [
+                "Readings", "Settings", "Database", "MQTT", "Broker", "Sensors", "Pipeline", "Outbox", "Upstream",
+                .nio("NIOCore"), .nio("NIOPosix"), .log, .lifecycle,
+            ]
+        ),
+        .executableTarget(
+            name: "tidegate",
+            dependencies: ["Gateway", "Settings", .argumentParser, .log],
+            swiftSettings: strict
+        ),
+
+        tests("ReadingsTests", ["Readings"]),
+        tests("SettingsTests", ["Settings"]),
+        tests("DatabaseTests", ["Database"]),
+        tests("MQTTTests", ["MQTT", .nio("NIOCore")]),
+        tests("BrokerTests", ["Broker", "MQTT", "Readings", .nio("NIOCore"), .nio("NIOPosix"), .log]),
+        tests("SensorsTests", ["Sensors", "Readings", "Settings", .log]),
+        tests("PipelineTests", ["Pipeline", "Readings"]),
+        tests("OutboxTests", ["Outbox", "Database", "Readings"]),
+        tests("UpstreamTests", ["Upstream", "Outbox", "Readings", .log]),
+        tests("GatewayTests", ["Gateway", "Readings", "Settings"]),
+        tests("IntegrationTests", []),
+    ]
+)

@@ -1,0 +1,42 @@
+package import NIOCore
+
+/// One MQTT 5.0 property (§2.2.2.2), by its standard name.
+package enum Property: Hashable, Sendable {
+    case payloadFormatIndicator(UInt8)
+    case messageExpiryInterval(UInt32)
+    case contentType(String)
+    case responseTopic(String)
+    case correlationData(ByteBuffer)
+    case subscriptionIdentifier(UInt32)
+    case sessionExpiryInterval(UInt32)
+    case assignedClientIdentifier(String)
+    case serverKeepAlive(UInt16)
+    case authenticationMethod(String)
+    case authenticationData(ByteBuffer)
+    case requestProblemInformation(UInt8)
+    case willDelayInterval(UInt32)
+    case requestResponseInformation(UInt8)
+    case responseInformation(String)
+    case serverReference(String)
+    case reasonString(String)
+    case receiveMaximum(UInt16)
+    case topicAliasMaximum(UInt16)
+    case topicAlias(UInt16)
+    case maximumQoS(UInt8)
+    case retainAvailable(UInt8)
+    case userProperty(name: String, value: String)
+    case maximumPacketSize(UInt32)
+    case wildcardSubscriptionAvailable(UInt8)
+    case subscriptionIdentifierAvailable(UInt8)
+    case sharedSubscriptionAvailable(UInt8)
+}
+
+/// A packet's properties in the order they stand on the wire, which for user properties must be kept
+/// [MQTT-3.3.2-18]. An empty list allocates nothing.
+package struct Properties: Hashable, Sendable {
+    package var list: [Property]
+
+    package init(_ list: [Property] = []) { self.list = list }
+
+    package var isEmpty: Bool { list.isEmpty }
+}

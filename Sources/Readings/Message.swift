@@ -1,0 +1,57 @@
+/// The name of a delivery class: bounds, overflow and order are set per class, and each class is one stream with
+/// its own gapless sequence. Letters, digits, `-` and `_`, 1…32 bytes (checked by the settings).
+package struct DeliveryClass: Hashable, Sendable, CustomStringConvertible {
+    package var name: String
+
+    package init(_ name: String) { self.name = name }
+
+    package var description: String { name }
+
+    /// The built-in class that readings fall into unless a rule says otherwise.
+    package static let telemetry = DeliveryClass("telemetry")
+}
+
+/// What goes upstream, always at least once (QoS 1): QoS 0 would lose it and QoS 2 adds a round trip to a
+/// promise that stream, epoch and sequence already give.
+package struct Message: Hashable, Sendable {
+    package enum Format: UInt8, Hashable, Sendable {
+        /// A device's payload, kept byte for byte.
+        case opaque = 0
+        /// A JSON object written by the pipeline; its sequence is added when it is sent.
+        case reading = 1
+    }
+
+    /// The upstream topic, remapped already; a valid MQTT topic name.
+    package var topic: String
+    package var payload: [UInt8]
+    package var format: Format
+    package var retain: Bool
+    package var deliveryClass: DeliveryClass
+    package var time: Timestamp
+
+    package init(
+        topic: String, payload: [UInt8], format: Format = .opaque, retain: Bool = false,
+        deliveryClass: DeliveryClass = .telemetry, time: Timestamp
+    ) {
+        self.topic = topic
+        self.payload = payload
+        self.format = format
+        self.retain = retain
+        self.deliveryClass = deliveryClass
+        self.time = time
+    }
+}
+
+/// What the gateway itself publishes to the LAN: a sensor's reading, or a command accepted from upstream.
+package struct LocalMessage: Hashable, Sendable {
+    /// A valid MQTT topic name.
+    package var topic: String
+    package var payload: [UInt8]
+    package var retain: Bool
+
+    package init(topic: String, payload: [UInt8], retain: Bool = false) {
+        self.topic = topic
+        self.payload = payload
+        self.retain = retain
+    }
+}

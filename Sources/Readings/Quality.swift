@@ -1,0 +1,9 @@
+/// Whether a value can be believed, in the words of OPC and DESIGN.
+package enum Quality: String, Hashable, Sendable, CaseIterable {
+    /// Measured and decoded as expected.
+    case good
+    /// Usable, with a doubt that the source itself expressed.
+    case uncertain
+    /// Not to be used: the source said that it failed.
+    case bad
+}
