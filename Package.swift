@@ -51,16 +51,17 @@ let package = Package(
         room("Pipeline", ["Readings"]),
         room("Outbox", ["Readings", "Database"]),
         room("Upstream", ["CMosquitto", "Outbox", "Readings", .log]),
+        room("Admin", [.nio("NIOCore"), .nio("NIOPosix"), .log]),
         room(
             "Gateway",
             [
-                "Readings", "Settings", "Database", "MQTT", "Broker", "Sensors", "Pipeline", "Outbox", "Upstream",
+                "Readings", "Settings", "Broker", "Sensors", "Pipeline", "Outbox", "Upstream", "Admin",
                 .nio("NIOCore"), .nio("NIOPosix"), .log, .lifecycle,
             ]
         ),
         .executableTarget(
             name: "tidegate",
-            dependencies: ["Gateway", "Settings", .argumentParser, .log],
+            dependencies: ["Gateway", "Admin", .argumentParser],
             swiftSettings: strict
         ),
 
@@ -73,6 +74,7 @@ let package = Package(
         tests("PipelineTests", ["Pipeline", "Readings"]),
         tests("OutboxTests", ["Outbox", "Database", "Readings"]),
         tests("UpstreamTests", ["Upstream", "Outbox", "Readings", .log]),
+        tests("AdminTests", ["Admin", .nio("NIOPosix"), .log]),
         tests("GatewayTests", ["Gateway", "Readings", "Settings"]),
         tests("IntegrationTests", []),
     ]

@@ -1,0 +1,83 @@
+extension GatewayStatus {
+    /// The snapshot for a person with a phone: one fact a line, problems with their remedy below.
+    package var text: String {
+        var lines: [String] = []
+        lines.append("\(gateway)  tidegate \(version), up \(Self.age(uptimeSeconds))")
+        lines.append("upstream  \(linkText)")
+        if let problem = link.problem { lines += Self.indented(problem) }
+        if let problem = intake.storeProblem {
+            lines.append("store     MESSAGES CANNOT BE STORED, devices wait")
+            lines += Self.indented(problem)
+        }
+        for queue in queues {
+            var line = "queue     \(queue.name): \(queue.messages) messages, \(Self.size(queue.bytes))"
+            line += " of \(Self.size(queue.maximumBytes))"
+            if let oldest = queue.oldestSeconds { line += ", oldest \(Self.age(oldest))" }
+            if queue.dropped > 0 { line += ", \(queue.dropped) DROPPED" }
+            lines.append(line)
+        }
+        for sensor in sensors {
+            var line = "sensor    \(sensor.id) (\(sensor.driver)): \(sensor.state)"
+            if let value = sensor.value { line += ", \(value)" }
+            if let age = sensor.secondsSinceValue { line += " \(Self.age(age)) ago" }
+            if sensor.restarts > 0 { line += ", \(sensor.restarts) restarts" }
+            lines.append(line)
+            if let problem = sensor.problem { lines += Self.indented(problem) }
+        }
+        lines.append("lan       \(listening.joined(separator: ", ")), \(clientCount) clients")
+        for client in clients {
+            lines.append(
+                "  client  \(client.id) (\(client.version)) from \(client.address), "
+                    + "\(Self.age(client.secondsConnected)), \(client.received) in, \(client.sent) out")
+        }
+        if clients.count < clientCount { lines.append("  and \(clientCount - clients.count) more") }
+        var intakeLine = "intake    \(intake.received) received, \(intake.forwarded) forwarded, \(intake.waiting) waiting"
+        if intake.dropped > 0 { intakeLine += ", \(intake.dropped) DROPPED" }
+        if intake.undecodable > 0 { intakeLine += ", \(intake.undecodable) unusable" }
+        lines.append(intakeLine)
+        if let failure = intake.lastFailure { lines += Self.indented("last unusable: \(failure)") }
+        return lines.joined(separator: "\n")
+    }
+
+    private var linkText: String {
+        var text = "\(link.state) \(link.url) for \(Self.age(link.secondsInState))"
+        if let confirmed = link.secondsSinceConfirmation {
+            text += ", last confirmed \(Self.age(confirmed)) ago"
+        } else {
+            text += ", never confirmed since the start"
+        }
+        text += ", \(link.inFlight) in flight, \(link.acknowledged) delivered"
+        if link.refused > 0 { text += ", \(link.refused) REFUSED" }
+        return text
+    }
+
+    private static func indented(_ text: String) -> [String] {
+        text.split(separator: "\n").map { "          \($0.drop { $0 == " " })" }
+    }
+
+    /// "850 ms", "12 s", "3 min", "5 h 10 min", "4 d 2 h".
+    static func age(_ seconds: Double) -> String {
+        let whole = Int(max(0, seconds))
+        return switch whole {
+        case 0: "\(Int(max(0, seconds) * 1_000)) ms"
+        case ..<120: "\(whole) s"
+        case ..<7_200: "\(whole / 60) min"
+        case ..<172_800: "\(whole / 3_600) h \(whole % 3_600 / 60) min"
+        default: "\(whole / 86_400) d \(whole % 86_400 / 3_600) h"
+        }
+    }
+
+    /// "512 B", "12.3 kB", "256.0 MB"; decimal units, as in the settings.
+    static func size(_ bytes: Int64) -> String {
+        guard bytes >= 1_000 else { return "\(bytes) B" }
+        var value = Double(bytes)
+        var unit = 0
+        let units = ["B", "kB", "MB", "GB", "TB"]
+        while value >= 1_000, unit < units.count - 1 {
+            value /= 1_000
+            unit += 1
+        }
+        let tenths = Int((value * 10).rounded())
+        return "\(tenths / 10).\(tenths % 10) \(units[unit])"
+    }
+}

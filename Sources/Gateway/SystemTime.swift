@@ -1,0 +1,55 @@
+import Glibc
+package import Readings
+import Synchronization
+
+/// The kernel's clocks.
+///
+/// `now()` costs two vDSO calls; whether the clock is synchronised is asked of the kernel at most once a second, since
+/// adjtimex(2) is a real system call.
+package final class SystemTime: TimeSource {
+    private struct Trust {
+        var checkedAt: Int64 = .min
+        var synced = false
+    }
+
+    private let trust = Mutex(Trust())
+
+    package init() {}
+
+    package func now() -> Timestamp {
+        let boot = Self.read(CLOCK_BOOTTIME)
+        let wall = Self.read(CLOCK_REALTIME)
+        let synced = trust.withLock { trust in
+            if trust.checkedAt == .min || boot - trust.checkedAt >= 1_000_000_000 {
+                trust = Trust(checkedAt: boot, synced: Self.kernelSaysSynced())
+            }
+            return trust.synced
+        }
+        return Timestamp(
+            instant: Instant(nanoseconds: boot), unixNanoseconds: wall, quality: synced ? .synced : .unsynced)
+    }
+
+    private static func read(_ clock: clockid_t) -> Int64 {
+        var spec = timespec()
+        clock_gettime(clock, &spec)
+        return Int64(spec.tv_sec) * 1_000_000_000 + Int64(spec.tv_nsec)
+    }
+
+    /// The kernel's own view, as set by any NTP daemon: adjtimex(2) says `TIME_ERROR` while unsynchronised.
+    private static func kernelSaysSynced() -> Bool {
+        var state = timex()
+        let result = adjtimex(&state)
+        return result >= 0 && result != TIME_ERROR && state.status & STA_UNSYNC == 0
+    }
+}
+
+/// This boot's random identity (`/proc/sys/kernel/random/boot_id`, random(4)).
+package enum BootID {
+    /// The id, without line feed; `unknown` where /proc is not mounted.
+    package static func read() -> String {
+        guard let bytes = try? FileBytes.read("/proc/sys/kernel/random/boot_id", limit: 64),
+            let text = String(validating: bytes, as: UTF8.self)
+        else { return "unknown" }
+        return String(text.prefix { !$0.isNewline })
+    }
+}

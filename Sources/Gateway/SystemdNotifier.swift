@@ -1,0 +1,58 @@
+import Glibc
+
+/// Tells systemd how the service is doing: sd_notify(3), a datagram to the socket named in `NOTIFY_SOCKET`.
+///
+/// Written here because the protocol is one datagram, and libsystemd would be a dependency of every board that does
+/// not run it. Says nothing, at no cost, where there is no such socket.
+package struct SystemdNotifier: Sendable {
+    private let path: String?
+    /// How often systemd wants to hear from us: half of `WatchdogSec=`; `nil` when no watchdog is set for this process.
+    package let watchdogInterval: Duration?
+
+    package init(environment: (String) -> String? = { getenv($0).map { String(cString: $0) } }) {
+        path = environment("NOTIFY_SOCKET").flatMap { $0.isEmpty ? nil : $0 }
+        let isOurs = environment("WATCHDOG_PID").flatMap { pid_t($0) }.map { $0 == getpid() } ?? true
+        watchdogInterval = environment("WATCHDOG_USEC").flatMap { Int64($0) }
+            .flatMap { isOurs && $0 > 0 ? .microseconds($0 / 2) : nil }
+    }
+
+    /// Sends assignments such as `READY=1`, one per element. Failures are ignored: systemd then acts on its own.
+    package func send(_ assignments: String...) {
+        guard let path else { return }
+        let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { return }
+        defer { close(descriptor) }
+        guard var address = UnixSocketAddress(path) else { return }
+        let text = assignments.joined(separator: "\n")
+        _ = address.withSockaddr { pointer, length in
+            text.withCString { sendto(descriptor, $0, strlen($0), Int32(MSG_NOSIGNAL.rawValue), pointer, length) }
+        }
+    }
+}
+
+/// A `sockaddr_un`; a leading `@` names the abstract namespace (unix(7)).
+struct UnixSocketAddress {
+    private var address = sockaddr_un()
+    private let length: socklen_t
+
+    /// `nil` when the path does not fit (107 bytes).
+    init?(_ path: String) {
+        let bytes = Array(path.utf8)
+        let capacity = MemoryLayout.size(ofValue: address.sun_path)
+        guard !bytes.isEmpty, bytes.count < capacity else { return nil }
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { buffer in
+            buffer.copyBytes(from: bytes)
+            if bytes[0] == UInt8(ascii: "@") { buffer[0] = 0 }
+        }
+        // An abstract name is exactly as long as it says; a path ends at its NUL.
+        length = socklen_t(MemoryLayout<sockaddr_un>.size - capacity + bytes.count + (bytes[0] == UInt8(ascii: "@") ? 0 : 1))
+    }
+
+    mutating func withSockaddr<R>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {
+        let length = length
+        return withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, length) }
+        }
+    }
+}

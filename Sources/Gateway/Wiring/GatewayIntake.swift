@@ -1,0 +1,114 @@
+package import Broker
+package import Readings
+import Synchronization
+
+/// The gate itself: arrivals wait here, in order, between the broker's event loop or a sensor's task and the ingest
+/// loop, which takes all of them at once. That is what makes the outbox's group commit large when it matters.
+///
+/// Bounded in number and bytes. Beyond half of a bound the broker is told to stop reading; what a device may send in
+/// the meantime still fits, and what would not is refused: QoS 0 and sensor samples are dropped and counted, and a
+/// QoS 1 publish is never dropped, since the broker's own bound on unacknowledged publishes limits those.
+package final class GatewayIntake: Intake {
+    package struct Counts: Sendable {
+        package var received: UInt64 = 0
+        package var dropped: UInt64 = 0
+        package var queued = 0
+    }
+
+    private struct State {
+        var arrivals: [Arrival] = []
+        var bytes = 0
+        var congested = false
+        var finished = false
+        var counts = Counts()
+        var waiter: CheckedContinuation<Void, Never>?
+    }
+
+    private let state = Mutex(State())
+    private let countLimit: Int
+    private let byteLimit: Int
+
+    /// - Parameters:
+    ///   - countLimit: arrivals held at most.
+    ///   - byteLimit: payload and topic bytes held at most.
+    package init(countLimit: Int = 16_384, byteLimit: Int = 8 << 20) {
+        self.countLimit = countLimit
+        self.byteLimit = byteLimit
+    }
+
+    /// Called by the broker on its event loop and by sensors on their tasks; never blocks beyond the lock.
+    package func accept(_ batch: [Arrival]) -> IntakeVerdict {
+        let (verdict, waiter) = state.withLock { state in
+            for arrival in batch {
+                state.counts.received += 1
+                let size = arrival.size
+                let full = state.arrivals.count >= countLimit || state.bytes + size > byteLimit
+                if full || state.finished, arrival.settle == nil {
+                    state.counts.dropped += 1
+                    continue
+                }
+                state.arrivals.append(arrival)
+                state.bytes += size
+            }
+            state.congested = state.arrivals.count > countLimit / 2 || state.bytes > byteLimit / 2
+            let waiter = state.arrivals.isEmpty ? nil : state.waiter.take()
+            return (state.congested ? IntakeVerdict.congested : .accepted, waiter)
+        }
+        waiter?.resume()
+        return verdict
+    }
+
+    /// Everything that waits, in order of arrival; suspends while there is nothing. `nil` once `finish` was called and
+    /// all has been taken. For one consumer.
+    package func next() async -> (batch: [Arrival], wasCongested: Bool)? {
+        while true {
+            await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+                let ready = state.withLock { state in
+                    if state.arrivals.isEmpty, !state.finished {
+                        precondition(state.waiter == nil, "the intake has one consumer")
+                        state.waiter = continuation
+                        return false
+                    }
+                    return true
+                }
+                if ready { continuation.resume() }
+            }
+            let taken: (batch: [Arrival], wasCongested: Bool)?? = state.withLock { state in
+                guard !state.arrivals.isEmpty else { return state.finished ? .some(nil) : .none }
+                defer {
+                    state.arrivals = []
+                    state.bytes = 0
+                    state.congested = false
+                }
+                return (state.arrivals, state.congested)
+            }
+            if let taken { return taken }
+        }
+    }
+
+    /// No more arrivals: what is here is still handed out, then `next` ends.
+    package func finish() {
+        state.withLock { state in
+            state.finished = true
+            return state.waiter.take()
+        }?.resume()
+    }
+
+    package var counts: Counts {
+        state.withLock { state in
+            var counts = state.counts
+            counts.queued = state.arrivals.count
+            return counts
+        }
+    }
+}
+
+extension Arrival {
+    /// What it takes up here, in bytes, near enough for a bound.
+    fileprivate var size: Int {
+        switch body {
+        case .payload(let bytes): topic.utf8.count + bytes.count + 128
+        case .samples(let samples): topic.utf8.count + samples.count * 64 + 128
+        }
+    }
+}

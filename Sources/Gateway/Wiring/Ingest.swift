@@ -1,0 +1,134 @@
+import Broker
+import Logging
+import Outbox
+import Pipeline
+package import Readings
+import Synchronization
+
+/// Takes what waits in the intake through the pipeline into the outbox, one transaction per round.
+///
+/// A commit that fails is tried again with the same messages until it succeeds: nothing is acknowledged meanwhile, the
+/// intake fills, and the broker stops reading. So a full disk slows devices down and loses nothing.
+final class Ingest: Sendable {
+    /// What is on its way from the intake to the outbox, for `status` and the watchdog.
+    struct Progress: Sendable {
+        var rounds: UInt64 = 0
+        var forwarded: UInt64 = 0
+        var undecodable: UInt64 = 0
+        var lastFailure: String?
+        /// Why the last commit failed; `nil` once one succeeded.
+        var storeFailure: String?
+        var readings: [DeviceID: Reading] = [:]
+    }
+
+    private let intake: GatewayIntake
+    private let outbox: OutboxStore
+    private let broker: BrokerServer
+    private let time: any TimeSource
+    private let logger: Logger
+    private let initial: ReadingPipeline
+    private let sent: (@Sendable ([Message]) -> Void)?
+    private let state = Mutex(Progress())
+
+    /// - Parameter sent: sees every message just before it is committed; the demo keeps its books with it.
+    init(
+        intake: GatewayIntake, pipeline: ReadingPipeline, outbox: OutboxStore, broker: BrokerServer,
+        time: any TimeSource, logger: Logger, sent: (@Sendable ([Message]) -> Void)? = nil
+    ) {
+        self.intake = intake
+        self.initial = pipeline
+        self.outbox = outbox
+        self.broker = broker
+        self.time = time
+        self.logger = logger
+        self.sent = sent
+    }
+
+    var progress: Progress { state.withLock { $0 } }
+
+    /// Runs until the intake is finished and empty, or the task is cancelled while the store fails.
+    func run() async {
+        var pipeline = initial
+        while let (batch, wasCongested) = await intake.next() {
+            let entries = process(batch, with: &pipeline)
+            if !entries.isEmpty {
+                sent?(entries.map(\.message))
+                await commit(entries)
+            }
+            if wasCongested { broker.resume() }
+            state.withLock { $0.rounds += 1 }
+        }
+    }
+
+    private func process(_ batch: [Arrival], with pipeline: inout ReadingPipeline) -> [OutboxStore.Entry] {
+        let now = time.now().instant
+        var entries: [OutboxStore.Entry] = []
+        var local: [LocalMessage] = []
+        var unforwarded: [SettleToken] = []
+        entries.reserveCapacity(batch.count)
+        for arrival in batch {
+            let step = pipeline.step(arrival, now: now)
+            local += step.local
+            if let last = step.messages.indices.last {
+                for (index, message) in step.messages.enumerated() {
+                    entries.append(.init(message: message, settle: index == last ? arrival.settle : nil))
+                }
+            } else if let token = arrival.settle {
+                unforwarded.append(token)
+            }
+            note(step, from: arrival.source)
+        }
+        if !local.isEmpty { broker.publish(local) }
+        if !unforwarded.isEmpty { broker.settle(unforwarded) }
+        return entries
+    }
+
+    private func note(_ step: ReadingPipeline.Step, from source: Arrival.Source) {
+        if let failure = step.failure {
+            let (count, text) = state.withLock { progress in
+                progress.undecodable += 1
+                let text = "\(source.name): \(failure)"
+                progress.lastFailure = text
+                return (progress.undecodable, text)
+            }
+            // Every power of two: the first is news, the thousandth of a stuck device is not.
+            if count & (count - 1) == 0 {
+                logger.warning("a value could not be used", metadata: ["reason": "\(text)", "so_far": "\(count)"])
+            }
+        }
+        if case .sensor(let id) = source, let last = step.readings.last {
+            state.withLock { $0.readings[id] = last }
+        }
+    }
+
+    private func commit(_ entries: [OutboxStore.Entry]) async {
+        var pause = Duration.milliseconds(100)
+        while true {
+            do {
+                try await outbox.append(entries)
+                state.withLock { progress in
+                    progress.forwarded += UInt64(entries.count)
+                    progress.storeFailure = nil
+                }
+                return
+            } catch {
+                state.withLock { $0.storeFailure = "\(error)" }
+                logger.error(
+                    "messages cannot be stored; devices wait for their acknowledgement",
+                    metadata: ["waiting": "\(entries.count)", "error": "\(error)"])
+                // A retry interval, not a wait for something: a full disk tells nobody when it has room again.
+                do { try await Task.sleep(for: pause) } catch { return }
+                pause = min(pause * 2, .seconds(10))
+            }
+        }
+    }
+}
+
+extension Arrival.Source {
+    fileprivate var name: String {
+        switch self {
+        case .device(let id): "device \(id)"
+        case .sensor(let id): "sensor \(id)"
+        }
+    }
+}

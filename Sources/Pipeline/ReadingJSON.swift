@@ -1,0 +1,49 @@
+package import Readings
+
+extension Reading {
+    /// The reading as the JSON object that goes on the wire:
+    /// `{"ts":1764000000123,"tq":"synced","v":21.4,"u":"Cel","q":"good"}`.
+    ///
+    /// `ts` is in milliseconds since 1970 (UTC); `u` is left out when the reading has no unit. The sequence is added
+    /// when the message is sent, since only the outbox knows it. Allocates the result once.
+    package var json: [UInt8] {
+        var out: [UInt8] = []
+        out.reserveCapacity(96)
+        out += "{\"ts\":".utf8
+        out += String(time.unixNanoseconds / 1_000_000).utf8
+        out += ",\"tq\":\"".utf8
+        out += time.quality.rawValue.utf8
+        out += "\",\"v\":".utf8
+        switch value {
+        case .number(let number): out += "\(number)".utf8
+        case .integer(let integer): out += String(integer).utf8
+        case .boolean(let boolean): out += (boolean ? "true" : "false").utf8
+        case .text(let text): JSONString.append(text, to: &out)
+        }
+        if let unit {
+            out += ",\"u\":".utf8
+            JSONString.append(unit.name, to: &out)
+        }
+        out += ",\"q\":\"".utf8
+        out += quality.rawValue.utf8
+        out += "\"}".utf8
+        return out
+    }
+}
+
+/// JSON strings (RFC 8259 §7), written straight into a byte buffer.
+enum JSONString {
+    /// Appends `text` in quotes, escaping what must be.
+    static func append(_ text: String, to out: inout [UInt8]) {
+        let hex = Array("0123456789abcdef".utf8)
+        out.append(UInt8(ascii: "\""))
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"): out += [UInt8(ascii: "\\"), byte]
+            case 0..<0x20: out += "\\u00".utf8 + [hex[Int(byte >> 4)], hex[Int(byte & 15)]]
+            default: out.append(byte)
+            }
+        }
+        out.append(UInt8(ascii: "\""))
+    }
+}

@@ -1,0 +1,184 @@
+package import Readings
+
+/// Arrival → Reading → Message: decides what goes upstream and under which name. A pure function of its state, the
+/// arrival and the time; the owner does all the rest.
+package struct ReadingPipeline: Sendable {
+    /// What one arrival leads to.
+    package struct Step: Sendable {
+        /// What goes upstream, in order. Empty when no rule matches, or every value was held back.
+        package var messages: [Message] = []
+        /// What the LAN's subscribers get: a sensor's readings. A device's publish has reached them already.
+        package var local: [LocalMessage] = []
+        /// The decoded values, held back or not: the source's current state.
+        package var readings: [Reading] = []
+        /// Why the arrival, or a part of it, came to nothing or was passed on undecoded.
+        package var failure: Failure?
+    }
+
+    package enum Failure: Error, Hashable, Sendable, CustomStringConvertible {
+        /// A sensor's line is dropped, a device's payload passed on as it is.
+        case undecodable(DecodingFailure)
+        /// The rule's template makes no valid topic of this arrival.
+        case invalidTopic(rule: String)
+        /// A value's name cannot be a topic level.
+        case invalidMetric(String)
+        /// Scaling overflowed.
+        case notFinite
+
+        package var description: String {
+            switch self {
+            case .undecodable(let failure): "\(failure)"
+            case .invalidTopic(let rule): "the rule \"\(rule)\" makes no valid topic of it"
+            case .invalidMetric(let name): "\"\(name)\" cannot be part of a topic"
+            case .notFinite: "the scaled value is too large"
+            }
+        }
+    }
+
+    /// Where one topic of one device goes; `nil` upstream: no rule takes it.
+    private struct Route: Sendable {
+        var rule: Int
+        var upstreamTopic: String?
+    }
+
+    private let rules: [ForwardRule]
+    private let treatments: [DeviceID: Treatment]
+    private var deadband: Deadband
+    /// Topics repeat; matching them against every rule each time would be the hottest loop of the gateway. Emptied
+    /// when full, which bounds it without bookkeeping.
+    private var routes: [RouteKey: Route?] = [:]
+    private static let routeLimit = 2_048
+
+    private struct RouteKey: Hashable {
+        var topic: String
+        var device: String
+    }
+
+    /// - Parameters:
+    ///   - rules: the forward rules; the first that matches a topic decides.
+    ///   - sensors: each local sensor's treatment.
+    ///   - seriesLimit: how many series a deadband can watch at once.
+    package init(rules: [ForwardRule], sensors: [DeviceID: Treatment] = [:], seriesLimit: Int = 10_000) {
+        self.rules = rules
+        treatments = sensors
+        deadband = Deadband(limit: seriesLimit)
+    }
+
+    /// Takes one arrival through all stages. Allocates for what it returns, and once per new topic.
+    package mutating func step(_ arrival: Arrival, now: Instant) -> Step {
+        switch arrival.source {
+        case .sensor(let id): sensorStep(arrival, id: id, now: now)
+        case .device(let id): deviceStep(arrival, id: id, now: now)
+        }
+    }
+
+    private mutating func sensorStep(_ arrival: Arrival, id: DeviceID, now: Instant) -> Step {
+        var step = Step()
+        let treatment = treatments[id] ?? Treatment()
+        guard let readings = readings(of: arrival, from: id, treatment: treatment, step: &step) else { return step }
+        for reading in readings {
+            step.readings.append(reading)
+            guard let topic = topic(arrival.topic, for: reading, step: &step),
+                deadband.passes(reading, topic: arrival.topic, treatment: treatment, now: now)
+            else { continue }
+            let json = reading.json
+            step.local.append(LocalMessage(topic: topic, payload: json, retain: arrival.retain))
+            guard let route = route(topic, device: id, step: &step), let upstream = route.upstreamTopic else { continue }
+            step.messages.append(
+                Message(
+                    topic: upstream, payload: json, format: .reading, retain: arrival.retain,
+                    deliveryClass: rules[route.rule].deliveryClass, time: arrival.time))
+        }
+        return step
+    }
+
+    private mutating func deviceStep(_ arrival: Arrival, id: DeviceID, now: Instant) -> Step {
+        var step = Step()
+        guard let route = route(arrival.topic, device: id, step: &step), let upstream = route.upstreamTopic,
+            case .payload(let payload) = arrival.body
+        else { return step }
+        let rule = rules[route.rule]
+        if let treatment = rule.treatment,
+            let readings = readings(of: arrival, from: id, treatment: treatment, step: &step)
+        {
+            for reading in readings {
+                step.readings.append(reading)
+                guard let topic = topic(upstream, for: reading, step: &step),
+                    deadband.passes(reading, topic: arrival.topic, treatment: treatment, now: now)
+                else { continue }
+                step.messages.append(
+                    Message(
+                        topic: topic, payload: reading.json, format: .reading, retain: arrival.retain,
+                        deliveryClass: rule.deliveryClass, time: arrival.time))
+            }
+        } else {
+            step.messages.append(
+                Message(
+                    topic: upstream, payload: payload, retain: arrival.retain, deliveryClass: rule.deliveryClass,
+                    time: arrival.time))
+        }
+        return step
+    }
+
+    /// The arrival's values, decoded and scaled; `nil`, and the reason in `step`, when there are none to be had.
+    private func readings(
+        of arrival: Arrival, from id: DeviceID, treatment: Treatment, step: inout Step
+    ) -> [Reading]? {
+        let samples: [Sample]
+        switch arrival.body {
+        case .samples(let decoded): samples = decoded
+        case .payload(let bytes):
+            do {
+                samples = try treatment.decoding.decode(bytes)
+            } catch {
+                step.failure = .undecodable(error)
+                return nil
+            }
+        }
+        return samples.compactMap { sample in
+            guard let value = treatment.scaled(sample.value) else {
+                step.failure = .notFinite
+                return nil
+            }
+            return Reading(
+                device: id, metric: sample.metric, value: value,
+                unit: value.asDouble == nil ? nil : treatment.unit, quality: sample.quality, time: arrival.time)
+        }
+    }
+
+    /// `base`, or `base/metric` for a source with several values.
+    private func topic(_ base: String, for reading: Reading, step: inout Step) -> String? {
+        guard let metric = reading.metric else { return base }
+        let isLevel = !metric.isEmpty && !metric.utf8.contains { $0 == 0 || $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: "#") }
+        guard isLevel, base.utf8.count + 1 + metric.utf8.count <= 65_535 else {
+            step.failure = .invalidMetric(String(metric.prefix(80)))
+            return nil
+        }
+        return "\(base)/\(metric)"
+    }
+
+    private mutating func route(_ topic: String, device: DeviceID, step: inout Step) -> Route? {
+        let key = RouteKey(topic: topic, device: device.name)
+        let found: Route?
+        if let known = routes[key] {
+            found = known
+        } else {
+            found = search(topic, device: device)
+            if routes.count >= Self.routeLimit { routes.removeAll(keepingCapacity: true) }
+            routes[key] = .some(found)
+        }
+        if let found, found.upstreamTopic == nil {
+            step.failure = .invalidTopic(rule: rules[found.rule].to.description)
+        }
+        return found
+    }
+
+    private func search(_ topic: String, device: DeviceID) -> Route? {
+        for (index, rule) in rules.enumerated() {
+            guard let match = rule.from.match(topic) else { continue }
+            return Route(
+                rule: index, upstreamTopic: rule.to.expand(topic: topic, device: device.name, match: match))
+        }
+        return nil
+    }
+}

@@ -1,0 +1,49 @@
+package import Readings
+
+/// LAN → upstream: which topics go up, where to, in which class, and whether their payloads are decoded on the way.
+package struct ForwardRule: Sendable {
+    package var from: TopicFilter
+    package var to: TopicTemplate
+    package var deliveryClass: DeliveryClass
+    /// `nil` passes a device's payload through byte for byte.
+    package var treatment: Treatment?
+
+    package init(
+        from: TopicFilter, to: TopicTemplate, deliveryClass: DeliveryClass = .telemetry, treatment: Treatment? = nil
+    ) {
+        self.from = from
+        self.to = to
+        self.deliveryClass = deliveryClass
+        self.treatment = treatment
+    }
+}
+
+/// Upstream → LAN: which topics are subscribed to upstream, and where they come out.
+package struct AcceptRule: Sendable {
+    package var from: TopicFilter
+    package var to: TopicTemplate
+
+    package init(from: TopicFilter, to: TopicTemplate) {
+        self.from = from
+        self.to = to
+    }
+}
+
+/// The accept rules as one function: the first that matches decides.
+package struct AcceptRules: Sendable {
+    private let rules: [AcceptRule]
+
+    package init(_ rules: [AcceptRule]) { self.rules = rules }
+
+    /// What to subscribe to upstream.
+    package var filters: [String] { rules.map(\.from.description) }
+
+    /// Where a message from upstream comes out on the LAN; `nil` when no rule matches or the result is not a valid
+    /// topic name.
+    package func localTopic(for topic: String) -> String? {
+        for rule in rules {
+            if let match = rule.from.match(topic) { return rule.to.expand(topic: topic, device: "", match: match) }
+        }
+        return nil
+    }
+}
