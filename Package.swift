@@ -24,6 +24,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 extension Target.Dependency {
     static func nio(_ product: String) -> Self { .product(name: product, package: "swift-nio") }
     static let log = product(name: "Logging", package: "swift-log")
+    static let signals = product(name: "UnixSignals", package: "swift-service-lifecycle")
     static let lifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
     static let argumentParser = product(name: "ArgumentParser", package: "swift-argument-parser")
 }
@@ -56,7 +57,7 @@ let package = Package(
             "Gateway",
             [
                 "Readings", "Settings", "Broker", "Sensors", "Pipeline", "Outbox", "Upstream", "Admin",
-                .nio("NIOCore"), .nio("NIOPosix"), .log, .lifecycle,
+                .nio("NIOCore"), .nio("NIOPosix"), .log, .lifecycle, .signals,
             ]
         ),
         .executableTarget(
@@ -65,6 +66,7 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
         tests("ReadingsTests", ["Readings"]),
         tests("SettingsTests", ["Settings"]),
         tests("DatabaseTests", ["Database"]),
@@ -74,8 +76,8 @@ let package = Package(
         tests("PipelineTests", ["Pipeline", "Readings"]),
         tests("OutboxTests", ["Outbox", "Database", "Readings"]),
         tests("UpstreamTests", ["Upstream", "Outbox", "Readings", .log]),
-        tests("AdminTests", ["Admin", .nio("NIOPosix"), .log]),
-        tests("GatewayTests", ["Gateway", "Readings", "Settings"]),
-        tests("IntegrationTests", []),
+        tests("AdminTests", ["Admin", "TestSupport", .nio("NIOPosix"), .log]),
+        tests("GatewayTests", ["Gateway", "Readings", "Settings", "TestSupport"]),
+        tests("IntegrationTests", ["TestSupport", "tidegate"]),
     ]
 )

@@ -17,11 +17,11 @@ package final class ControlServer: Sendable {
     private let path: String
     private let group: MultiThreadedEventLoopGroup
     private let logger: Logger
-    private let status: @Sendable () async -> GatewayStatus
+    private let status: @Sendable () async -> GatewayStatus?
 
     package init(
         path: String, group: MultiThreadedEventLoopGroup, logger: Logger,
-        status: @escaping @Sendable () async -> GatewayStatus
+        status: @escaping @Sendable () async -> GatewayStatus?
     ) {
         self.path = path
         self.group = group
@@ -61,11 +61,11 @@ package final class ControlServer: Sendable {
         typealias OutboundOut = ByteBuffer
 
         private static let limit = 64
-        private let status: @Sendable () async -> GatewayStatus
+        private let status: @Sendable () async -> GatewayStatus?
         private var request: [UInt8] = []
         private var isAnswered = false
 
-        init(status: @escaping @Sendable () async -> GatewayStatus) { self.status = status }
+        init(status: @escaping @Sendable () async -> GatewayStatus?) { self.status = status }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             guard !isAnswered else { return }
@@ -80,7 +80,7 @@ package final class ControlServer: Sendable {
             }
             let channel = context.channel
             let status = status
-            Task { [self] in Self.reply(channel, .status(await status())) }
+            Task { Self.reply(channel, await status().map { .status($0) } ?? .error("the gateway is starting")) }
         }
 
         func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {

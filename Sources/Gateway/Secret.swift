@@ -1,0 +1,40 @@
+import Glibc
+
+/// Secrets never stand in the settings, only where they are.
+enum Secret {
+    private static let limit = 4_096
+
+    /// The bytes of a secret named `name`, without a final line end; `nil` for no name.
+    ///
+    /// A systemd credential of that name comes first (systemd.exec(5), `LoadCredential=`), then a file, relative to
+    /// the settings' directory, that nobody but its owner can read.
+    static func read(_ name: String?, settingsDirectory: String) throws(GatewayError) -> [UInt8]? {
+        guard let name else { return nil }
+        if !name.contains("/"), let directory = getenv("CREDENTIALS_DIRECTORY") {
+            let path = "\(String(cString: directory))/\(name)"
+            if access(path, F_OK) == 0 { return try read(path) }
+        }
+        let path = name.hasPrefix("/") ? name : "\(settingsDirectory)/\(name)"
+        var information = stat()
+        if stat(path, &information) == 0, information.st_mode & 0o077 != 0 {
+            throw GatewayError(
+                .configuration, doing: "use the secret in \(path)", reason: "others can read or change it",
+                remedy: "chmod 600 \(path)")
+        }
+        return try read(path)
+    }
+
+    private static func read(_ path: String) throws(GatewayError) -> [UInt8] {
+        do {
+            var bytes = try FileBytes.read(path, limit: limit)
+            if bytes.last == UInt8(ascii: "\n") { bytes.removeLast() }
+            if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
+            return bytes
+        } catch {
+            throw GatewayError(
+                error.code == EACCES ? .permission : .configuration, doing: "read the secret \(path)",
+                reason: "\(error)",
+                remedy: "create it with mode 0600, owned by the gateway's user, holding just the secret")
+        }
+    }
+}

@@ -1,0 +1,42 @@
+package import Broker
+package import Outbox
+package import Pipeline
+package import Readings
+package import Sensors
+package import Upstream
+
+/// Everything the settings files say, checked and in the rooms' own terms. Secrets are named here, never held.
+package struct GatewaySettings: Sendable {
+    package struct Identity: Sendable {
+        /// The gateway's name, one topic level; the host name unless set.
+        package var id: String
+        package var dataDirectory: String
+        /// A swift-log level's name.
+        package var logLevel: String
+    }
+
+    package struct Upstream: Sendable {
+        /// All but the password, which is read when the gateway starts.
+        package var configuration: UpstreamConfiguration
+        /// A systemd credential of that name, or a file: relative to the settings file's directory.
+        package var passwordFile: String?
+        /// Where relative file names start from.
+        package var settingsDirectory: String
+    }
+
+    package struct SensorEntry: Sendable {
+        package var id: DeviceID
+        package var topic: String
+        package var treatment: Treatment
+        package var sensor: any Sensor
+        package var driver: String
+    }
+
+    package var gateway: Identity
+    package var lan: BrokerConfiguration
+    package var upstream: Upstream
+    package var classes: [DeliveryClass: ClassLimits]
+    package var forward: [ForwardRule]
+    package var accept: [AcceptRule]
+    package var sensors: [SensorEntry]
+}

@@ -1,0 +1,133 @@
+import Sensors
+package import Settings
+
+/// Every setting there is: what the files are checked against, and what the sample file is written from.
+package enum SettingsKeys {
+    static let gateway: [Key] = [
+        .string(
+            "id", "The gateway's name, one topic level: first part of every upstream topic. The host name unless set."),
+        .string("data_dir", default: "/var/lib/tidegate", "Where the outbox is kept. Must survive a restart."),
+        .choice(
+            "log_level", ["trace", "debug", "info", "notice", "warning", "error"], default: "notice",
+            "How much goes to the log."),
+    ]
+
+    static let lan: [Key] = [
+        .strings(
+            "listen", default: ["127.0.0.1:1883"],
+            "Addresses the MQTT listener serves, host:port. Only loopback addresses, since it asks nobody for a password."),
+        .integer("max_connections", in: 1...100_000, default: 1_000, "Clients served at once."),
+        .byteSize(
+            "max_packet_size", in: 1_024...268_435_455, default: "256KiB",
+            "Largest packet accepted; larger ones close their connection."),
+        .duration(
+            "connect_timeout", in: .milliseconds(100)...(.seconds(300)), default: "10s",
+            "A connection that has not logged in by then is closed."),
+    ]
+
+    static let upstream: [Key] = [
+        .strings(
+            "url", required: true, example: "\"mqtts://broker.example.com:8883\"",
+            "The upstream broker, mqtt:// or mqtts:// (TLS). A list is tried in order."),
+        .string("client_id", "MQTT client identifier. The gateway's id unless set."),
+        .string("username", "User name at the upstream broker."),
+        .string(
+            "password_file",
+            "A systemd credential of that name, or a file with mode 0600, relative to this one. Never the password itself."),
+        .string("ca_file", "Certificates to trust instead of the system's (PEM)."),
+        .string("cert_file", "The gateway's own certificate (PEM), where the broker asks for one."),
+        .string("key_file", "The private key of cert_file (PEM)."),
+        .choice(
+            "protocol", ["auto", "5", "3.1.1"], default: "auto",
+            "MQTT version. auto: 5, and 3.1.1 where the broker refuses that."),
+        .duration(
+            "keep_alive", in: .seconds(5)...(.seconds(3_600)), default: "15s",
+            "How long the link may be silent before it is probed."),
+        .integer(
+            "in_flight", in: 1...1_000, default: 100,
+            "Messages on the way and not yet acknowledged; also how many can come twice after a crash."),
+        .duration(
+            "reconnect_min", in: .milliseconds(50)...(.seconds(3_600)), default: "1s",
+            "Pause before the first new try; doubles with every failure."),
+        .duration(
+            "reconnect_max", in: .milliseconds(50)...(.seconds(86_400)), default: "60s", "Longest pause between tries."),
+    ]
+
+    static let deliveryClass: [Key] = [
+        .byteSize(
+            "max_bytes", in: 65_536...Int64(1) << 50, default: "256MB", "What may wait in this class, in bytes of messages."),
+        .duration(
+            "max_age", in: .seconds(1)...(.seconds(3_650 * 86_400)), default: "30d",
+            "How long a message may wait, in elapsed time: a wall clock that jumps changes nothing."),
+        .choice(
+            "overflow", ["drop-oldest", "reject-newest"], default: "drop-oldest",
+            "What gives way when max_bytes is reached. Either way a gap record tells the cloud."),
+        .duration(
+            "commit_after", in: .zero...(.seconds(60)), default: "250ms",
+            "Latest time until a message is on disk. Messages are committed at once, so the bound always holds."),
+        .choice("replay", ["in-order"], default: "in-order", "In which order a backlog is sent."),
+    ]
+
+    /// What becomes of payloads and samples; shared by sensors and forward rules.
+    static let treatment: [Key] = [
+        .choice(
+            "decode", ["number", "text", "json", "csv", "regex"],
+            "How a payload becomes values: one number, text, JSON, separated columns, or a regular expression."),
+        .strings(
+            "fields",
+            "json: the paths to take, as in \"gps.lat\"; everything at the top unless set. csv: names of the columns, \"\" to skip one."),
+        .string("separator", default: ",", "csv: the character between columns."),
+        .string("pattern", "regex: a regular expression with named groups, as in 'T=(?<temperature>[-0-9.]+)'."),
+        .string("unit", "Unit of the numbers, by its UCUM or SenML name: \"Cel\", \"%RH\", \"V\"."),
+        .number("scale", default: 1, "Numbers are multiplied by this,"),
+        .number("offset", default: 0, "and then this is added."),
+        .number("deadband", "A number closer than this to the last one sent is held back."),
+        .duration(
+            "max_silence", in: .seconds(1)...(.seconds(86_400)), default: "5m",
+            "A value held back by deadband is sent all the same after this long."),
+    ]
+
+    static let forward: [Key] =
+        [
+            .string(
+                "from", required: true, example: "\"sensors/#\"",
+                "Which topics go upstream. The first rule that matches decides. Without any rule: \"#\"."),
+            .string(
+                "to", default: "{gateway}/{topic}",
+                "Their upstream topic: {gateway}, {topic}, {device}, and + and # as matched by from."),
+            .string("class", default: "telemetry", "The delivery class: telemetry, or one of [class.NAME]."),
+        ] + treatment
+
+    static let accept: [Key] = [
+        .string(
+            "from", required: true, example: "\"{gateway}/cmd/#\"",
+            "Which upstream topics are subscribed to. Without any rule: \"{gateway}/cmd/#\" to \"cmd/#\"."),
+        .string(
+            "to", required: true, example: "\"cmd/#\"", "Where they come out on the LAN: +, # as matched by from, {topic}."),
+    ]
+
+    static let sensor: [Key] =
+        [
+            .string("id", required: true, example: "\"front-door\"", "The sensor's name, unique."),
+            .choice("driver", SensorDrivers.all.map { $0.name }, required: true, "What it is wired to."),
+            .string("topic", "Its LAN topic. \"sensors/\" and the id unless set."),
+        ] + treatment
+
+    /// All of it, in the order of the sample file.
+    package static let sections: [Section] =
+        [
+            Section(.table("gateway"), "Who this gateway is, and where it keeps things.", keys: gateway),
+            Section(.table("lan"), "The built-in MQTT listener for devices nearby.", keys: lan),
+            Section(.table("upstream"), "The broker everything is brought to.", keys: upstream),
+            Section(
+                .named("class", example: "telemetry"),
+                "A delivery class: how much may wait, and what gives way. telemetry is built in.", keys: deliveryClass),
+            Section(.array("forward"), "LAN to upstream: which topics, and under which name.", keys: forward),
+            Section(.array("accept"), "Upstream to LAN: commands, settings.", keys: accept),
+        ]
+        + SensorDrivers.all.map { driver in
+            Section(
+                .array("sensor"), "A local sensor: \(driver.summary)", keys: sensor + driver.keys,
+                fixed: ["driver": driver.name])
+        }
+}

@@ -1,0 +1,80 @@
+package import Admin
+import Broker
+import Outbox
+import Readings
+import Synchronization
+import Upstream
+
+/// Lets the control server ask a gateway that is made after it.
+final class StatusSource: Sendable {
+    private struct Weak: Sendable { weak let gateway: Gateway? }
+    private let source = Mutex<Weak?>(nil)
+
+    func attach(_ gateway: Gateway) { source.withLock { $0 = Weak(gateway: gateway) } }
+
+    func snapshot() async -> GatewayStatus? {
+        await source.withLock { $0 }?.gateway?.status()
+    }
+}
+
+extension Gateway {
+    /// What every room says of itself right now. Asks the event loop and the outbox, so it answers only while they do.
+    package func status() async -> GatewayStatus {
+        let now = time.now().instant
+        func seconds(since instant: Instant) -> Double { Double((now - instant).wholeNanoseconds) / 1e9 }
+
+        let link = link.snapshot()
+        let broker = await broker.snapshot()
+        let backlog = await outbox.backlog()
+        let progress = ingest.progress
+        let counts = intake.counts
+        return GatewayStatus(
+            gateway: settings.gateway.id,
+            version: GatewayVersion.current,
+            uptimeSeconds: seconds(since: started.instant),
+            listening: broker.listening,
+            link: GatewayStatus.Link(
+                state: link.state, url: settings.upstream.configuration.displayURL,
+                secondsInState: seconds(since: link.since),
+                secondsSinceConfirmation: link.lastConfirmation.map(seconds(since:)), inFlight: link.inFlight,
+                published: link.published, acknowledged: link.acknowledged, refused: link.refused,
+                reconnects: link.reconnects, problem: link.problem),
+            queues: backlog.map { queue in
+                GatewayStatus.Queue(
+                    name: queue.name, messages: queue.count, bytes: queue.bytes, maximumBytes: queue.maximumBytes,
+                    oldestSeconds: queue.oldest.map { seconds(since: $0.instant) }, dropped: queue.dropped)
+            },
+            sensors: sensors.snapshot().map { sensor in
+                let reading = progress.readings[sensor.id]
+                return GatewayStatus.Sensor(
+                    id: sensor.id.name, driver: sensor.driver, state: sensor.state.name, problem: sensor.state.problem,
+                    samples: sensor.samples, restarts: sensor.restarts, value: reading?.valueText,
+                    secondsSinceValue: reading.map { seconds(since: $0.time.instant) })
+            },
+            intake: GatewayStatus.Intake(
+                received: counts.received, forwarded: progress.forwarded, waiting: counts.queued,
+                dropped: counts.dropped, undecodable: progress.undecodable, lastFailure: progress.lastFailure,
+                storeProblem: progress.storeFailure),
+            clientCount: broker.clients.count,
+            clients: broker.clients.prefix(100).map { client in
+                GatewayStatus.Client(
+                    id: client.id, address: client.address, version: client.version,
+                    secondsConnected: seconds(since: client.connectedSince), received: client.received,
+                    sent: client.sent)
+            })
+    }
+}
+
+extension Reading {
+    /// "21.4 Cel", "true": value and unit for a person.
+    fileprivate var valueText: String {
+        let text =
+            switch value {
+            case .number(let number): "\(number)"
+            case .integer(let integer): "\(integer)"
+            case .boolean(let boolean): "\(boolean)"
+            case .text(let text): text
+            }
+        return [text, unit?.name].compactMap { $0 }.joined(separator: " ")
+    }
+}

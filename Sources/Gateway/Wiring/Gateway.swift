@@ -1,0 +1,150 @@
+import Admin
+import Broker
+package import Logging
+import NIOPosix
+import Outbox
+import Pipeline
+package import Readings
+import Sensors
+import ServiceLifecycle
+import Upstream
+
+/// The wiring, and nothing else: which room is joined to which, and in what order they start and stop.
+///
+///     sensors ─┐
+///              ├─ intake ─▶ ingest (pipeline) ─▶ outbox ─▶ link ─▶ cloud
+///     broker ──┘                └─▶ broker (LAN subscribers)
+///        ◀────────────── settled ──┘   (PUBACK to the device)
+///     cloud ─▶ link ─▶ accept rules ─▶ broker (LAN subscribers)
+package final class Gateway: Sendable {
+    let settings: GatewaySettings
+    let time: any TimeSource
+    let started: Timestamp
+    let logger: Logger
+
+    let group: MultiThreadedEventLoopGroup
+    let intake: GatewayIntake
+    let broker: BrokerServer
+    let sensors: SensorSupervisor
+    let outbox: OutboxStore
+    let ingest: Ingest
+    let link: UpstreamLink
+    let control: ControlServer
+    let systemd: SystemdNotifier
+
+    /// Makes every room and joins them. Opens the outbox, which must exist before anything may be acknowledged; starts
+    /// nothing.
+    /// - Parameter sent: sees every message just before it is committed.
+    package init(
+        settings: GatewaySettings, time: any TimeSource, sent: (@Sendable ([Message]) -> Void)? = nil,
+        logging: @escaping @Sendable (String) -> any LogHandler
+    ) throws(GatewayError) {
+        func logger(_ label: String) -> Logger { Logger(label: label, factory: logging) }
+        self.settings = settings
+        self.time = time
+        started = time.now()
+        self.logger = logger("gateway")
+        systemd = SystemdNotifier()
+        try DataDirectory.prepare(settings.gateway.dataDirectory)
+        // One loop serves the LAN: broker state then needs no locks, and one core carries more than a LAN sends.
+        group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+
+        // Where devices and sensors come in.
+        let intake = GatewayIntake()
+        let broker = BrokerServer(
+            configuration: settings.lan, group: group, intake: intake, time: time, logger: logger("broker"))
+        let sensors = SensorSupervisor(
+            settings.sensors.map { SensorSupervisor.Entry(id: $0.id, driver: $0.driver, topic: $0.topic, sensor: $0.sensor) },
+            time: time, logger: logger("sensors")
+        ) { arrival in _ = intake.accept([arrival]) }
+
+        // What is acknowledged is in the outbox: its commits settle with the devices, and wake the link.
+        let bell = Bell()
+        let outbox = try Self.openOutbox(
+            settings, time: time, logger: logger("outbox"), settled: { broker.settle($0) },
+            available: { bell.ring() })
+        let ingest = Ingest(
+            intake: intake,
+            pipeline: ReadingPipeline(
+                rules: settings.forward,
+                sensors: Dictionary(settings.sensors.map { ($0.id, $0.treatment) }) { first, _ in first }),
+            outbox: outbox, broker: broker, time: time, logger: logger("ingest"), sent: sent)
+
+        // Up to the cloud, and back down to the LAN.
+        let accept = AcceptRules(settings.accept)
+        let link = UpstreamLink(
+            configuration: settings.upstream.configuration, outbox: outbox, time: time,
+            accepted: { arrivals in
+                broker.publish(
+                    arrivals.compactMap { arrival in
+                        accept.localTopic(for: arrival.topic).map {
+                            LocalMessage(topic: $0, payload: arrival.payload, retain: arrival.retain)
+                        }
+                    })
+            }, logger: logger("upstream"))
+        bell.attach { link.wake() }
+
+        self.intake = intake
+        self.broker = broker
+        self.sensors = sensors
+        self.outbox = outbox
+        self.ingest = ingest
+        self.link = link
+        let status = StatusSource()
+        control = ControlServer(
+            path: ControlSocket.path(in: settings.gateway.dataDirectory), group: group, logger: logger("control"),
+            status: { await status.snapshot() })
+        status.attach(self)
+    }
+
+    /// Runs until SIGTERM or SIGINT, or until `stop` returns; then stops within 5 s.
+    ///
+    /// Parts stop in the reverse of the order below: first what brings new readings, then the way through, last the
+    /// link, which waits for what is in flight. What is left is in the outbox.
+    package func run(until stop: (@Sendable () async -> Void)? = nil) async throws(GatewayError) {
+        let listening: [String]
+        do {
+            listening = try await broker.start()
+        } catch {
+            throw GatewayError(error)
+        }
+        logger.notice("listening", metadata: ["addresses": "\(listening.joined(separator: ", "))"])
+        let services = ServiceGroup(
+            configuration: .init(
+                services: [
+                    .init(service: Part { await self.runLink() }),
+                    .init(service: Part { await self.runIngest() }),
+                    .init(service: Part { await self.runBroker() }),
+                    .init(service: Part { await self.runSensors() }),
+                    .init(service: Part { try await self.runControl() }),
+                    .init(service: Part { await self.runWatchdog() }),
+                ],
+                gracefulShutdownSignals: stop == nil ? [.sigterm, .sigint] : [],
+                logger: logger))
+        systemd.send("READY=1")
+        do {
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                tasks.addTask { try await services.run() }
+                if let stop {
+                    tasks.addTask {
+                        await stop()
+                        await services.triggerGracefulShutdown()
+                    }
+                }
+                try await tasks.waitForAll()
+            }
+        } catch {
+            await close()
+            throw error as? GatewayError ?? GatewayError(.internalFault, doing: "run the gateway", reason: "\(error)")
+        }
+        await close()
+    }
+
+    private func close() async {
+        do { try await outbox.close() } catch {
+            logger.error("the outbox did not close cleanly", metadata: ["error": "\(error)"])
+        }
+        try? await group.shutdownGracefully()
+        logger.notice("stopped")
+    }
+}

@@ -1,0 +1,57 @@
+package import Admin
+import Glibc
+import Logging
+package import Readings
+
+/// What `tidegate run` and `tidegate status` do, from settings to exit.
+package enum GatewayProcess {
+    /// Runs the gateway until SIGTERM or SIGINT.
+    /// - Parameter logLevel: overrides the settings' level; a swift-log level's name.
+    package static func run(_ settings: GatewaySettings, logLevel: String?) async throws(GatewayError) {
+        let name = logLevel ?? settings.gateway.logLevel
+        guard let level = Logger.Level(rawValue: name) else {
+            throw GatewayError(
+                .usage, doing: "log at level \"\(name)\"", reason: "there is no such level",
+                remedy: "one of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        limitArenas()
+        var settings = settings
+        settings.upstream.configuration.password = try Secret.read(
+            settings.upstream.passwordFile, settingsDirectory: settings.upstream.settingsDirectory)
+        let gateway = try Gateway(settings: settings, time: SystemTime()) { label in
+            LineLogHandler(label: label, level: level)
+        }
+        try await gateway.run()
+    }
+
+    /// Asks the gateway that runs on `dataDirectory`.
+    package static func status(dataDirectory: String) throws(GatewayError) -> GatewayStatus {
+        let doing = "ask the running gateway"
+        do {
+            return try ControlClient.status(socketPath: ControlSocket.path(in: dataDirectory))
+        } catch {
+            switch error {
+            case .notRunning:
+                throw GatewayError(
+                    .unavailable, doing: doing, reason: "\(error)",
+                    remedy: "start it (systemctl start tidegate), or name its folder with --data-dir")
+            case .permission:
+                throw GatewayError(
+                    .permission, doing: doing, reason: "\(error)", remedy: "run this as root: sudo tidegate status")
+            case .io, .badAnswer:
+                throw GatewayError(.io, doing: doing, reason: "\(error)")
+            }
+        }
+    }
+
+    /// glibc gives every thread a heap of its own, of which each keeps what it once used; two are enough for a
+    /// handful of threads and keep an idle gateway small (mallopt(3), `M_ARENA_MAX` = -8).
+    static func limitArenas() {
+        mallopt(-8, 2)
+    }
+}
+
+enum ControlSocket {
+    /// The control socket's path; a data directory too deep for a socket's name is refused by `Gateway`.
+    static func path(in dataDirectory: String) -> String { "\(dataDirectory)/control.sock" }
+}

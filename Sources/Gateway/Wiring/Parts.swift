@@ -1,0 +1,69 @@
+import Admin
+import Glibc
+import Logging
+import ServiceLifecycle
+
+/// One part of the gateway as the lifecycle sees it: runs until it is told to stop.
+struct Part: Service {
+    private let body: @Sendable () async throws -> Void
+
+    init(_ body: @escaping @Sendable () async throws -> Void) { self.body = body }
+
+    func run() async throws { try await body() }
+}
+
+/// How each part runs and stops. The times add up to less than the 5 s that a stop may take.
+extension Gateway {
+    /// Stops last: waits up to 2.5 s for the acknowledgements of what is in flight.
+    func runLink() async {
+        await withTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { await self.link.run() }
+            tasks.addTask {
+                try? await gracefulShutdown()
+                await self.link.shutdown(deadline: .milliseconds(2_500))
+            }
+            await tasks.next()
+            tasks.cancelAll()
+        }
+    }
+
+    /// Stops once everything that came in is committed; a store that fails is given 1 s.
+    func runIngest() async {
+        await withTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { await self.ingest.run() }
+            tasks.addTask {
+                try? await gracefulShutdown()
+                self.intake.finish()
+                try? await Task.sleep(for: .seconds(1))
+            }
+            await tasks.next()
+            tasks.cancelAll()
+        }
+    }
+
+    /// Takes no more from devices; those that wait for an acknowledgement get it while the ingest loop still runs.
+    func runBroker() async {
+        try? await gracefulShutdown()
+        systemd.send("STOPPING=1", "STATUS=stopping")
+        logger.notice("stopping")
+        await broker.shutdown(deadline: .seconds(1))
+    }
+
+    func runSensors() async {
+        await cancelWhenGracefulShutdown { await self.sensors.run() }
+    }
+
+    func runControl() async throws {
+        do {
+            try await control.run { try? await gracefulShutdown() }
+        } catch {
+            // A gateway that cannot be asked still does its work.
+            logger.error("status is not available", metadata: ["error": "\(error)"])
+            try? await gracefulShutdown()
+        }
+    }
+
+    func runWatchdog() async {
+        await cancelWhenGracefulShutdown { await Watchdog(gateway: self).run() }
+    }
+}

@@ -1,0 +1,37 @@
+import ArgumentParser
+import Gateway
+
+extension Tidegate {
+    struct Check: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Look for mistakes in the settings, all at once.",
+            discussion: """
+                Needs no hardware and no network, so it can be run anywhere. Each mistake is printed as \
+                file:line:column, with what was expected. Exits with 78 when there is one, else with 0; warnings \
+                do not count.
+                """)
+
+        @OptionGroup var settings: SettingsOptions
+
+        @Flag(name: .shortAndLong, help: "Say nothing when there is nothing wrong.")
+        var quiet = false
+
+        @Flag(help: "Print a settings file with every key, its default and unit, and check nothing.")
+        var sample = false
+
+        func run() throws {
+            if sample {
+                print(SampleSettings.text, terminator: "")
+                return
+            }
+            let result = SettingsLoader.load(settings.path)
+            for diagnostic in result.diagnostics { StandardError.print("\(diagnostic)") }
+            guard result.settings != nil else {
+                let count = result.diagnostics.count { $0.severity == .error }
+                StandardError.print("\(count) \(count == 1 ? "mistake" : "mistakes") in the settings")
+                throw ExitCode(GatewayError.Kind.configuration.rawValue)
+            }
+            if !quiet { print("settings are fine: \(result.files.joined(separator: ", "))") }
+        }
+    }
+}

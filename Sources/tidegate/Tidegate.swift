@@ -1,0 +1,38 @@
+import ArgumentParser
+import Gateway
+import Glibc
+
+/// The command line: thin. Every command parses its words, calls the gateway and turns errors into exit codes
+/// (sysexits(3)).
+@main
+struct Tidegate: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "tidegate",
+        abstract: "An edge gateway: sensors and nearby MQTT devices in, one upstream broker out, nothing lost between.",
+        discussion: """
+            First steps:
+              tidegate demo           see it work on this machine, without hardware or configuration
+              tidegate check          look for mistakes in the settings
+              tidegate run            run the gateway (systemd does this on a board)
+              tidegate status         what the running gateway is doing
+
+            Settings: /etc/tidegate/tidegate.toml and /etc/tidegate/conf.d/*.toml
+
+            Exit codes: 0 done, 64 wrong words on the command line, 69 something needed is not available,
+            70 a fault in tidegate itself, 74 reading or writing failed, 77 no permission, 78 wrong settings.
+            """,
+        version: GatewayVersion.current,
+        subcommands: [Run.self, Demo.self, Check.self, Status.self, Version.self])
+}
+
+extension ParsableCommand {
+    /// Ends the command with the error's text on standard error and its exit code.
+    func exit(with error: GatewayError) -> ExitCode {
+        StandardError.print("tidegate: \(error)")
+        return ExitCode(error.kind.rawValue)
+    }
+}
+
+enum StandardError {
+    static func print(_ text: String) { fputs(text + "\n", stderr) }
+}

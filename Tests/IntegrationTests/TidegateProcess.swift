@@ -1,0 +1,93 @@
+import Glibc
+import TestSupport
+import Testing
+
+/// The real binary, as an installer starts it: a settings file, a data directory, a process.
+final class TidegateProcess: Sendable {
+    let lanPort: Int
+    let directory: TemporaryDirectory
+    let settingsPath: String
+    let process: ChildProcess
+
+    /// The binary that was built with these tests.
+    static let binary: String = {
+        // The test runner is, or loads, a bundle that lies beside the products.
+        let candidates = CommandLine.arguments + [textOfFile("/proc/self/cmdline")] + [executable()]
+        for candidate in candidates {
+            for part in candidate.split(separator: "\0") where part.contains(".xctest") || part.contains("/debug/") {
+                guard let slash = part.lastIndex(of: "/") else { continue }
+                let path = "\(part[..<slash])/tidegate"
+                if access(path, X_OK) == 0 { return path }
+            }
+        }
+        let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+        return "/\(root)/.build/debug/tidegate"
+    }()
+
+    private static func executable() -> String {
+        var buffer = [CChar](repeating: 0, count: 4_096)
+        let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
+        return count > 0 ? String(decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self) : ""
+    }
+
+    /// Settings for a gateway called `gw`, with `more` appended.
+    static func settings(lanPort: Int, upstreamPort: Int, directory: TemporaryDirectory, more: String = "") -> String {
+        """
+        [gateway]
+        id = "gw"
+        data_dir = "\(directory.path)/data"
+        [lan]
+        listen = ["127.0.0.1:\(lanPort)"]
+        [upstream]
+        url = "mqtt://127.0.0.1:\(upstreamPort)"
+        reconnect_min = "100ms"
+        reconnect_max = "500ms"
+        \(more)
+
+        """
+    }
+
+    /// Starts a gateway and waits until its listener accepts connections.
+    init(
+        upstreamPort: Int, lanPort: Int = freePort(), directory: TemporaryDirectory = TemporaryDirectory(),
+        settings: String = "", environment: [String: String] = [:]
+    ) async throws {
+        self.lanPort = lanPort
+        self.directory = directory
+        settingsPath = directory.write(
+            Self.settings(lanPort: lanPort, upstreamPort: upstreamPort, directory: directory, more: settings),
+            to: "tidegate.toml")
+        process = try ChildProcess([Self.binary, "run", "--config", settingsPath], environment: environment)
+        let process = process
+        let listens = await eventually(within: .seconds(30)) {
+            acceptsConnections(lanPort) || process.endingIfOver != nil
+        }
+        guard listens, process.endingIfOver == nil else {
+            throw ChildProcess.SpawnFailure(description: "tidegate does not listen: \(process.errors)")
+        }
+    }
+
+    /// What `tidegate status --json` prints, as text; empty while it cannot answer.
+    func status() async throws -> String {
+        try await runToEnd([Self.binary, "status", "--json", "--config", settingsPath]).output
+    }
+
+    /// The first number behind `key` in the status.
+    func statusNumber(_ key: String) async throws -> Int? {
+        let text = try await status()
+        guard let range = text.firstRange(of: "\"\(key)\" : ") else { return nil }
+        return Int(text[range.upperBound...].prefix { $0.isNumber })
+    }
+
+    /// True once the link to the upstream is up.
+    func isConnected(within limit: Duration = .seconds(20)) async throws -> Bool {
+        try await eventually(within: limit) { try await status().contains("\"state\" : \"connected\"") }
+    }
+
+    /// Publishes with the real client and expects it to succeed.
+    func publish(_ topic: String, _ message: String, arguments: [String] = []) async throws {
+        let result = try await runToEnd(
+            ["mosquitto_pub", "-h", "127.0.0.1", "-p", "\(lanPort)", "-q", "1", "-t", topic, "-m", message] + arguments)
+        try #require(result.ending == .exited(0), "mosquitto_pub: \(result.errors)")
+    }
+}

@@ -1,0 +1,81 @@
+import Pipeline
+import Readings
+import Testing
+
+@Suite struct DecodingTests {
+    struct Case: CustomTestStringConvertible, Sendable {
+        var decoding: Decoding
+        var input: String
+        var expected: [Sample]
+        var testDescription: String { input }
+    }
+
+    static let expression = try? NamedExpression(#"T=(?<temperature>[-0-9.]+)(?: H=(?<humidity>\d+))?"#)
+
+    static let cases: [Case] = [
+        Case(decoding: .number, input: "21.5", expected: [Sample(value: .number(21.5))]),
+        Case(decoding: .number, input: " -7\r", expected: [Sample(value: .integer(-7))]),
+        Case(decoding: .number, input: "1e3", expected: [Sample(value: .number(1_000))]),
+        Case(decoding: .text, input: "open", expected: [Sample(value: .text("open"))]),
+        Case(decoding: .json(fields: []), input: "true", expected: [Sample(value: .boolean(true))]),
+        Case(decoding: .json(fields: []), input: "7", expected: [Sample(value: .integer(7))]),
+        Case(
+            decoding: .json(fields: []), input: #"{"value": 1.5, "b": "x", "nested": {"c": 1}, "n": null}"#,
+            expected: [Sample(metric: "b", value: .text("x")), Sample(value: .number(1.5))]),
+        Case(
+            decoding: .json(fields: ["gps.lat"]), input: #"{"gps": {"lat": 52.5}}"#,
+            expected: [Sample(value: .number(52.5))]),
+        Case(
+            decoding: .json(fields: ["gps.lat", "t"]), input: #"{"gps": {"lat": 52.5}, "t": 3}"#,
+            expected: [Sample(metric: "gps/lat", value: .number(52.5)), Sample(metric: "t", value: .integer(3))]),
+        Case(
+            decoding: .csv(fields: ["t", "", "h"], separator: ","), input: "20.5, x ,60,rest",
+            expected: [Sample(metric: "t", value: .number(20.5)), Sample(metric: "h", value: .integer(60))]),
+        Case(
+            decoding: .csv(fields: ["value"], separator: ";"), input: "on;1",
+            expected: [Sample(value: .text("on"))]),
+    ]
+
+    @Test(arguments: cases)
+    func decodes(_ testCase: Case) throws {
+        #expect(try testCase.decoding.decode(Array(testCase.input.utf8)) == testCase.expected)
+    }
+
+    @Test func namedGroupsBecomeMetrics() throws {
+        let decoding = Decoding.expression(try #require(Self.expression))
+        #expect(
+            try decoding.decode(Array("x T=-3.5 H=40".utf8)) == [
+                Sample(metric: "temperature", value: .number(-3.5)), Sample(metric: "humidity", value: .integer(40)),
+            ])
+        #expect(
+            try decoding.decode(Array("T=1".utf8)) == [Sample(metric: "temperature", value: .integer(1))])
+    }
+
+    @Test(arguments: [
+        (Decoding.number, "abc"), (.number, ""), (.number, "nan"), (.number, "inf"), (.number, "0x10"),
+        (.number, "1 2"), (.number, "1e999"), (.json(fields: []), "{"), (.json(fields: []), "[1]"),
+        (.json(fields: []), "{}"), (.json(fields: ["a"]), #"{"b":1}"#), (.json(fields: ["a"]), "5"),
+        (.csv(fields: ["a", "b"], separator: ","), "1"),
+    ])
+    func refuses(decoding: Decoding, input: String) {
+        #expect(throws: DecodingFailure.self) { try decoding.decode(Array(input.utf8)) }
+    }
+
+    @Test func failuresQuoteWhatWasFoundShortAndPrintable() {
+        #expect(throws: DecodingFailure(expected: "a number", found: #""a\u{07}b""#)) {
+            try Decoding.number.decode(Array("a\u{7}b".utf8))
+        }
+        #expect(throws: DecodingFailure(expected: "UTF-8 text", found: "2 bytes that are not UTF-8")) {
+            try Decoding.number.decode([0xFF, 0xFE])
+        }
+    }
+
+    @Test(arguments: ["no group", "(?=a)b", "(a)", "(?:<a>b)"])
+    func expressionsNeedANamedGroup(pattern: String) {
+        #expect(throws: NamedExpression.Failure.noNamedGroup) { try NamedExpression(pattern) }
+    }
+
+    @Test func brokenExpressionsSayWhy() {
+        #expect(throws: NamedExpression.Failure.self) { try NamedExpression("(?<a>[") }
+    }
+}

@@ -1,0 +1,50 @@
+/// A real mosquitto broker on a loopback port, memory only, with what it logs.
+public final class MosquittoProcess: Sendable {
+    public let port: Int
+    public let process: ChildProcess
+    private let directory: TemporaryDirectory
+
+    /// Starts it and waits until it accepts connections.
+    /// - Parameter settings: lines of mosquitto.conf(5) that replace `allow_anonymous true`.
+    public init(port: Int = freePort(), settings: String = "allow_anonymous true") async throws {
+        directory = TemporaryDirectory()
+        let path = directory.write(
+            """
+            listener \(port) 127.0.0.1
+            persistence false
+            max_queued_messages 0
+            log_type all
+            log_dest stderr
+            \(settings)
+
+            """, to: "mosquitto.conf")
+        self.port = port
+        process = try ChildProcess(["mosquitto", "-c", path], environment: ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"])
+        let process = process
+        guard await eventually({ acceptsConnections(port) || process.endingIfOver != nil }),
+            process.endingIfOver == nil
+        else { throw ChildProcess.SpawnFailure(description: "mosquitto does not listen: \(process.errors)") }
+    }
+
+    public func stop() async { await process.kill() }
+}
+
+/// A `mosquitto_sub` that is subscribed once `init` returns, printing `topic payload` lines.
+public final class Subscriber: Sendable {
+    public let process: ChildProcess
+
+    public init(port: Int, topic: String, arguments: [String] = ["-v"]) async throws {
+        // -d prints the SUBACK, which is the only sign that the subscription stands.
+        process = try ChildProcess(
+            ["stdbuf", "-oL", "mosquitto_sub", "-d", "-h", "127.0.0.1", "-p", "\(port)", "-q", "1", "-t", topic] + arguments)
+        let process = process
+        guard await eventually({ process.output.contains("Subscribed (mid") }) else {
+            throw ChildProcess.SpawnFailure(description: "mosquitto_sub did not subscribe: \(process.output)\(process.errors)")
+        }
+    }
+
+    /// The messages so far, without mosquitto_sub's own remarks.
+    public var messages: [Substring] {
+        process.outputLines.filter { !$0.hasPrefix("Client ") && !$0.hasPrefix("Subscribed (mid") }
+    }
+}

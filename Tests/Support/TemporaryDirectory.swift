@@ -1,0 +1,42 @@
+import Glibc
+
+/// A fresh directory below `$TMPDIR` or /tmp, gone with everything in it when the value's last owner is.
+public final class TemporaryDirectory: Sendable {
+    public let path: String
+
+    public init() {
+        let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        var template = Array("\(parent)/tidegate-test.XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else { preconditionFailure("no temporary directory in \(parent)") }
+        path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
+    deinit { _ = nftw(path, { path, _, _, _ in path.map { remove($0) } ?? 0 }, 16, FTW_DEPTH_AND_PHYSICAL) }
+
+    /// The path of a file in the directory.
+    public subscript(_ name: String) -> String { "\(path)/\(name)" }
+
+    /// Writes a file, with `mode` as its permissions; returns its path.
+    @discardableResult
+    public func write(_ text: String, to name: String, mode: mode_t = 0o644) -> String {
+        let path = self[name]
+        guard let file = fopen(path, "w") else { preconditionFailure("cannot write \(path)") }
+        fputs(text, file)
+        fclose(file)
+        chmod(path, mode)
+        return path
+    }
+}
+
+// FTW_DEPTH | FTW_PHYS of ftw.h, which are C enumerators that do not come through as one integer type.
+private let FTW_DEPTH_AND_PHYSICAL: Int32 = 8 | 1
+
+/// A whole text file, or what of it is there; empty when it is missing.
+public func textOfFile(_ path: String) -> String {
+    guard let file = fopen(path, "r") else { return "" }
+    defer { fclose(file) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 65_536)
+    while case let count = fread(&chunk, 1, chunk.count, file), count > 0 { bytes += chunk[..<count] }
+    return String(decoding: bytes, as: UTF8.self)
+}
