@@ -30,7 +30,11 @@ final class OutboxFile {
     let epoch: UInt64
     /// The number of this boot.
     let boot: Int64
-    private var bootNames: [Int64: String] = [:]
+    private let bootName: BootID
+    /// Whether the file knows this boot already. It is told with the first message: opening the store writes nothing,
+    /// so that a backlog can be drained though the disk is full.
+    private var isBootStored: Bool
+    private var bootNames: [Int64: BootID] = [:]
 
     private let insertRow: Statement
     private let deleteRange: Statement
@@ -53,7 +57,16 @@ final class OutboxFile {
             )
         }
         self.epoch = UInt64(epoch)
-        self.boot = try Self.number(of: boot, on: connection)
+        bootName = boot
+        let findBoot = try Statement(
+            "SELECT id, name = ?1 FROM boot ORDER BY name = ?1 DESC, id DESC LIMIT 1", on: connection,
+            doing: "read the boots of \(path)"
+        )
+        try findBoot.bind(boot.name, at: 1)
+        let hasBoot = try findBoot.step()
+        isBootStored = hasBoot && findBoot.integer(at: 1) != 0
+        self.boot = isBootStored ? findBoot.integer(at: 0) : (hasBoot ? findBoot.integer(at: 0) : 0) + 1
+        findBoot.reset()
 
         let columns = "id, format, boot, instant, unix, quality, topic, payload, retain"
         insertRow = try Statement(
@@ -79,24 +92,28 @@ final class OutboxFile {
             "SELECT name FROM boot WHERE id = ?", on: connection, doing: "read the boots of the outbox \(path)")
     }
 
-    /// The boot's number; boots that no message can belong to any more are forgotten.
-    private static func number(of boot: BootID, on connection: borrowing Connection) throws(SQLiteError) -> Int64 {
-        let doing = "note this boot in \(connection.path)"
-        let find = try Statement("SELECT id FROM boot WHERE name = ?", on: connection, doing: doing)
-        try find.bind(boot.name, at: 1)
-        if try find.step() { return find.integer(at: 0) }
-        let insert = try Statement("INSERT INTO boot(name) VALUES(?) RETURNING id", on: connection, doing: doing)
-        try insert.bind(boot.name, at: 1)
-        return try connection.transaction(doing: doing) { () throws(SQLiteError) in
-            if try connection.integer("SELECT sum(count) FROM stream", doing: doing) == 0 {
-                try connection.execute("DELETE FROM boot", doing: doing)
-            }
-            guard try insert.step() else { return 0 }
-            let number = insert.integer(at: 0)
-            while try insert.step() {}
-            insert.reset()
-            return number
+    /// A transaction of the outbox. What it wrote and what memory knows of it stand or fall together.
+    func transaction<R>(doing: String, _ body: () throws(SQLiteError) -> R) throws(SQLiteError) -> R {
+        let wasBootStored = isBootStored
+        do throws(SQLiteError) {
+            return try connection.transaction(doing: "\(doing) the outbox \(connection.path)", body)
+        } catch {
+            isBootStored = wasBootStored
+            throw error
         }
+    }
+
+    /// Tells the file of this boot, and lets it forget those that no message belongs to any more.
+    private func storeBoot() throws(SQLiteError) {
+        let doing = "note this boot in \(connection.path)"
+        if try connection.integer("SELECT EXISTS (SELECT 1 FROM message)", doing: doing) == 0 {
+            try connection.execute("DELETE FROM boot", doing: doing)
+        }
+        let insert = try Statement("INSERT INTO boot(id, name) VALUES(?, ?)", on: connection, doing: doing)
+        try insert.bind(boot, at: 1)
+        try insert.bind(bootName.name, at: 2)
+        try insert.run()
+        isBootStored = true
     }
 
     /// The streams in the file, by class, after making those that are missing.
@@ -151,6 +168,7 @@ final class OutboxFile {
     }
 
     private func bind(id: MessageID, format: Int64, boot: Int64, time: Timestamp) throws(SQLiteError) {
+        if boot == self.boot, !isBootStored { try storeBoot() }
         try insertRow.bind(id.rawValue, at: 1)
         try insertRow.bind(format, at: 2)
         try insertRow.bind(boot, at: 3)
@@ -222,13 +240,28 @@ final class OutboxFile {
 
     /// The name of a boot that a row refers to.
     func bootID(_ number: Int64) throws(SQLiteError) -> BootID {
-        if let name = bootNames[number] { return BootID(name) }
+        if number == boot { return bootName }
+        if let known = bootNames[number] { return known }
         try selectBoot.bind(number, at: 1)
         defer { selectBoot.reset() }
-        let name = try selectBoot.step() ? selectBoot.text(at: 0) : ""
+        let name = BootID(try selectBoot.step() ? selectBoot.text(at: 0) : "")
         bootNames[number] = name
-        return BootID(name)
+        return name
     }
+
+    /// Gives free pages back to the file system, a few megabytes at a time. Meant for an empty queue: the pages at
+    /// the file's end are then free already, and nothing has to be moved. Keeps some for the next outage.
+    func giveBackPages() throws(SQLiteError) {
+        let doing = "shrink \(connection.path)"
+        let free = try connection.integer("PRAGMA freelist_count", doing: doing)
+        guard free > Self.keptPages else { return }
+        let pages = min(free - Self.keptPages, Self.pagesPerStep)
+        try connection.execute("PRAGMA incremental_vacuum(\(pages))", doing: doing)
+    }
+
+    /// 4 MiB.
+    private static let keptPages: Int64 = 1024
+    private static let pagesPerStep: Int64 = 1024
 
     private static func head(_ row: borrowing Statement) -> Head {
         Head(

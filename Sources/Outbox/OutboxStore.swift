@@ -107,7 +107,7 @@ package actor OutboxStore {
             throw .unknownClass(entry.message.deliveryClass)
         }
         try perform { () throws(SQLiteError) in
-            try file.connection.transaction(doing: "append to the outbox \(file.connection.path)") {
+            try file.transaction(doing: "append to") {
                 () throws(SQLiteError) in
                 for entry in entries {
                     guard let index = streamIndex[entry.message.deliveryClass] else { continue }
@@ -175,7 +175,7 @@ package actor OutboxStore {
         }
         guard !found.isEmpty else { return }
         let counters = try perform { () throws(SQLiteError) in
-            try file.connection.transaction(doing: "settle messages in the outbox \(file.connection.path)") {
+            try file.transaction(doing: "settle messages in") {
                 () throws(SQLiteError) in
                 try found.map { found throws(SQLiteError) in
                     try streams[found.index].delete(found.places, file)
@@ -185,6 +185,10 @@ package actor OutboxStore {
         for ((index, places), counters) in zip(found, counters) {
             streams[index].counters = counters
             streams[index].window.settle(places)
+        }
+        if streams.allSatisfy({ $0.counters.count == 0 }) {
+            // Only space is at stake, and the next empty moment comes.
+            try? file.giveBackPages()
         }
     }
 
@@ -226,7 +230,7 @@ package actor OutboxStore {
             for index in streams.indices
             where try streams[index].hasExpired(file, now: now, opened: opened) {
                 var draft = streams[index]
-                try file.connection.transaction(doing: "drop expired messages of \(file.connection.path)") {
+                try file.transaction(doing: "drop expired messages of") {
                     () throws(SQLiteError) in
                     try draft.enforceBounds(file, now: now, opened: opened)
                     try draft.writeCounters(file)

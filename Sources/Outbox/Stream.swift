@@ -129,7 +129,13 @@ struct Stream {
             var end = start
             while end + 1 < places.count, window.isContiguous(places[end], places[end + 1]) { end += 1 }
             let count = try file.delete(from: window[places[start]].id, to: window[places[end]].id)
-            precondition(count == Int64(end - start + 1), "a claimed row stays in its place until it is settled")
+            guard count == Int64(end - start + 1) else {
+                // Nobody else can write the file: only damage makes a claimed row disappear.
+                throw SQLiteError(
+                    condition: .corrupt, doing: "settle messages in \(file.connection.path)",
+                    reason: "\(end - start + 1) rows should have been removed, and \(count) were there"
+                )
+            }
             for place in places[start...end] { counters.bytes -= window[place].bytes }
             counters.count -= count
             start = end + 1
