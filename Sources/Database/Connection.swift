@@ -1,0 +1,138 @@
+internal import CSQLite
+
+/// The one connection to one SQLite file, set up for a small board: WAL, every commit durable, little memory, nobody
+/// else let in.
+///
+/// Opened without SQLite's own mutexes (`SQLITE_OPEN_NOMUTEX`): whoever owns the connection uses it from one thread
+/// at a time, which is what an actor on a ``ThreadExecutor`` does (sqlite.org/threadsafe.html).
+package struct Connection: ~Copyable {
+    /// How a file is opened.
+    package struct Options: Sendable {
+        /// How long to wait for another process to let go of the file before giving up with `.locked`. A restarted
+        /// service may overlap its predecessor for a moment.
+        package var lockTimeoutMilliseconds: Int32 = 2000
+        /// SQLite's page cache, in KiB. A queue touches its head and its tail: more is wasted memory.
+        package var cacheKiB: Int = 1024
+        /// Pages (4 KiB) in the write-ahead log at which it is copied into the file. Fewer would write the pages at
+        /// the queue's two ends to flash again and again; more makes the pause of a checkpoint longer.
+        package var checkpointPages: Int = 1000
+        /// The write-ahead log is cut back to this after a checkpoint that found it larger, in bytes.
+        package var journalSizeLimit: Int = 4 << 20
+        /// The file may not grow beyond this many pages; `nil` for SQLite's own limit.
+        package var maximumPages: Int?
+
+        package init() {}
+    }
+
+    let handle: OpaquePointer
+    /// Where the file lies.
+    package let path: String
+
+    /// Opens or creates the file at `path` and takes it for this process alone.
+    ///
+    /// The lock is SQLite's own (`locking_mode=EXCLUSIVE`): it lasts as long as the connection, vanishes with the
+    /// process, needs no second file, keeps a stray `sqlite3` shell from changing rows behind the counters held in
+    /// memory, and makes the shared-memory file and two locking system calls per transaction unnecessary
+    /// (sqlite.org/wal.html, section 8).
+    /// - Throws: `.locked` when another process has it; `.corrupt` when the file is no sound database.
+    package static func open(_ path: String, options: Options = Options()) throws(SQLiteError) -> Connection {
+        let doing = "open the database \(path)"
+        var raw: OpaquePointer?
+        let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
+        let code = sqlite3_open_v2(path, &raw, flags, nil)
+        guard code == SQLITE_OK, let raw else {
+            let error = SQLiteError(handle: raw, code: code, doing: doing)
+            sqlite3_close_v2(raw)
+            throw error
+        }
+        let connection = Connection(handle: raw, path: path)
+        try connection.configure(options, doing: doing)
+        return connection
+    }
+
+    private init(handle: OpaquePointer, path: String) {
+        self.handle = handle
+        self.path = path
+    }
+
+    private func configure(_ options: Options, doing: String) throws(SQLiteError) {
+        sqlite3_busy_timeout(handle, options.lockTimeoutMilliseconds)
+        // A typing error in quotes must not become a string, and a damaged schema must not run functions.
+        _ = csqlite_db_config(handle, SQLITE_DBCONFIG_DQS_DML, 0)
+        _ = csqlite_db_config(handle, SQLITE_DBCONFIG_DQS_DDL, 0)
+        _ = csqlite_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
+        _ = csqlite_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1)
+
+        try execute("PRAGMA locking_mode=EXCLUSIVE", doing: doing)
+        // Takes effect only before the first table exists; makes it possible to give pages back after an outage.
+        try execute("PRAGMA auto_vacuum=INCREMENTAL", doing: doing)
+        let mode = try text("PRAGMA journal_mode=WAL", doing: doing)
+        guard mode == "wal" else {
+            throw SQLiteError(
+                condition: .other, doing: doing, reason: "the journal mode stayed \(mode) instead of wal"
+            )
+        }
+        // FULL syncs the log at every commit: a COMMIT that returned survives a power cut.
+        try execute("PRAGMA synchronous=FULL", doing: doing)
+        try execute("PRAGMA foreign_keys=ON", doing: doing)
+        try execute("PRAGMA cache_size=-\(options.cacheKiB)", doing: doing)
+        // A read error of mapped memory is a signal that ends the process; of a read, an error code.
+        try execute("PRAGMA mmap_size=0", doing: doing)
+        try execute("PRAGMA wal_autocheckpoint=\(options.checkpointPages)", doing: doing)
+        try execute("PRAGMA journal_size_limit=\(options.journalSizeLimit)", doing: doing)
+        if let pages = options.maximumPages {
+            try execute("PRAGMA max_page_count=\(pages)", doing: doing)
+        }
+    }
+
+    /// Statements may outlive this: SQLite then closes with the last of them. Closing copies the log into the file.
+    deinit { sqlite3_close_v2(handle) }
+
+    /// Runs statements that return nothing of interest.
+    /// - Parameter doing: what to tell a person when it fails, to follow "cannot".
+    package func execute(_ sql: String, doing: String) throws(SQLiteError) {
+        let code = sqlite3_exec(handle, sql, nil, nil, nil)
+        guard code == SQLITE_OK else { throw SQLiteError(handle: handle, code: code, doing: doing) }
+    }
+
+    /// The first column of the first row as an integer; 0 when there is none.
+    package func integer(_ sql: String, doing: String) throws(SQLiteError) -> Int64 {
+        let statement = try Statement(sql, on: self, doing: doing)
+        return try statement.step() ? statement.integer(at: 0) : 0
+    }
+
+    /// The first column of the first row as text; empty when there is none.
+    package func text(_ sql: String, doing: String) throws(SQLiteError) -> String {
+        let statement = try Statement(sql, on: self, doing: doing)
+        return try statement.step() ? statement.text(at: 0) : ""
+    }
+
+    /// Runs `body` between BEGIN and COMMIT. When either fails nothing of it remains and the connection is ready for
+    /// the next transaction. Cost: one sync of the log. Does not nest.
+    package func transaction<R>(
+        doing: String, _ body: () throws(SQLiteError) -> R
+    ) throws(SQLiteError) -> R {
+        try execute("BEGIN IMMEDIATE", doing: doing)
+        do {
+            let result = try body()
+            try execute("COMMIT", doing: doing)
+            return result
+        } catch {
+            // After some errors SQLite has rolled back by itself (sqlite.org/lang_transaction.html); a second
+            // ROLLBACK would only replace the error that matters.
+            if sqlite3_get_autocommit(handle) == 0 { sqlite3_exec(handle, "ROLLBACK", nil, nil, nil) }
+            throw error
+        }
+    }
+
+    /// Rows that the last INSERT, UPDATE or DELETE changed.
+    package var changes: Int64 { sqlite3_changes64(handle) }
+
+    /// Copies the whole log into the file and empties it. Cost: as many page writes as the log holds, two syncs.
+    package func checkpoint() throws(SQLiteError) {
+        let code = sqlite3_wal_checkpoint_v2(handle, nil, SQLITE_CHECKPOINT_TRUNCATE, nil, nil)
+        guard code == SQLITE_OK else {
+            throw SQLiteError(handle: handle, code: code, doing: "write the log of \(path) into the file")
+        }
+    }
+}

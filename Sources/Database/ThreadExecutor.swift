@@ -1,0 +1,131 @@
+internal import Glibc
+
+/// Why a thread could not be started.
+package struct ThreadStartError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The thread's name.
+    package var name: String
+    /// What pthread_create(3) returned.
+    package var code: Int32
+
+    package var description: String {
+        "cannot start the thread \(name): \(String(cString: strerror(code)))\n"
+            + "  try: raise the limit of threads (TasksMax= in the unit) or free memory"
+    }
+}
+
+/// A serial executor with a thread of its own, for an actor whose work blocks: SQLite's reads and syncs would
+/// otherwise hold a thread of the cooperative pool, of which a small board has as many as it has cores.
+///
+/// Jobs run one at a time in the order in which they were enqueued. The thread ends, and is joined, when the executor
+/// goes; since an actor keeps its executor and a waiting job keeps its actor, nothing is ever left in the queue then.
+package final class ThreadExecutor: SerialExecutor {
+    private let mailbox: Mailbox
+    private let thread: pthread_t
+
+    /// - Parameters:
+    ///   - name: what `top -H` shows; at most 15 bytes are kept.
+    ///   - stackBytes: the thread's stack, of which only the touched part is resident.
+    package init(name: String, stackBytes: Int = 512 << 10) throws(ThreadStartError) {
+        mailbox = Mailbox(threadName: name)
+        var attributes = pthread_attr_t()
+        pthread_attr_init(&attributes)
+        defer { pthread_attr_destroy(&attributes) }
+        pthread_attr_setstacksize(&attributes, stackBytes)
+        var thread = pthread_t()
+        // The thread holds the mailbox, not the executor: it must not be what keeps the executor alive.
+        let context = Unmanaged.passRetained(mailbox)
+        let code = pthread_create(
+            &thread, &attributes,
+            { context in
+                guard let context else { return nil }
+                Unmanaged<Mailbox>.fromOpaque(context).takeRetainedValue().serve()
+                return nil
+            },
+            context.toOpaque()
+        )
+        guard code == 0 else {
+            context.release()
+            throw ThreadStartError(name: name, code: code)
+        }
+        self.thread = thread
+    }
+
+    deinit {
+        mailbox.close()
+        // The last reference may have gone with a job, on the thread itself, which cannot join itself.
+        if pthread_equal(pthread_self(), thread) != 0 {
+            pthread_detach(thread)
+        } else {
+            pthread_join(thread, nil)
+        }
+    }
+
+    package func enqueue(_ job: consuming ExecutorJob) {
+        mailbox.put(UnownedJob(job), for: asUnownedSerialExecutor())
+    }
+}
+
+/// What the executor and its thread share.
+///
+/// Unchecked: every access to `jobs` and `isClosed` is made with `mutex` held (pthread_mutex_lock(3)); the two
+/// pthread objects are allocated once and never move.
+private final class Mailbox: @unchecked Sendable {
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private var jobs: [(UnownedJob, UnownedSerialExecutor)] = []
+    private var isClosed = false
+
+    private let threadName: String
+
+    init(threadName: String) {
+        self.threadName = threadName
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(condition, nil)
+    }
+
+    deinit {
+        pthread_cond_destroy(condition)
+        pthread_mutex_destroy(mutex)
+        condition.deallocate()
+        mutex.deallocate()
+    }
+
+    func put(_ job: UnownedJob, for executor: UnownedSerialExecutor) {
+        pthread_mutex_lock(mutex)
+        jobs.append((job, executor))
+        pthread_cond_signal(condition)
+        pthread_mutex_unlock(mutex)
+    }
+
+    func close() {
+        pthread_mutex_lock(mutex)
+        isClosed = true
+        pthread_cond_signal(condition)
+        pthread_mutex_unlock(mutex)
+    }
+
+    /// The thread's body: runs jobs until closed.
+    func serve() {
+        nameThread()
+        var batch: [(UnownedJob, UnownedSerialExecutor)] = []
+        while true {
+            pthread_mutex_lock(mutex)
+            while jobs.isEmpty && !isClosed { pthread_cond_wait(condition, mutex) }
+            swap(&batch, &jobs)
+            pthread_mutex_unlock(mutex)
+            if batch.isEmpty { return }
+            for (job, executor) in batch { job.runSynchronously(on: executor) }
+            batch.removeAll(keepingCapacity: true)
+        }
+    }
+
+    /// pthread_setname_np(3) stands behind `_GNU_SOURCE` and prctl(2) is variadic, so Swift sees neither; the file
+    /// is the same door (proc_pid_comm(5)). A thread without a name works as well: failures are ignored.
+    private func nameThread() {
+        let file = open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
+        guard file >= 0 else { return }
+        var name = String(decoding: threadName.utf8.prefix(15), as: UTF8.self)
+        name.withUTF8 { _ = write(file, $0.baseAddress, $0.count) }
+        Glibc.close(file)
+    }
+}

@@ -1,0 +1,19 @@
+package import Readings
+
+/// What of one class waits for the upstream.
+package struct ClassBacklog: Hashable, Sendable {
+    package var deliveryClass: DeliveryClass
+    /// Messages stored, those on their way upstream and gap records included.
+    package var count: Int64
+    /// Bytes as ``ClassLimits/maximumBytes`` counts them.
+    package var bytes: Int64
+    /// Messages handed out by `claim` and not settled yet.
+    package var claimed: Int
+    /// When the oldest one was taken. Its instant may be another boot's; use ``oldestAge`` for an age.
+    package var oldest: Timestamp?
+    /// Elapsed time the oldest one has waited, as far as it is known: over a reboot only the time since this process
+    /// opened the store is counted.
+    package var oldestAge: Duration?
+    /// Messages lost to a bound since the file was made. Each is covered by a gap record.
+    package var dropped: Int64
+}

@@ -1,0 +1,99 @@
+internal import Readings
+
+/// A run of messages of one stream that were lost to a bound.
+///
+/// It waits in the stream in their place: its sequence is that of the last message it speaks for. A consumer that
+/// has not seen that message moves on to `last + 1`; one that has can ignore the record, for in an ordered stream it
+/// then has the earlier ones too.
+struct Gap: Hashable, Sendable {
+    /// Why messages were lost. A record that swallowed another carries both reasons.
+    struct Reason: OptionSet, Hashable, Sendable {
+        var rawValue: Int64
+        /// The class was full.
+        static let overflow = Reason(rawValue: 1)
+        /// They had waited for longer than the class allows.
+        static let expired = Reason(rawValue: 2)
+    }
+
+    /// Messages lost; less than the range of sequences where one inside it had got through.
+    var count: Int64
+    /// First and last sequence.
+    var first: Int64
+    var last: Int64
+    /// Wall-clock times of the first and last message, Unix nanoseconds.
+    var from: Int64
+    var to: Int64
+    var reason: Reason
+
+    /// Extends the record by what directly follows it.
+    mutating func append(_ next: Gap) {
+        count += next.count
+        last = next.last
+        to = next.to
+        reason.formUnion(next.reason)
+    }
+}
+
+extension Gap {
+    /// Bytes of a stored record.
+    static let storedByteCount = 48
+
+    /// The record as its row's payload: six integers, little-endian.
+    var stored: [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(Self.storedByteCount)
+        for value in [count, first, last, from, to, reason.rawValue] {
+            withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+        }
+        return bytes
+    }
+
+    /// - Returns: `nil` when the bytes are no stored record.
+    init?(stored bytes: [UInt8]) {
+        guard bytes.count == Self.storedByteCount else { return nil }
+        func integer(_ index: Int) -> Int64 {
+            bytes.withUnsafeBytes { Int64(littleEndian: $0.loadUnaligned(fromByteOffset: index * 8, as: Int64.self)) }
+        }
+        self.init(
+            count: integer(0), first: integer(1), last: integer(2), from: integer(3), to: integer(4),
+            reason: Reason(rawValue: integer(5))
+        )
+    }
+
+    /// What the consumer reads. Class names are letters, digits, `-` and `_`: nothing needs escaping.
+    func payload(deliveryClass: DeliveryClass) -> [UInt8] {
+        var reasons: [String] = []
+        if reason.contains(.overflow) { reasons.append("overflow") }
+        if reason.contains(.expired) { reasons.append("expired") }
+        let text =
+            #"{"gap":{"class":"\#(deliveryClass.name)","count":\#(count),"first_seq":\#(first),"last_seq":\#(last),"#
+            + #""from":"\#(rfc3339(unixNanoseconds: from))","to":"\#(rfc3339(unixNanoseconds: to))","#
+            + #""reason":"\#(reasons.joined(separator: "+"))"}}"#
+        return Array(text.utf8)
+    }
+}
+
+/// Unix time as RFC 3339 text in UTC with milliseconds: `2026-11-23T11:32:52.000Z`.
+///
+/// The calendar is computed after Howard Hinnant's `civil_from_days` (howardhinnant.github.io/date_algorithms.html).
+func rfc3339(unixNanoseconds: Int64) -> String {
+    func floor(_ a: Int64, _ b: Int64) -> (quotient: Int64, remainder: Int64) {
+        let (quotient, remainder) = a.quotientAndRemainder(dividingBy: b)
+        return remainder < 0 ? (quotient - 1, remainder + b) : (quotient, remainder)
+    }
+    func padded(_ value: Int64, _ width: Int) -> String {
+        let digits = String(value)
+        return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
+    }
+    let (milliseconds, _) = floor(unixNanoseconds, 1_000_000)
+    let (days, inDay) = floor(milliseconds, 86_400_000)
+    let (era, dayOfEra) = floor(days + 719_468, 146_097)
+    let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+    let shifted = (5 * dayOfYear + 2) / 153
+    let day = dayOfYear - (153 * shifted + 2) / 5 + 1
+    let month = shifted < 10 ? shifted + 3 : shifted - 9
+    let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+    return "\(padded(year, 4))-\(padded(month, 2))-\(padded(day, 2))T\(padded(inDay / 3_600_000, 2)):"
+        + "\(padded(inDay / 60_000 % 60, 2)):\(padded(inDay / 1000 % 60, 2)).\(padded(inDay % 1000, 3))Z"
+}

@@ -1,0 +1,41 @@
+internal import Database
+internal import Readings
+
+/// A file that has been opened, with what memory keeps of it.
+struct Opening {
+    var file: OutboxFile
+    var streams: [Stream]
+
+    /// Opens the file; a damaged one is moved aside first.
+    static func make(_ configuration: OutboxStore.Configuration) throws(OutboxError) -> (Opening, Recovery?) {
+        do throws(SQLiteError) {
+            return (try Opening(configuration), nil)
+        } catch {
+            guard error.condition == .corrupt else { throw .database(error) }
+            let recovery = Recovery(quarantined: try quarantine(configuration.path), reason: error.reason)
+            do throws(SQLiteError) {
+                return (try Opening(configuration), recovery)
+            } catch {
+                throw .database(error)
+            }
+        }
+    }
+
+    private init(_ configuration: OutboxStore.Configuration) throws(SQLiteError) {
+        var options = Connection.Options()
+        options.lockTimeoutMilliseconds = configuration.lockTimeoutMilliseconds
+        options.maximumPages = configuration.maximumPages
+        let file = try OutboxFile(path: configuration.path, options: options, boot: configuration.boot)
+        var streams: [Stream] = []
+        for (number, name, counters) in try file.streams(Array(configuration.classes.keys)) {
+            var stream = Stream(
+                number: number, deliveryClass: name, limits: configuration.classes[name] ?? ClassLimits(),
+                counters: counters
+            )
+            stream.tailGap = try file.gap(at: MessageID(stream: number, sequence: counters.next - 1))
+            streams.append(stream)
+        }
+        self.file = file
+        self.streams = streams
+    }
+}

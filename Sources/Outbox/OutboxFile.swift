@@ -1,0 +1,303 @@
+internal import Database
+internal import Readings
+
+/// The outbox's statements and what its file says; no rules. Owned by the ``OutboxStore`` actor, never shared.
+final class OutboxFile {
+    /// `message.format` of a gap record; the other values are `Message.Format`'s.
+    static let gapFormat: Int64 = 255
+
+    /// What the `stream` table holds for one class.
+    struct Counters: Hashable, Sendable {
+        /// The sequence of the next message; counted from 1.
+        var next: Int64 = 1
+        var count: Int64 = 0
+        var bytes: Int64 = 0
+        var dropped: Int64 = 0
+    }
+
+    /// One row of `message`, without topic and payload.
+    struct Head: Hashable, Sendable {
+        var id: MessageID
+        var isGap: Bool
+        var bytes: Int64
+        /// Number of the boot that `time.instant` belongs to.
+        var boot: Int64
+        var time: Timestamp
+    }
+
+    let connection: Connection
+    /// Random per file; below 2⁵³, so that it survives a consumer that reads JSON numbers as doubles.
+    let epoch: UInt64
+    /// The number of this boot.
+    let boot: Int64
+    private let bootName: BootID
+    /// Whether the file knows this boot already. It is told with the first message: opening the store writes nothing,
+    /// so that a backlog can be drained though the disk is full.
+    private var isBootStored: Bool
+    private var bootNames: [Int64: BootID] = [:]
+
+    private let insertRow: Statement
+    private let deleteRange: Statement
+    private let selectAfter: Statement
+    private let selectHead: Statement
+    private let selectTail: Statement
+    private let updateCounters: Statement
+    private let selectBoot: Statement
+
+    /// Opens or creates the file and brings its schema up to date. Cost: a few pages, whatever the backlog.
+    init(path: String, options: Connection.Options, boot: BootID) throws(SQLiteError) {
+        connection = try Connection.open(path, options: options)
+        try outboxSchema.migrate(connection)
+
+        var epoch = try connection.integer("SELECT epoch FROM store", doing: "read the epoch of \(path)")
+        if epoch == 0 {
+            epoch = Int64.random(in: 1..<1 << 53)
+            try connection.execute(
+                "INSERT INTO store(id, epoch) VALUES(1, \(epoch))", doing: "write the epoch of \(path)"
+            )
+        }
+        self.epoch = UInt64(epoch)
+        bootName = boot
+        let findBoot = try Statement(
+            "SELECT id, name = ?1 FROM boot ORDER BY name = ?1 DESC, id DESC LIMIT 1", on: connection,
+            doing: "read the boots of \(path)"
+        )
+        try findBoot.bind(boot.name, at: 1)
+        let hasBoot = try findBoot.step()
+        isBootStored = hasBoot && findBoot.integer(at: 1) != 0
+        self.boot = isBootStored ? findBoot.integer(at: 0) : (hasBoot ? findBoot.integer(at: 0) : 0) + 1
+        findBoot.reset()
+
+        let columns = "id, format, boot, instant, unix, quality, topic, payload, retain"
+        insertRow = try Statement(
+            """
+            INSERT INTO message(id, format, boot, instant, unix, quality, topic, payload, retain)
+            VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """, on: connection, doing: "append to the outbox \(path)")
+        deleteRange = try Statement(
+            "DELETE FROM message WHERE id BETWEEN ? AND ?", on: connection,
+            doing: "remove messages from the outbox \(path)")
+        selectAfter = try Statement(
+            "SELECT \(columns) FROM message WHERE id > ? AND id <= ? ORDER BY id", on: connection,
+            doing: "read the outbox \(path)")
+        selectHead = try Statement(
+            "SELECT \(columns) FROM message WHERE id > ? AND id <= ? AND format <> ? ORDER BY id LIMIT 1",
+            on: connection, doing: "read the head of the outbox \(path)")
+        selectTail = try Statement(
+            "SELECT \(columns) FROM message WHERE id = ?", on: connection, doing: "read the tail of the outbox \(path)")
+        updateCounters = try Statement(
+            "UPDATE stream SET next = ?, count = ?, bytes = ?, dropped = ? WHERE id = ?", on: connection,
+            doing: "count in the outbox \(path)")
+        selectBoot = try Statement(
+            "SELECT name FROM boot WHERE id = ?", on: connection, doing: "read the boots of the outbox \(path)")
+    }
+
+    /// A transaction of the outbox. What it wrote and what memory knows of it stand or fall together.
+    func transaction<R>(doing: String, _ body: () throws(SQLiteError) -> R) throws(SQLiteError) -> R {
+        let wasBootStored = isBootStored
+        do throws(SQLiteError) {
+            return try connection.transaction(doing: "\(doing) the outbox \(connection.path)", body)
+        } catch {
+            isBootStored = wasBootStored
+            throw error
+        }
+    }
+
+    /// Tells the file of this boot, and lets it forget those that no message belongs to any more.
+    private func storeBoot() throws(SQLiteError) {
+        let doing = "note this boot in \(connection.path)"
+        if try connection.integer("SELECT EXISTS (SELECT 1 FROM message)", doing: doing) == 0 {
+            try connection.execute("DELETE FROM boot", doing: doing)
+        }
+        let insert = try Statement("INSERT INTO boot(id, name) VALUES(?, ?)", on: connection, doing: doing)
+        try insert.bind(boot, at: 1)
+        try insert.bind(bootName.name, at: 2)
+        try insert.run()
+        isBootStored = true
+    }
+
+    /// The streams in the file, by class, after making those that are missing.
+    func streams(_ classes: [DeliveryClass]) throws(SQLiteError) -> [(
+        number: Int64, name: DeliveryClass, counters: Counters
+    )] {
+        let doing = "read the streams of \(connection.path)"
+        var streams: [(number: Int64, name: DeliveryClass, counters: Counters)] = []
+        let select = try Statement(
+            "SELECT id, class, next, count, bytes, dropped FROM stream ORDER BY id", on: connection, doing: doing
+        )
+        while try select.step() {
+            streams.append(
+                (
+                    select.integer(at: 0), DeliveryClass(select.text(at: 1)),
+                    Counters(
+                        next: select.integer(at: 2), count: select.integer(at: 3), bytes: select.integer(at: 4),
+                        dropped: select.integer(at: 5)
+                    )
+                )
+            )
+        }
+        select.reset()
+        let known = Set(streams.map(\.name))
+        let missing = classes.filter { !known.contains($0) }.sorted { $0.name < $1.name }
+        guard !missing.isEmpty else { return streams }
+        let insert = try Statement("INSERT INTO stream(id, class) VALUES(?, ?)", on: connection, doing: doing)
+        let last = streams.last?.number ?? 0
+        try connection.transaction(doing: doing) { () throws(SQLiteError) in
+            for (index, name) in missing.enumerated() {
+                try insert.bind(last + 1 + Int64(index), at: 1)
+                try insert.bind(name.name, at: 2)
+                try insert.run()
+            }
+        }
+        for (index, name) in missing.enumerated() { streams.append((last + 1 + Int64(index), name, Counters())) }
+        return streams
+    }
+
+    /// Writes one message of this boot. Inside a transaction.
+    func insert(_ message: Message, id: MessageID) throws(SQLiteError) {
+        try bind(id: id, format: Int64(message.format.rawValue), boot: boot, time: message.time)
+        try insertRow.bind(message.retain ? 1 : 0, at: 9)
+        try insertRow.run(text: message.topic, at: 7, blob: message.payload, at: 8)
+    }
+
+    /// Writes a gap record in the place of the last message it speaks for. Inside a transaction.
+    func insert(_ gap: Gap, stream: Int64, boot: Int64, time: Timestamp) throws(SQLiteError) {
+        try bind(id: MessageID(stream: stream, sequence: gap.last), format: Self.gapFormat, boot: boot, time: time)
+        try insertRow.bind(0, at: 9)
+        try insertRow.run(text: "", at: 7, blob: gap.stored, at: 8)
+    }
+
+    private func bind(id: MessageID, format: Int64, boot: Int64, time: Timestamp) throws(SQLiteError) {
+        if boot == self.boot, !isBootStored { try storeBoot() }
+        try insertRow.bind(id.rawValue, at: 1)
+        try insertRow.bind(format, at: 2)
+        try insertRow.bind(boot, at: 3)
+        try insertRow.bind(time.instant.nanoseconds, at: 4)
+        try insertRow.bind(time.unixNanoseconds, at: 5)
+        try insertRow.bind(time.quality.stored, at: 6)
+    }
+
+    /// Deletes every row between the two, both included. Inside a transaction.
+    /// - Returns: how many there were.
+    func delete(from first: MessageID, to last: MessageID) throws(SQLiteError) -> Int64 {
+        try deleteRange.bind(first.rawValue, at: 1)
+        try deleteRange.bind(last.rawValue, at: 2)
+        try deleteRange.run()
+        return connection.changes
+    }
+
+    func write(_ counters: Counters, stream: Int64) throws(SQLiteError) {
+        try updateCounters.bind(counters.next, at: 1)
+        try updateCounters.bind(counters.count, at: 2)
+        try updateCounters.bind(counters.bytes, at: 3)
+        try updateCounters.bind(counters.dropped, at: 4)
+        try updateCounters.bind(stream, at: 5)
+        try updateCounters.run()
+    }
+
+    /// Walks a stream's rows after `id` in order until `body` returns `false`.
+    ///
+    /// `body` gets the row and a way to copy its topic and payload, valid for that call only. It must not change the
+    /// table.
+    func rows(after id: MessageID, _ body: (Head, borrowing Row) throws(SQLiteError) -> Bool) throws(SQLiteError) {
+        try selectAfter.bind(id.rawValue, at: 1)
+        try selectAfter.bind(id.endOfStream.rawValue, at: 2)
+        defer { selectAfter.reset() }
+        let row = Row(file: self)
+        while try selectAfter.step() {
+            guard try body(Self.head(selectAfter), row) else { return }
+        }
+    }
+
+    /// The row that a walk stands on.
+    struct Row: ~Copyable {
+        fileprivate unowned let file: OutboxFile
+
+        var topic: String { file.selectAfter.text(at: 6) }
+        var payload: [UInt8] { file.selectAfter.bytes(at: 7) }
+        var format: Message.Format {
+            Message.Format(rawValue: UInt8(clamping: file.selectAfter.integer(at: 1))) ?? .opaque
+        }
+        var retain: Bool { file.selectAfter.integer(at: 8) != 0 }
+    }
+
+    /// The first message after `id` in its stream that is no gap record.
+    func firstMessage(after id: MessageID) throws(SQLiteError) -> Head? {
+        try selectHead.bind(id.rawValue, at: 1)
+        try selectHead.bind(id.endOfStream.rawValue, at: 2)
+        try selectHead.bind(Self.gapFormat, at: 3)
+        defer { selectHead.reset() }
+        return try selectHead.step() ? Self.head(selectHead) : nil
+    }
+
+    /// The gap record that stands at `id`, if that is what stands there.
+    func gap(at id: MessageID) throws(SQLiteError) -> Gap? {
+        try selectTail.bind(id.rawValue, at: 1)
+        defer { selectTail.reset() }
+        guard try selectTail.step(), Self.head(selectTail).isGap else { return nil }
+        return Gap(stored: selectTail.bytes(at: 7))
+    }
+
+    /// The name of a boot that a row refers to.
+    func bootID(_ number: Int64) throws(SQLiteError) -> BootID {
+        if number == boot { return bootName }
+        if let known = bootNames[number] { return known }
+        try selectBoot.bind(number, at: 1)
+        defer { selectBoot.reset() }
+        let name = BootID(try selectBoot.step() ? selectBoot.text(at: 0) : "")
+        bootNames[number] = name
+        return name
+    }
+
+    /// Gives free pages back to the file system, a few megabytes at a time. Meant for an empty queue: the pages at
+    /// the file's end are then free already, and nothing has to be moved. Keeps some for the next outage.
+    func giveBackPages() throws(SQLiteError) {
+        let doing = "shrink \(connection.path)"
+        let free = try connection.integer("PRAGMA freelist_count", doing: doing)
+        guard free > Self.keptPages else { return }
+        let pages = min(free - Self.keptPages, Self.pagesPerStep)
+        try connection.execute("PRAGMA incremental_vacuum(\(pages))", doing: doing)
+    }
+
+    /// 4 MiB.
+    private static let keptPages: Int64 = 1024
+    private static let pagesPerStep: Int64 = 1024
+
+    private static func head(_ row: borrowing Statement) -> Head {
+        Head(
+            id: MessageID(rawValue: row.integer(at: 0)), isGap: row.integer(at: 1) == gapFormat,
+            bytes: bytesPerMessage + Int64(row.byteCount(at: 6) + row.byteCount(at: 7)), boot: row.integer(at: 2),
+            time: Timestamp(
+                instant: Instant(nanoseconds: row.integer(at: 3)), unixNanoseconds: row.integer(at: 4),
+                quality: TimeQuality(stored: row.integer(at: 5))
+            )
+        )
+    }
+
+    /// What a row costs beside topic and payload: keys, times, flags and its share of the page.
+    static let bytesPerMessage: Int64 = 48
+}
+
+extension MessageID {
+    /// The largest key of the stream.
+    fileprivate var endOfStream: MessageID { MessageID(rawValue: rawValue | (1 << Self.sequenceBits - 1)) }
+}
+
+extension TimeQuality {
+    /// As the `quality` column holds it.
+    fileprivate var stored: Int64 {
+        switch self {
+        case .synced: 0
+        case .restamped: 1
+        case .unsynced: 2
+        }
+    }
+
+    fileprivate init(stored: Int64) {
+        switch stored {
+        case 0: self = .synced
+        case 1: self = .restamped
+        default: self = .unsynced
+        }
+    }
+}

@@ -1,0 +1,37 @@
+internal import Database
+
+/// The history of the outbox file's schema.
+let outboxSchema = Migrations([
+    // 1. `message.id` is a MessageID: stream number and sequence. `message.format` is Message.Format's raw value, or
+    // 255 for a gap record. `stream` holds what must outlast its messages: the next sequence, so that none is used
+    // twice, and the counters, so that opening does not have to count.
+    """
+    CREATE TABLE store(
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        epoch INTEGER NOT NULL
+    );
+    CREATE TABLE boot(
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE
+    );
+    CREATE TABLE stream(
+        id INTEGER PRIMARY KEY,
+        class TEXT NOT NULL UNIQUE,
+        next INTEGER NOT NULL DEFAULT 1,
+        count INTEGER NOT NULL DEFAULT 0,
+        bytes INTEGER NOT NULL DEFAULT 0,
+        dropped INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE TABLE message(
+        id INTEGER PRIMARY KEY,
+        format INTEGER NOT NULL,
+        retain INTEGER NOT NULL,
+        boot INTEGER NOT NULL,
+        instant INTEGER NOT NULL,
+        unix INTEGER NOT NULL,
+        quality INTEGER NOT NULL,
+        topic TEXT NOT NULL,
+        payload BLOB NOT NULL
+    );
+    """
+])

@@ -1,0 +1,36 @@
+package import Readings
+
+extension OutboxStore {
+    /// Where the store lies and what it may keep.
+    package struct Configuration: Sendable {
+        /// The database file, in a folder that exists; its log lies beside it with `-wal` appended.
+        package var path: String
+        /// The delivery classes and their bounds. A class that the file knows and this does not keeps the default
+        /// bounds until it is drained.
+        package var classes: [DeliveryClass: ClassLimits]
+        /// Where the age of messages is counted.
+        package var time: any TimeSource
+        /// The boot that `time`'s instants belong to.
+        package var boot: BootID
+        /// The upstream topic of a class's gap records; called on the outbox's thread.
+        package var gapTopic: @Sendable (DeliveryClass) -> String
+        /// How long to wait for another process to let go of the file.
+        package var lockTimeoutMilliseconds: Int32 = 2000
+        /// The file may not grow beyond this many pages of 4 KiB; `nil` for no limit but the disk's.
+        package var maximumPages: Int?
+
+        /// - Parameter boot: without one the kernel's own; where that is not known, a random one, so that no age is
+        ///   ever counted across what may be two boots.
+        package init(
+            path: String, classes: [DeliveryClass: ClassLimits] = [.telemetry: ClassLimits()],
+            time: any TimeSource, boot: BootID? = nil,
+            gapTopic: @escaping @Sendable (DeliveryClass) -> String
+        ) {
+            self.path = path
+            self.classes = classes
+            self.time = time
+            self.boot = boot ?? .current() ?? BootID("unknown-\(UInt64.random(in: 0 ... .max))")
+            self.gapTopic = gapTopic
+        }
+    }
+}

@@ -1,0 +1,36 @@
+internal import Database
+internal import Glibc
+
+/// A damaged outbox file that was moved aside, and why. Nothing in it is lost: it is kept for salvage.
+package struct Recovery: Hashable, Sendable {
+    /// Where the damaged file lies now; its write-ahead log, if there was one, beside it with `-wal` appended.
+    package var quarantined: String
+    /// What SQLite said.
+    package var reason: String
+}
+
+/// Moves a damaged file and its log to the first free `PATH.corrupt-N`. Deletes nothing.
+func quarantine(_ path: String) throws(OutboxError) -> String {
+    func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+    var number = 1
+    while exists("\(path).corrupt-\(number)") || (exists("\(path)-wal") && exists("\(path).corrupt-\(number)-wal")) {
+        number += 1
+    }
+    let target = "\(path).corrupt-\(number)"
+    // The log first: were the power to fail between the two, a log left alone would be thrown away by SQLite when it
+    // makes the new file, and a damaged file left alone is found damaged again.
+    for (from, to) in [("\(path)-wal", "\(target)-wal"), (path, target)] where exists(from) {
+        guard rename(from, to) == 0 else { throw .quarantine(path: path, code: errno) }
+    }
+    syncFolder(of: path)
+    return target
+}
+
+/// Makes the renames durable. A file system that cannot sync a folder keeps them as well as it can.
+private func syncFolder(of path: String) {
+    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+    let file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard file >= 0 else { return }
+    fsync(file)
+    close(file)
+}

@@ -1,0 +1,37 @@
+import Glibc
+
+/// A folder of its own for one test, removed with everything in it.
+final class TemporaryFolder: Sendable {
+    let path: String
+
+    init() throws {
+        var template = Array("/tmp/tidegate-database-XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else { throw Failure.cannotMakeFolder(errno) }
+        path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    deinit { remove(path) }
+
+    enum Failure: Error { case cannotMakeFolder(Int32) }
+
+    /// The names in it, sorted.
+    var names: [String] { list(path).sorted() }
+
+    private func list(_ path: String) -> [String] {
+        guard let folder = opendir(path) else { return [] }
+        defer { closedir(folder) }
+        var names: [String] = []
+        while let entry = readdir(folder) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                String(cString: UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self))
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
+    }
+
+    private func remove(_ path: String) {
+        for name in list(path) { Glibc.remove("\(path)/\(name)") }
+        Glibc.remove(path)
+    }
+}
