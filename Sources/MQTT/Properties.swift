@@ -40,3 +40,52 @@ package struct Properties: Hashable, Sendable {
 
     package var isEmpty: Bool { list.isEmpty }
 }
+
+extension Properties {
+    package var sessionExpiryInterval: UInt32? {
+        first { if case .sessionExpiryInterval(let value) = $0 { value } else { nil } }
+    }
+
+    package var receiveMaximum: UInt16? {
+        first { if case .receiveMaximum(let value) = $0 { value } else { nil } }
+    }
+
+    package var maximumPacketSize: UInt32? {
+        first { if case .maximumPacketSize(let value) = $0 { value } else { nil } }
+    }
+
+    package var topicAlias: UInt16? {
+        first { if case .topicAlias(let value) = $0 { value } else { nil } }
+    }
+
+    package var subscriptionIdentifier: UInt32? {
+        first { if case .subscriptionIdentifier(let value) = $0 { value } else { nil } }
+    }
+
+    package var authenticationMethod: String? {
+        first { if case .authenticationMethod(let value) = $0 { value } else { nil } }
+    }
+
+    package var authenticationData: ByteBuffer? {
+        first { if case .authenticationData(let value) = $0 { value } else { nil } }
+    }
+
+    package var requestProblemInformation: UInt8? {
+        first { if case .requestProblemInformation(let value) = $0 { value } else { nil } }
+    }
+
+    package var willDelayInterval: UInt32? {
+        first { if case .willDelayInterval(let value) = $0 { value } else { nil } }
+    }
+
+    package var messageExpiryInterval: UInt32? {
+        first { if case .messageExpiryInterval(let value) = $0 { value } else { nil } }
+    }
+
+    private func first<T>(_ pick: (Property) -> T?) -> T? {
+        for property in list {
+            if let value = pick(property) { return value }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,88 @@
+import Glibc
+package import Settings
+
+/// Finds, reads and checks the settings files. Needs no hardware and no network.
+package enum SettingsLoader {
+    package static let defaultPath = "/etc/tidegate/tidegate.toml"
+
+    package struct Result: Sendable {
+        /// `nil` when there is a mistake.
+        package var settings: GatewaySettings?
+        /// All mistakes and warnings, in the order of files and places.
+        package var diagnostics: [Diagnostic]
+        /// The files that were read.
+        package var files: [String]
+    }
+
+    /// Reads `path` and, in the order of their names, the `*.toml` files of `conf.d` beside it.
+    package static func load(_ path: String) -> Result {
+        let diagnostics = Diagnostics()
+        let directory = directory(of: path)
+        let files = [path] + fragments(in: "\(directory)/conf.d", into: diagnostics)
+        var document: SettingsDocument?
+        for file in files {
+            do {
+                let table = TOMLParser.parse(
+                    try FileBytes.read(file, limit: TOMLParser.sizeLimit), file: file, into: diagnostics)
+                if document == nil { document = SettingsDocument(table) } else { document?.merge(table, into: diagnostics) }
+            } catch {
+                diagnostics.error("cannot read \(file): \(error)" + (file == path && error.isMissing ? missingHint : ""))
+            }
+        }
+        return read(document, directory: directory, files: files, diagnostics: diagnostics)
+    }
+
+    /// Reads settings that do not lie in a file; `name` stands for it in messages.
+    package static func load(text: String, name: String, directory: String = ".") -> Result {
+        let diagnostics = Diagnostics()
+        let document = SettingsDocument(TOMLParser.parse(text, file: name, into: diagnostics))
+        return read(document, directory: directory, files: [name], diagnostics: diagnostics)
+    }
+
+    /// The settings, or an error that lists every mistake.
+    package static func loadOrFail(_ path: String) throws(GatewayError) -> GatewaySettings {
+        let result = load(path)
+        guard let settings = result.settings else {
+            throw GatewayError(
+                .configuration, doing: "use the settings",
+                reason: result.diagnostics.map { "\n\($0)" }.joined(),
+                remedy: "mend them, and look again with: tidegate check --config \(path)")
+        }
+        return settings
+    }
+
+    private static let missingHint =
+        "\n  try: write one; `tidegate check --sample` prints a commented example"
+
+    private static func read(
+        _ document: SettingsDocument?, directory: String, files: [String], diagnostics: Diagnostics
+    ) -> Result {
+        let settings = document.flatMap {
+            SettingsReader(document: $0, directory: directory, diagnostics: diagnostics).settings()
+        }
+        return Result(
+            settings: diagnostics.hasErrors ? nil : settings, diagnostics: diagnostics.list, files: files)
+    }
+
+    /// The files of a directory whose names end in `.toml`, in the order of their names; none when it is missing.
+    private static func fragments(in directory: String, into diagnostics: Diagnostics) -> [String] {
+        guard let stream = opendir(directory) else {
+            if errno != ENOENT { diagnostics.error("cannot read \(directory): \(String(cString: strerror(errno)))") }
+            return []
+        }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name.hasSuffix(".toml"), !name.hasPrefix(".") { names.append("\(directory)/\(name)") }
+        }
+        return names.sorted()
+    }
+
+    private static func directory(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+}

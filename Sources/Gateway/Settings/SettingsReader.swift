@@ -1,0 +1,181 @@
+import Broker
+import Glibc
+import Outbox
+import Pipeline
+import Readings
+import Sensors
+import Settings
+import Upstream
+
+/// Turns a merged settings document into the rooms' own terms, telling every mistake on the way.
+struct SettingsReader {
+    let document: SettingsDocument
+    let directory: String
+    let diagnostics: Diagnostics
+
+    /// The settings; worth using only when `diagnostics` has no error afterwards.
+    func settings() -> GatewaySettings? {
+        document.checkSections(SettingsKeys.sections, into: diagnostics)
+        let gateway = identity()
+        let classes = classes()
+        let forward = forward(gateway: gateway.id, classes: classes)
+        let sensors = sensors(forward: forward)
+        let accept = accept(gateway: gateway.id)
+        let lan = lan()
+        guard let upstream = upstream(gateway: gateway.id, accept: accept) else { return nil }
+        return GatewaySettings(
+            gateway: gateway, lan: lan, upstream: upstream, classes: classes, forward: forward, accept: accept,
+            sensors: sensors)
+    }
+
+    private func reader(_ name: String, keys: [Key]) -> TableReader {
+        TableReader(document.table(name, into: diagnostics), keys: keys, path: "[\(name)]", diagnostics: diagnostics)
+    }
+
+    // MARK: [gateway]
+
+    private func identity() -> GatewaySettings.Identity {
+        let reader = reader("gateway", keys: SettingsKeys.gateway)
+        let id = reader.string("id") ?? Self.hostName()
+        if id.isEmpty || id.utf8.count > 64 || id.first == "$" || id.contains(where: { "+#/{}".contains($0) || $0.isNewline }) {
+            reader.error(
+                "id: \"\(id)\" becomes the first level of every topic: expected 1 to 64 bytes without / + # { }, not beginning with $",
+                at: "id")
+        }
+        let dataDirectory = reader.string("data_dir") ?? ""
+        if !dataDirectory.hasPrefix("/") {
+            reader.error("data_dir: expected an absolute path, found \"\(dataDirectory)\"", at: "data_dir")
+        }
+        return GatewaySettings.Identity(
+            id: id, dataDirectory: dataDirectory, logLevel: reader.choice("log_level") ?? "notice")
+    }
+
+    /// The host name up to its first dot; `tidegate` where there is none.
+    private static func hostName() -> String {
+        var buffer = [CChar](repeating: 0, count: 256)
+        guard gethostname(&buffer, buffer.count - 1) == 0 else { return "tidegate" }
+        let name = String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        let short = name.prefix { $0 != "." }
+        return short.isEmpty ? "tidegate" : String(short)
+    }
+
+    // MARK: [class.NAME]
+
+    private func classes() -> [DeliveryClass: ClassLimits] {
+        var classes: [DeliveryClass: ClassLimits] = [.telemetry: ClassLimits()]
+        for (name, table) in document.named("class", into: diagnostics) {
+            let reader = TableReader(
+                table, keys: SettingsKeys.deliveryClass, path: "[class.\(name)]", diagnostics: diagnostics)
+            let isValid = (1...32).contains(name.utf8.count)
+                && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == "_") }
+            if !isValid {
+                reader.error("\"\(name)\": expected 1 to 32 letters, digits, - or _ as the name of a class")
+            }
+            var limits = ClassLimits()
+            if let bytes = reader.byteSize("max_bytes") { limits.maximumBytes = bytes }
+            limits.maximumAge = reader.duration("max_age")
+            limits.overflow = reader.choice("overflow") == "reject-newest" ? .rejectNewest : .dropOldest
+            classes[DeliveryClass(name)] = limits
+        }
+        return classes
+    }
+
+    // MARK: [[forward]] and [[accept]]
+
+    private func forward(gateway: String, classes: [DeliveryClass: ClassLimits]) -> [ForwardRule] {
+        let tables = document.tables("forward", into: diagnostics)
+        guard let tables else {
+            return rule(from: "#", to: "{gateway}/{topic}", gateway: gateway).map { [ForwardRule(from: $0.0, to: $0.1)] } ?? []
+        }
+        return tables.compactMap { table in
+            let reader = TableReader(table, keys: SettingsKeys.forward, path: "[[forward]]", diagnostics: diagnostics)
+            let name = DeliveryClass(reader.string("class") ?? DeliveryClass.telemetry.name)
+            if classes[name] == nil {
+                reader.error(
+                    "class: there is no [class.\(name)]"
+                        + NearestName.hint(name.name, among: classes.keys.map(\.name).sorted()), at: "class")
+            }
+            let treatment = reader.treatment()
+            let treatmentKeys = SettingsKeys.treatment.map(\.name)
+            let isTreated = reader.has("decode")
+            if !isTreated, let key = treatmentKeys.first(where: { reader.has($0) }) {
+                reader.error("\(key) has a meaning only with decode; without it payloads pass as they are", at: key)
+            }
+            guard let (from, to) = rule(reader, gateway: gateway) else { return nil }
+            return ForwardRule(from: from, to: to, deliveryClass: name, treatment: isTreated ? treatment : nil)
+        }
+    }
+
+    private func accept(gateway: String) -> [AcceptRule] {
+        guard let tables = document.tables("accept", into: diagnostics) else {
+            return rule(from: "\(gateway)/cmd/#", to: "cmd/#", gateway: gateway).map { [AcceptRule(from: $0.0, to: $0.1)] } ?? []
+        }
+        return tables.compactMap { table in
+            let reader = TableReader(table, keys: SettingsKeys.accept, path: "[[accept]]", diagnostics: diagnostics)
+            return rule(reader, gateway: gateway).map { AcceptRule(from: $0.0, to: $0.1) }
+        }
+    }
+
+    /// `from` and `to` of a rule, with their mistakes told; `nil` when there is one.
+    private func rule(_ reader: TableReader, gateway: String) -> (TopicFilter, TopicTemplate)? {
+        guard let from = reader.string("from"), let to = reader.string("to") else { return nil }
+        do {
+            let filter = try TopicFilter(from.replacing("{gateway}", with: gateway))
+            do {
+                return (filter, try TopicTemplate(to, gateway: gateway, filter: filter))
+            } catch {
+                reader.error("to: \(error)", at: "to")
+            }
+        } catch {
+            reader.error("from: \(error)", at: "from")
+        }
+        return nil
+    }
+
+    /// A built-in rule; `nil` only when the gateway's id is not usable, which is told elsewhere.
+    private func rule(from: String, to: String, gateway: String) -> (TopicFilter, TopicTemplate)? {
+        guard let filter = try? TopicFilter(from), let template = try? TopicTemplate(to, gateway: gateway, filter: filter)
+        else { return nil }
+        return (filter, template)
+    }
+
+    // MARK: [[sensor]]
+
+    private func sensors(forward: [ForwardRule]) -> [GatewaySettings.SensorEntry] {
+        var places: [String: SourcePosition] = [:]
+        return (document.tables("sensor", into: diagnostics) ?? []).compactMap { table in
+            sensor(table, forward: forward, places: &places)
+        }
+    }
+
+    private func sensor(
+        _ table: TOMLTable, forward: [ForwardRule], places: inout [String: SourcePosition]
+    ) -> GatewaySettings.SensorEntry? {
+        // The driver says which keys there are; while it is not known, any driver's keys are let pass.
+        var driver: (any SensorDriver.Type)?
+        if case .string(let name) = table["driver"]?.value { driver = SensorDrivers.all.first { $0.name == name } }
+        let driverKeys = driver.map { $0.keys } ?? SensorDrivers.all.flatMap { $0.keys }
+        let reader = TableReader(
+            table, keys: SettingsKeys.sensor + driverKeys, path: "[[sensor]]", diagnostics: diagnostics)
+        guard let id = reader.string("id") else { return nil }
+        if id.isEmpty || id.utf8.count > 64 || id.contains(where: { "+#/".contains($0) || $0.isNewline }) {
+            reader.error("id: expected 1 to 64 bytes without / + #", at: "id")
+        }
+        if let first = places[id] {
+            reader.error("id: \"\(id)\" is the sensor at line \(first.line) already; ids must differ", at: "id")
+        } else {
+            places[id] = reader.position("id")
+        }
+        let topic = reader.string("topic") ?? "sensors/\(id)"
+        let isTopic = (1...60_000).contains(topic.utf8.count) && !topic.contains { "+#".contains($0) } && topic.first != "$"
+        if !isTopic {
+            reader.error("topic: expected a topic without + and #, not beginning with $, found \"\(topic)\"", at: "topic")
+        } else if !forward.isEmpty, !forward.contains(where: { $0.from.match(topic) != nil }) {
+            reader.warning("sensor \"\(id)\" stays on the LAN: no [[forward]] rule takes its topic \"\(topic)\"", at: "id")
+        }
+        let treatment = reader.treatment()
+        guard let driver, let sensor = driver.init(reader) else { return nil }
+        return GatewaySettings.SensorEntry(
+            id: DeviceID(id), topic: topic, treatment: treatment, sensor: sensor, driver: driver.name)
+    }
+}
