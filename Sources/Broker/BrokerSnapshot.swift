@@ -1,0 +1,38 @@
+package import Readings
+
+/// What the listener is doing right now.
+package struct BrokerSnapshot: Sendable {
+    package struct Client: Sendable {
+        package var id: String
+        /// The peer's address, without its port.
+        package var address: String
+        /// "3.1.1" or "5.0".
+        package var version: String
+        package var connectedSince: Instant
+        /// Publishes from and to the client.
+        package var received: UInt64
+        package var sent: UInt64
+    }
+
+    /// Counted since the start.
+    package struct Counters: Sendable {
+        package var accepted: UInt64 = 0
+        package var refused: UInt64 = 0
+        /// Connections closed for a malformed packet or another breach of the protocol.
+        package var violations: UInt64 = 0
+        /// Connections closed because they sent no CONNECT, in time or before newer ones took their place.
+        package var silent: UInt64 = 0
+        /// Messages for slow clients that were given up on.
+        package var dropped: UInt64 = 0
+        /// Retained messages refused for want of room.
+        package var retainedRefused: UInt64 = 0
+    }
+
+    /// Where it really listens.
+    package var listening: [String]
+    /// In the order they connected.
+    package var clients: [Client]
+    package var counters: Counters
+    package var subscriptions: Int
+    package var retained: Int
+}

@@ -1,0 +1,79 @@
+import MQTT
+import NIOCore
+
+/// One connection of the listener, from accept to close. Lives on the event loop.
+final class Client {
+    /// Never reused while the process lives: settle tokens and subscriptions name a connection by it.
+    let number: UInt64
+    let channel: any Channel
+    var connection: ServerConnection
+    var decoder: PacketDecoder
+    /// Empty until the CONNECT is accepted.
+    var identifier = ""
+    var will: Will?
+    /// What it subscribed to, so that its end costs only its own.
+    var filters: Set<String> = []
+    /// Monotonic nanoseconds.
+    let connectedAt: Int64
+    var received: UInt64 = 0
+    var sent: UInt64 = 0
+
+    /// Bytes read and not decoded yet; `nil` while there are none, which is most of the time for most clients.
+    var input: ByteBuffer?
+    /// Bytes that wait for the end of the turn, or for a client that reads slowly.
+    private(set) var output: ByteBuffer?
+    /// On the core's list of clients to flush.
+    var isDirty = false
+    /// Reading is paused because the intake is full.
+    var isHeldBack = false
+    /// `close` has been called.
+    var isClosing = false
+
+    init(number: UInt64, channel: any Channel, limits: ServerConnection.Limits, now: Int64) {
+        self.number = number
+        self.channel = channel
+        connection = ServerConnection(limits: limits, now: now)
+        decoder = PacketDecoder(maximumPacketSize: Int(limits.maximumPacketSize))
+        connectedAt = now
+    }
+
+    var version: ProtocolVersion { connection.version ?? .v3_1_1 }
+
+    /// No packet is to be taken from it right now: its own window is full, or the intake is. A 5.0 client knows its
+    /// window and is closed when it breaks it.
+    var isPaused: Bool { isHeldBack || connection.isSaturated && connection.version == .v3_1_1 }
+
+    /// Bytes that have not been handed to the channel.
+    var outputBytes: Int { output?.readableBytes ?? 0 }
+
+    /// Appends a packet to what leaves at the end of the turn.
+    func append(_ packet: Packet, version: ProtocolVersion) {
+        var buffer = takeOutput()
+        packet.write(into: &buffer, version: version)
+        output = buffer
+    }
+
+    /// Appends an encoded packet, with its own packet identifier put in at `place`.
+    func append(_ encoded: ByteBuffer, packetIdentifier: (value: UInt16, place: Int)?) {
+        var buffer = takeOutput()
+        let start = buffer.writerIndex
+        buffer.writeImmutableBuffer(encoded)
+        if let packetIdentifier {
+            buffer.setInteger(packetIdentifier.value, at: start + packetIdentifier.place - encoded.readerIndex)
+        }
+        output = buffer
+    }
+
+    /// Hands everything to the channel in one write, if it takes it now.
+    func flush() {
+        guard channel.isWritable, let output, output.readableBytes > 0 else { return }
+        self.output = nil
+        channel.writeAndFlush(output, promise: nil)
+    }
+
+    /// Takes the buffer out, so that appending to it never copies.
+    private func takeOutput() -> ByteBuffer {
+        defer { output = nil }
+        return output ?? channel.allocator.buffer(capacity: 128)
+    }
+}

@@ -1,0 +1,84 @@
+import MQTT
+import NIOCore
+
+/// The socket's side of one client: feeds the core, and lets it stop the reading.
+final class ClientHandler: ChannelDuplexHandler, NIOScheduledCallbackHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = Never
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let core: BrokerCore
+    private var client: Client?
+    private var timer: NIOScheduledCallback?
+    private var eventLoop: (any EventLoop)?
+
+    init(core: BrokerCore) { self.core = core }
+
+    func channelActive(context: ChannelHandlerContext) {
+        eventLoop = context.eventLoop
+        guard let client = core.opened(context.channel) else { return context.close(promise: nil) }
+        self.client = client
+        arm()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard let client, !client.isClosing else { return }
+        var bytes = Self.unwrapInboundIn(data)
+        if var input = client.input {
+            client.input = nil
+            input.writeBuffer(&bytes)
+            client.input = input
+        } else {
+            client.input = bytes
+        }
+        let wasLive = client.connection.isLive
+        core.received(client)
+        if !wasLive, client.connection.isLive { arm() }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) { core.endTurn() }
+
+    /// The channel asks for more bytes after every read; while the client is paused it does not get them.
+    func read(context: ChannelHandlerContext) {
+        if let client, client.isPaused, !client.isClosing { return }
+        context.read()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        guard context.channel.isWritable, let client, !client.isClosing else { return }
+        core.pump(client)
+        client.flush()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        timer?.cancel()
+        timer = nil
+        if let client {
+            core.closed(client)
+            core.endTurn()
+        }
+        client = nil
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    // MARK: The connection's one timer
+
+    private func arm() {
+        timer?.cancel()
+        timer = nil
+        if let deadline = client?.connection.deadline { schedule(deadline) }
+    }
+
+    private func schedule(_ deadline: Int64) {
+        timer = try? eventLoop?.assumeIsolated().scheduleCallback(
+            at: .uptimeNanoseconds(UInt64(max(0, deadline))), handler: self)
+    }
+
+    func handleScheduledCallback(eventLoop: some EventLoop) {
+        timer = nil
+        guard let client else { return }
+        if let next = core.timerFired(client) { schedule(next) }
+    }
+}

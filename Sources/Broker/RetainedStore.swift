@@ -1,0 +1,68 @@
+import MQTT
+import NIOCore
+
+/// The last retained message of each topic (MQTT 5.0 §3.3.1.3), bounded in number and bytes. Not kept over a restart.
+struct RetainedStore {
+    private struct Entry: Sendable {
+        var publish: Publish
+        /// Monotonic nanoseconds.
+        var storedAt: Int64
+    }
+
+    private let countLimit: Int
+    private let byteLimit: Int
+    private var tree = TopicTree<Entry>()
+    private var bytes = 0
+    /// Messages that found no room: the topic's older one, if any, stays.
+    private(set) var refused: UInt64 = 0
+
+    init(countLimit: Int, byteLimit: Int) {
+        self.countLimit = countLimit
+        self.byteLimit = byteLimit
+    }
+
+    var count: Int { tree.count }
+
+    /// Replaces the topic's message [MQTT-3.3.1-5], or removes it when the payload is empty [MQTT-3.3.1-6]
+    /// [MQTT-3.3.1-7]. The payload is copied: it may be a slice of a large read.
+    mutating func store(_ publish: Publish, now: Int64) {
+        if publish.payload.readableBytes == 0 {
+            if let old = tree.remove(publish.topic) { bytes -= old.publish.queuedSize }
+            return
+        }
+        let old = tree[publish.topic]
+        let newBytes = bytes - (old?.publish.queuedSize ?? 0) + publish.queuedSize
+        guard newBytes <= byteLimit, old != nil || tree.count < countLimit else {
+            refused += 1
+            return
+        }
+        var kept = publish
+        kept.payload = ByteBuffer(bytes: publish.payload.readableBytesView)
+        kept.dup = false
+        kept.packetIdentifier = nil
+        tree.set(publish.topic, to: Entry(publish: kept, storedAt: now))
+        bytes = newBytes
+    }
+
+    /// The retained messages that `filter` matches, those that have expired left out [MQTT-3.3.2-5] and the others'
+    /// expiry lowered by the time they waited [MQTT-3.3.2-6].
+    func matches(_ filter: String, now: Int64) -> [Publish] {
+        var found: [Publish] = []
+        tree.forEachMatch(filter: filter) { entry in
+            var publish = entry.publish
+            if let expiry = publish.properties.messageExpiryInterval {
+                let waited = (now - entry.storedAt) / 1_000_000_000
+                guard waited < Int64(expiry) else { return }
+                publish.properties.list = publish.properties.list.map { property in
+                    if case .messageExpiryInterval = property {
+                        .messageExpiryInterval(expiry - UInt32(waited))
+                    } else {
+                        property
+                    }
+                }
+            }
+            found.append(publish)
+        }
+        return found
+    }
+}
