@@ -1,0 +1,247 @@
+#include "cgpiod.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <gpiod.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The macro is in the header of 1.x and gone from 2.x. */
+#ifdef GPIOD_LINE_BULK_MAX_LINES
+#define CGPIOD_API 1
+#else
+#define CGPIOD_API 2
+#endif
+
+enum { EVENTS_AT_ONCE = 16 };
+
+struct cgpiod_watch {
+    struct gpiod_chip *chip;
+#if CGPIOD_API == 1
+    struct gpiod_line *line;
+#else
+    struct gpiod_line_request *request;
+    struct gpiod_edge_event_buffer *events;
+    unsigned int offset;
+#endif
+};
+
+static void copy(char *to, size_t size, const char *from) { snprintf(to, size, "%s", from ? from : ""); }
+
+/* Looks at one named line; true ends the search. */
+typedef bool (*visitor)(const char *name, const cgpiod_line *line, void *context);
+
+static bool visit_chip(const char *path, struct gpiod_chip *chip, visitor visit, void *context) {
+#if CGPIOD_API == 1
+    unsigned int count = gpiod_chip_num_lines(chip);
+#else
+    struct gpiod_chip_info *information = gpiod_chip_get_info(chip);
+    if (!information) return false;
+    unsigned int count = gpiod_chip_info_get_num_lines(information);
+    gpiod_chip_info_free(information);
+#endif
+    for (unsigned int offset = 0; offset < count; offset++) {
+        cgpiod_line found = {.offset = offset};
+        copy(found.chip, sizeof found.chip, path);
+#if CGPIOD_API == 1
+        struct gpiod_line *line = gpiod_chip_get_line(chip, offset);
+        if (!line) continue;
+        const char *name = gpiod_line_name(line);
+        found.used = gpiod_line_is_used(line);
+        copy(found.consumer, sizeof found.consumer, gpiod_line_consumer(line));
+        if (name && visit(name, &found, context)) return true;
+#else
+        struct gpiod_line_info *line = gpiod_chip_get_line_info(chip, offset);
+        if (!line) continue;
+        const char *name = gpiod_line_info_get_name(line);
+        found.used = gpiod_line_info_is_used(line);
+        copy(found.consumer, sizeof found.consumer, gpiod_line_info_get_consumer(line));
+        bool stop = name && visit(name, &found, context);
+        gpiod_line_info_free(line);
+        if (stop) return true;
+#endif
+    }
+    return false;
+}
+
+/* Visits the lines of all chips; true when a visitor ended the search. denied: set when a chip may not be opened. */
+static bool visit_all(visitor visit, void *context, bool *denied) {
+    DIR *directory = opendir("/dev");
+    if (!directory) return false;
+    bool stopped = false;
+    struct dirent *entry;
+    while (!stopped && (entry = readdir(directory))) {
+        if (strncmp(entry->d_name, "gpiochip", 8) != 0) continue;
+        char path[280];
+        snprintf(path, sizeof path, "/dev/%s", entry->d_name);
+        struct gpiod_chip *chip = gpiod_chip_open(path);
+        if (!chip) {
+            if (errno == EACCES || errno == EPERM) *denied = true;
+            continue;
+        }
+        stopped = visit_chip(path, chip, visit, context);
+        gpiod_chip_close(chip);
+    }
+    closedir(directory);
+    return stopped;
+}
+
+struct search {
+    const char *name;
+    cgpiod_line *out;
+};
+
+static bool is_searched(const char *name, const cgpiod_line *line, void *context) {
+    struct search *search = context;
+    if (strcmp(name, search->name) != 0) return false;
+    *search->out = *line;
+    return true;
+}
+
+int cgpiod_find(const char *name, cgpiod_line *out) {
+    struct search search = {name, out};
+    bool denied = false;
+    if (visit_all(is_searched, &search, &denied)) return 0;
+    errno = denied ? EACCES : ENOENT;
+    return -1;
+}
+
+struct listing {
+    void (*body)(const char *name, void *context);
+    void *context;
+};
+
+static bool list(const char *name, const cgpiod_line *line, void *context) {
+    (void)line;
+    struct listing *listing = context;
+    listing->body(name, listing->context);
+    return false;
+}
+
+void cgpiod_each_name(void (*body)(const char *name, void *context), void *context) {
+    struct listing listing = {body, context};
+    bool denied = false;
+    visit_all(list, &listing, &denied);
+}
+
+#if CGPIOD_API == 1
+
+static bool request(cgpiod_watch *watch, uint32_t offset, const char *consumer, int edges, bool active_low, int bias) {
+    watch->line = gpiod_chip_get_line(watch->chip, offset);
+    if (!watch->line) return false;
+    int flags = active_low ? GPIOD_LINE_REQUEST_FLAG_ACTIVE_LOW : 0;
+    switch (bias) {
+    case CGPIOD_BIAS_DISABLED: flags |= GPIOD_LINE_REQUEST_FLAG_BIAS_DISABLE; break;
+    case CGPIOD_BIAS_PULL_UP: flags |= GPIOD_LINE_REQUEST_FLAG_BIAS_PULL_UP; break;
+    case CGPIOD_BIAS_PULL_DOWN: flags |= GPIOD_LINE_REQUEST_FLAG_BIAS_PULL_DOWN; break;
+    }
+    switch (edges) {
+    case CGPIOD_RISING: return gpiod_line_request_rising_edge_events_flags(watch->line, consumer, flags) == 0;
+    case CGPIOD_FALLING: return gpiod_line_request_falling_edge_events_flags(watch->line, consumer, flags) == 0;
+    default: return gpiod_line_request_both_edges_events_flags(watch->line, consumer, flags) == 0;
+    }
+}
+
+int cgpiod_watch_fd(const cgpiod_watch *watch) { return gpiod_line_event_get_fd(watch->line); }
+
+int cgpiod_watch_value(cgpiod_watch *watch) { return gpiod_line_get_value(watch->line); }
+
+int cgpiod_watch_read(cgpiod_watch *watch, cgpiod_edge *edges, int max) {
+    struct gpiod_line_event events[EVENTS_AT_ONCE];
+    int count = gpiod_line_event_read_multiple(watch->line, events, max < EVENTS_AT_ONCE ? max : EVENTS_AT_ONCE);
+    for (int i = 0; i < count; i++) {
+        edges[i].monotonic_ns = (int64_t)events[i].ts.tv_sec * 1000000000 + events[i].ts.tv_nsec;
+        edges[i].rising = events[i].event_type == GPIOD_LINE_EVENT_RISING_EDGE;
+    }
+    return count;
+}
+
+static void release(cgpiod_watch *watch) {
+    if (watch->line) gpiod_line_release(watch->line);
+}
+
+const char *cgpiod_version(void) { return gpiod_version_string(); }
+
+#else
+
+static bool configure(struct gpiod_line_settings *settings, int edges, bool active_low, int bias) {
+    static const enum gpiod_line_edge edge[] = {GPIOD_LINE_EDGE_BOTH, GPIOD_LINE_EDGE_RISING, GPIOD_LINE_EDGE_FALLING,
+                                                GPIOD_LINE_EDGE_BOTH};
+    static const enum gpiod_line_bias biases[] = {GPIOD_LINE_BIAS_AS_IS, GPIOD_LINE_BIAS_DISABLED,
+                                                  GPIOD_LINE_BIAS_PULL_UP, GPIOD_LINE_BIAS_PULL_DOWN};
+    gpiod_line_settings_set_active_low(settings, active_low);
+    return gpiod_line_settings_set_direction(settings, GPIOD_LINE_DIRECTION_INPUT) == 0 &&
+           gpiod_line_settings_set_edge_detection(settings, edge[edges & 3]) == 0 &&
+           gpiod_line_settings_set_bias(settings, biases[bias & 3]) == 0 &&
+           gpiod_line_settings_set_event_clock(settings, GPIOD_LINE_CLOCK_MONOTONIC) == 0;
+}
+
+static bool request(cgpiod_watch *watch, uint32_t offset, const char *consumer, int edges, bool active_low, int bias) {
+    unsigned int offsets[] = {offset};
+    struct gpiod_line_settings *settings = gpiod_line_settings_new();
+    struct gpiod_line_config *lines = gpiod_line_config_new();
+    struct gpiod_request_config *who = gpiod_request_config_new();
+    watch->offset = offset;
+    watch->events = gpiod_edge_event_buffer_new(EVENTS_AT_ONCE);
+    if (settings && lines && who && watch->events && configure(settings, edges, active_low, bias) &&
+        gpiod_line_config_add_line_settings(lines, offsets, 1, settings) == 0) {
+        gpiod_request_config_set_consumer(who, consumer);
+        watch->request = gpiod_chip_request_lines(watch->chip, who, lines);
+    }
+    int error = errno;
+    gpiod_request_config_free(who);
+    gpiod_line_config_free(lines);
+    gpiod_line_settings_free(settings);
+    errno = error;
+    return watch->request != NULL;
+}
+
+int cgpiod_watch_fd(const cgpiod_watch *watch) { return gpiod_line_request_get_fd(watch->request); }
+
+int cgpiod_watch_value(cgpiod_watch *watch) {
+    switch (gpiod_line_request_get_value(watch->request, watch->offset)) {
+    case GPIOD_LINE_VALUE_ACTIVE: return 1;
+    case GPIOD_LINE_VALUE_INACTIVE: return 0;
+    default: return -1;
+    }
+}
+
+int cgpiod_watch_read(cgpiod_watch *watch, cgpiod_edge *edges, int max) {
+    int limit = max < EVENTS_AT_ONCE ? max : EVENTS_AT_ONCE;
+    int count = gpiod_line_request_read_edge_events(watch->request, watch->events, limit);
+    for (int i = 0; i < count; i++) {
+        struct gpiod_edge_event *event = gpiod_edge_event_buffer_get_event(watch->events, i);
+        edges[i].monotonic_ns = (int64_t)gpiod_edge_event_get_timestamp_ns(event);
+        edges[i].rising = gpiod_edge_event_get_event_type(event) == GPIOD_EDGE_EVENT_RISING_EDGE;
+    }
+    return count;
+}
+
+static void release(cgpiod_watch *watch) {
+    if (watch->request) gpiod_line_request_release(watch->request);
+    if (watch->events) gpiod_edge_event_buffer_free(watch->events);
+}
+
+const char *cgpiod_version(void) { return gpiod_api_version(); }
+
+#endif
+
+cgpiod_watch *cgpiod_watch_open(const char *chip, uint32_t offset, const char *consumer, int edges, bool active_low,
+                                int bias) {
+    cgpiod_watch *watch = calloc(1, sizeof *watch);
+    if (!watch) return NULL;
+    watch->chip = gpiod_chip_open(chip);
+    if (watch->chip && request(watch, offset, consumer, edges, active_low, bias)) return watch;
+    int error = errno;
+    cgpiod_watch_close(watch);
+    errno = error;
+    return NULL;
+}
+
+void cgpiod_watch_close(cgpiod_watch *watch) {
+    if (!watch) return;
+    release(watch);
+    if (watch->chip) gpiod_chip_close(watch->chip);
+    free(watch);
+}

@@ -1,0 +1,96 @@
+import CGpiod
+import Glibc
+import Readings
+package import Settings
+
+/// A contact or another digital input on a GPIO line: true and false, with the kernel's own times.
+package struct GpioSensor: SensorDriver {
+    package static let name = "gpio"
+    package static let summary = "a contact on a GPIO line, found by its label: chip numbers differ between boards and kernels."
+    package static let keys: [Key] = [
+        .string("line", required: true, example: "\"GPIO17\"", "The line's label, as gpioinfo prints it."),
+        .choice("edge", ["both", "rising", "falling"], default: "both", "Which changes are reported."),
+        .duration(
+            "debounce", in: .zero...(.seconds(10)), default: "0ms", "A change counts once the line has been quiet this long."),
+        .boolean("active_low", default: false, "true: the contact pulls the line to ground when it is active."),
+        .choice(
+            "bias", ["as-is", "disabled", "pull-up", "pull-down"], default: "as-is", "The line's own resistor."),
+    ]
+
+    private let label: String
+    private let edges: Int32
+    private let quiet: Duration
+    private let activeLow: Bool
+    private let bias: Int32
+
+    package init?(_ reader: TableReader) {
+        guard let label = reader.string("line"), let edge = reader.choice("edge"), let quiet = reader.duration("debounce"),
+            let activeLow = reader.boolean("active_low"), let bias = reader.choice("bias")
+        else { return nil }
+        guard !label.isEmpty, label.utf8.count < 64 else {
+            reader.error("line: expected a label of 1 to 63 bytes, such as \"GPIO17\"", at: "line")
+            return nil
+        }
+        if edge != "both", quiet > .zero {
+            reader.error("debounce needs edge = \"both\": with one edge only, nobody sees when the line is quiet", at: "debounce")
+            return nil
+        }
+        self.label = label
+        edges =
+            switch edge {
+            case "rising": Int32(CGPIOD_RISING)
+            case "falling": Int32(CGPIOD_FALLING)
+            default: Int32(CGPIOD_RISING | CGPIOD_FALLING)
+            }
+        self.quiet = quiet
+        self.activeLow = activeLow
+        self.bias =
+            switch bias {
+            case "disabled": Int32(CGPIOD_BIAS_DISABLED)
+            case "pull-up": Int32(CGPIOD_BIAS_PULL_UP)
+            case "pull-down": Int32(CGPIOD_BIAS_PULL_DOWN)
+            default: Int32(CGPIOD_BIAS_AS_IS)
+            }
+    }
+
+    package func run(_ context: SensorContext) async throws(SensorError) {
+        let line = try GpioLine(label: label, edges: edges, activeLow: activeLow, bias: bias)
+        let initial = try line.value()
+        var debounce = Debounce(quiet: quiet, initial: initial)
+        context.isOpen()
+        context.emit(.samples([Sample(value: .boolean(initial))]))
+        while true {
+            let now = context.time.now().instant
+            let limit = debounce.deadline.map { max(.zero, $0 - now) }
+            switch await context.poller.readable(line.descriptor, within: limit) {
+            case .cancelled: return
+            case .timedOut: break
+            case .ready:
+                for edge in try line.edges() {
+                    let instant = Self.bootInstant(edge.monotonicNanoseconds)
+                    for change in debounce.edge(edge.rising, at: instant) { emit(change, context) }
+                }
+            }
+            if let change = debounce.settled(now: context.time.now().instant) { emit(change, context) }
+        }
+    }
+
+    private func emit(_ change: Debounce.Change, _ context: SensorContext) {
+        let now = context.time.now()
+        let age = (now.instant - change.at).wholeNanoseconds
+        let time = Timestamp(
+            instant: change.at, unixNanoseconds: now.unixNanoseconds - age, quality: now.quality)
+        context.emit(.samples([Sample(value: .boolean(change.value))]), at: time)
+    }
+
+    /// The kernel stamps edges with the monotonic clock, which stands still in suspend; the gateway's instants count
+    /// that too.
+    private static func bootInstant(_ monotonicNanoseconds: Int64) -> Instant {
+        func read(_ clock: clockid_t) -> Int64 {
+            var spec = timespec()
+            clock_gettime(clock, &spec)
+            return Int64(spec.tv_sec) * 1_000_000_000 + Int64(spec.tv_nsec)
+        }
+        return Instant(nanoseconds: monotonicNanoseconds + read(CLOCK_BOOTTIME) - read(CLOCK_MONOTONIC))
+    }
+}
