@@ -266,16 +266,14 @@ final class OutboxFile {
     private static func head(_ row: borrowing Statement) -> Head {
         Head(
             id: MessageID(rawValue: row.integer(at: 0)), isGap: row.integer(at: 1) == gapFormat,
-            bytes: bytesPerMessage + Int64(row.byteCount(at: 6) + row.byteCount(at: 7)), boot: row.integer(at: 2),
+            bytes: OutboxStore.bytesPerMessage + Int64(row.byteCount(at: 6) + row.byteCount(at: 7)),
+            boot: row.integer(at: 2),
             time: Timestamp(
                 instant: Instant(nanoseconds: row.integer(at: 3)), unixNanoseconds: row.integer(at: 4),
                 quality: TimeQuality(stored: row.integer(at: 5))
             )
         )
     }
-
-    /// What a row costs beside topic and payload: keys, times, flags and its share of the page.
-    static let bytesPerMessage: Int64 = 48
 }
 
 extension MessageID {

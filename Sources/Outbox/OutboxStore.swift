@@ -34,6 +34,10 @@ package actor OutboxStore {
         package var message: Message
     }
 
+    /// What a stored message costs beside topic and payload: keys, times, flags and its share of a page. Bounds count
+    /// it, so that they hold for a million empty messages too.
+    package static let bytesPerMessage: Int64 = 48
+
     /// A random number of the database file: sequences of two epochs have nothing to do with each other.
     package nonisolated let epoch: UInt64
     /// Set when the file was found damaged and an empty one took its place.
@@ -107,8 +111,7 @@ package actor OutboxStore {
             throw .unknownClass(entry.message.deliveryClass)
         }
         try perform { () throws(SQLiteError) in
-            try file.transaction(doing: "append to") {
-                () throws(SQLiteError) in
+            try file.transaction(doing: "append to") { () throws(SQLiteError) in
                 for entry in entries {
                     guard let index = streamIndex[entry.message.deliveryClass] else { continue }
                     try batch.add(entry, to: index, of: file)
@@ -183,8 +186,7 @@ package actor OutboxStore {
             }
         }
         for ((index, places), counters) in zip(found, counters) {
-            streams[index].counters = counters
-            streams[index].window.settle(places)
+            streams[index].settle(places, counters)
         }
         if streams.allSatisfy({ $0.counters.count == 0 }) {
             // Only space is at stake, and the next empty moment comes.
