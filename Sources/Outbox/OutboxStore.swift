@@ -67,7 +67,8 @@ package actor OutboxStore {
     ///     that are safe, in their order.
     ///   - rejected: called likewise with the tokens whose message, or another of the same arrival, was refused. They
     ///     must not be acknowledged as kept.
-    ///   - available: called after a commit that left something new to claim.
+    ///   - available: called after a commit that left something new to claim. None of the three may block: the
+    ///     outbox waits for it.
     /// - Throws: when the file cannot be opened, is in use, or is of a newer version. A damaged file does not throw:
     ///   it is moved aside, see ``recovery``.
     package init(
@@ -128,10 +129,10 @@ package actor OutboxStore {
     private func places(of entries: [Entry]) throws(OutboxError) -> [Int] {
         var places: [Int] = []
         places.reserveCapacity(entries.count)
-        var last = 0
+        var last = streams.startIndex
         for entry in entries {
             let name = entry.message.deliveryClass
-            if streams[last].deliveryClass != name {
+            if !streams.indices.contains(last) || streams[last].deliveryClass != name {
                 guard let index = streamIndex[name] else { throw .unknownClass(name) }
                 last = index
             }
