@@ -63,9 +63,15 @@ package struct Connection: ~Copyable {
         _ = csqlite_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
         _ = csqlite_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1)
 
+        // Closing must change nothing: were the file damaged, SQLite would copy the log into it and delete the log.
+        _ = csqlite_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+
         try execute("PRAGMA locking_mode=EXCLUSIVE", doing: doing)
-        // Takes effect only before the first table exists; makes it possible to give pages back after an outage.
-        try execute("PRAGMA auto_vacuum=INCREMENTAL", doing: doing)
+        // Takes effect only before the first table exists; makes it possible to give pages back after an outage. Where
+        // it is set already, setting it again would write to the file.
+        if try integer("PRAGMA auto_vacuum", doing: doing) != 2 {
+            try execute("PRAGMA auto_vacuum=INCREMENTAL", doing: doing)
+        }
         let mode = try text("PRAGMA journal_mode=WAL", doing: doing)
         guard mode == "wal" else {
             throw SQLiteError(
@@ -85,7 +91,8 @@ package struct Connection: ~Copyable {
         }
     }
 
-    /// Statements may outlive this: SQLite then closes with the last of them. Closing copies the log into the file.
+    /// Statements may outlive this: SQLite then closes with the last of them. The log stays where it is and is read
+    /// again at the next opening; ``checkpoint()`` first empties it.
     deinit { sqlite3_close_v2(handle) }
 
     /// Runs statements that return nothing of interest.

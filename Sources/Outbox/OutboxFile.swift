@@ -48,6 +48,11 @@ final class OutboxFile {
     init(path: String, options: Connection.Options, boot: BootID) throws(SQLiteError) {
         connection = try Connection.open(path, options: options)
         try outboxSchema.migrate(connection)
+        let opening = "open the outbox \(path)"
+        let tables = "SELECT count(*) FROM sqlite_schema WHERE name IN ('store', 'boot', 'stream', 'message')"
+        guard try connection.integer(tables, doing: opening) == 4 else {
+            throw SQLiteError(condition: .corrupt, doing: opening, reason: "tables are missing from the file")
+        }
 
         var epoch = try connection.integer("SELECT epoch FROM store", doing: "read the epoch of \(path)")
         if epoch == 0 {
@@ -266,16 +271,14 @@ final class OutboxFile {
     private static func head(_ row: borrowing Statement) -> Head {
         Head(
             id: MessageID(rawValue: row.integer(at: 0)), isGap: row.integer(at: 1) == gapFormat,
-            bytes: bytesPerMessage + Int64(row.byteCount(at: 6) + row.byteCount(at: 7)), boot: row.integer(at: 2),
+            bytes: OutboxStore.bytesPerMessage + Int64(row.byteCount(at: 6) + row.byteCount(at: 7)),
+            boot: row.integer(at: 2),
             time: Timestamp(
                 instant: Instant(nanoseconds: row.integer(at: 3)), unixNanoseconds: row.integer(at: 4),
                 quality: TimeQuality(stored: row.integer(at: 5))
             )
         )
     }
-
-    /// What a row costs beside topic and payload: keys, times, flags and its share of the page.
-    static let bytesPerMessage: Int64 = 48
 }
 
 extension MessageID {

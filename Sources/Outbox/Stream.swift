@@ -6,7 +6,7 @@ internal import Readings
 struct Stream {
     /// Rows that one transaction drops at most, so that a bound lowered in the settings does not stall an append.
     static let dropLimit = 10_000
-    private static let gapBytes = OutboxFile.bytesPerMessage + Int64(Gap.storedByteCount)
+    private static let gapBytes = OutboxStore.bytesPerMessage + Int64(Gap.storedByteCount)
 
     let number: Int64
     let deliveryClass: DeliveryClass
@@ -14,7 +14,7 @@ struct Stream {
     var counters: OutboxFile.Counters
     /// Handed out and not settled.
     var window = ClaimWindow()
-    /// The gap record at the very end of the stream that the next refused message extends: not handed out yet.
+    /// The gap record at the very end of the stream. The next refused message extends it, unless it is on its way.
     var tailGap: Gap?
     /// `tailGap` has grown since its row was written.
     private var pendingGap: (storedAt: Int64?, boot: Int64, time: Timestamp)?
@@ -40,13 +40,17 @@ struct Stream {
     /// Stores the message, unless the class is full and refuses what is new.
     /// - Returns: whether it is stored.
     mutating func add(_ message: Message, _ file: OutboxFile) throws(SQLiteError) -> Bool {
-        let bytes = OutboxFile.bytesPerMessage + Int64(message.topic.utf8.count + message.payload.count)
+        let bytes = OutboxStore.bytesPerMessage + Int64(message.topic.utf8.count + message.payload.count)
         let sequence = counters.next
         counters.next += 1
-        if limits.overflow == .rejectNewest, counters.bytes + bytes > limits.maximumBytes {
+        // An accepted message is preceded by the record of those refused before it.
+        let pendingBytes = pendingGap.map { $0.storedAt == nil ? Self.gapBytes : 0 } ?? 0
+        if limits.overflow == .rejectNewest, counters.bytes + pendingBytes + bytes > limits.maximumBytes {
             let unix = message.time.unixNanoseconds
             let gap = Gap(count: 1, first: sequence, last: sequence, from: unix, to: unix, reason: .overflow)
-            pendingGap = (pendingGap?.storedAt ?? tailGap?.last, file.boot, message.time)
+            if let last = tailGap?.last, last <= cursor { tailGap = nil }
+            let storedAt = pendingGap.map(\.storedAt) ?? tailGap?.last
+            pendingGap = (storedAt, file.boot, message.time)
             if tailGap == nil { tailGap = gap } else { tailGap?.append(gap) }
             counters.dropped += 1
             return false
@@ -87,8 +91,7 @@ struct Stream {
         try file.rows(after: id(cursor)) { head, row throws(SQLiteError) in
             let lost: Gap
             if head.isGap {
-                guard let record = Gap(stored: row.payload) else { return false }
-                lost = record
+                lost = Self.record(head, row.payload)
             } else {
                 let isExpired = hasExpired(head, file, now: now, opened: opened)
                 let isOver =
@@ -144,6 +147,23 @@ struct Stream {
         return counters
     }
 
+    /// Takes note that ``delete(_:_:)`` is committed.
+    mutating func settle(_ places: [Int], _ counters: OutboxFile.Counters) {
+        if let last = places.last, window[last].id.sequence == tailGap?.last { tailGap = nil }
+        self.counters = counters
+        window.settle(places)
+    }
+
+    /// The gap record in a row. One that cannot be read speaks for its own place alone: it must neither stop the
+    /// stream nor be lost.
+    private static func record(_ head: OutboxFile.Head, _ payload: [UInt8]) -> Gap {
+        let unix = head.time.unixNanoseconds
+        return Gap(stored: payload)
+            ?? Gap(
+                count: 1, first: head.id.sequence, last: head.id.sequence, from: unix, to: unix, reason: .overflow
+            )
+    }
+
     // MARK: Handing out
 
     /// Hands out the next messages, as far as the budget goes.
@@ -156,7 +176,7 @@ struct Stream {
         var remaining = budget
         var boot = (number: Int64.min, id: BootID(""))
         try file.rows(after: id(cursor)) { head, row throws(SQLiteError) in
-            guard taken.count < limit, remaining.take(Int(head.bytes - OutboxFile.bytesPerMessage)) else {
+            guard taken.count < limit, remaining.take(Int(head.bytes - OutboxStore.bytesPerMessage)) else {
                 return false
             }
             if boot.number != head.boot { boot = (head.boot, try file.bootID(head.boot)) }
@@ -165,7 +185,7 @@ struct Stream {
             )
             if head.isGap {
                 message.topic = gapTopic(deliveryClass)
-                message.payload = Gap(stored: message.payload)?.payload(deliveryClass: deliveryClass) ?? []
+                message.payload = Self.record(head, message.payload).payload(deliveryClass: deliveryClass)
             } else {
                 message.topic = row.topic
                 message.format = row.format
@@ -183,7 +203,6 @@ struct Stream {
         for (message, bytes) in zip(taken, sizes) { window.append(message.id, bytes: bytes) }
         cursor = last.sequence
         oldestUnclaimed = nil
-        if last.sequence == tailGap?.last { tailGap = nil }
         budget = remaining
         claimed += taken
     }

@@ -12,10 +12,30 @@ final class TemporaryFolder: Sendable {
 
     deinit { remove(path) }
 
-    enum Failure: Error { case cannotMakeFolder(Int32) }
+    enum Failure: Error {
+        case cannotMakeFolder(Int32)
+        case cannotWrite(Int32)
+    }
 
     /// The names in it, sorted.
     var names: [String] { list(path).sorted() }
+
+    func size(of name: String) -> Int? { bytes(of: name)?.count }
+
+    func bytes(of name: String) -> [UInt8]? {
+        guard let file = fopen("\(path)/\(name)", "r") else { return nil }
+        defer { fclose(file) }
+        fseek(file, 0, SEEK_END)
+        let size = ftell(file)
+        rewind(file)
+        return [UInt8](unsafeUninitializedCapacity: size) { $1 = fread($0.baseAddress, 1, size, file) }
+    }
+
+    func write(_ bytes: [UInt8], to name: String) throws {
+        guard let file = fopen("\(path)/\(name)", "w") else { throw Failure.cannotWrite(errno) }
+        defer { fclose(file) }
+        guard fwrite(bytes, 1, bytes.count, file) == bytes.count else { throw Failure.cannotWrite(errno) }
+    }
 
     private func list(_ path: String) -> [String] {
         guard let folder = opendir(path) else { return [] }

@@ -1,0 +1,229 @@
+import Database
+import Glibc
+import Outbox
+import Readings
+import Testing
+
+@Suite struct DurabilityTests {
+    let folder: TemporaryFolder
+    let time = ManualTime()
+    let sinks = Sinks()
+
+    init() throws { folder = try TemporaryFolder() }
+
+    @Test func sequencesGoOnAcrossAReopeningEvenOfAnEmptyStore() async throws {
+        var store = try sinks.open(.test(folder, time: time))
+        let epoch = store.epoch
+        try await store.append([.test("a", time: time.now()), .test("b", time: time.now())])
+        try await store.settle(try await store.claim(limit: 9, byteLimit: 1000).map(\.id))
+        await store.close()
+        store = try sinks.open(.test(folder, time: time))
+        #expect(store.epoch == epoch)
+        #expect(store.recovery == nil)
+        #expect(try await store.claim(limit: 9, byteLimit: 1000).isEmpty)
+        try await store.append([.test("c", time: time.now())])
+        #expect(try await store.claim(limit: 9, byteLimit: 1000).map(\.sequence) == [3])
+    }
+
+    @Test func aClaimDoesNotOutliveTheProcess() async throws {
+        var store = try sinks.open(.test(folder, time: time))
+        try await store.append((1...4).map { .test("\($0)", time: time.now()) })
+        let claimed = try await store.claim(limit: 3, byteLimit: 1000)
+        try await store.settle([claimed[1].id])
+        await store.close()
+        store = try sinks.open(.test(folder, time: time))
+        #expect(try await store.claim(limit: 9, byteLimit: 1000).map(\.text) == ["1", "3", "4"])
+    }
+
+    @Test(arguments: [1, 7, 40])
+    func whatWasAcknowledgedSurvivesAKill(appends: Int) async throws {
+        let path = folder.path
+        await #expect(processExitsWith: .signal(9)) { [path = path as String, appends = appends as Int] in
+            // The acknowledgement leaves the process by write(2), as a device would see it.
+            let acknowledged = open("\(path)/acknowledged", O_WRONLY | O_CREAT | O_APPEND, 0o600)
+            let store = try OutboxStore(
+                configuration: .init(path: "\(path)/outbox.db", time: ManualTime()) { _ in "gap" },
+                settled: { tokens in
+                    for token in tokens {
+                        var number = UInt8(clamping: token.publication)
+                        write(acknowledged, &number, 1)
+                    }
+                },
+                available: {}
+            )
+            let now = ManualTime().now()
+            for number in 1...appends {
+                try await store.append([.test("m\(number)", time: now, token: UInt64(number))])
+            }
+            // One more is under way when the end comes.
+            Task.detached { try await store.append([.test("m\(appends + 1)", time: now, token: UInt64(appends + 1))]) }
+            kill(getpid(), SIGKILL)
+        }
+        let acknowledged = Int(folder.size(of: "acknowledged") ?? 0)
+        #expect(acknowledged >= appends)
+        let store = try sinks.open(.test(folder, time: time))
+        let claimed = try await store.claim(limit: 1000, byteLimit: 1 << 20)
+        #expect(claimed.prefix(acknowledged).map(\.text) == (1...acknowledged).map { "m\($0)" })
+        #expect(claimed.map(\.sequence) == (1...claimed.count).map(Int64.init))
+    }
+
+    @Test func aSecondProcessIsRefused() async throws {
+        let path = folder.path
+        let store = try sinks.open(.test(folder, time: time))
+        try await store.append([.test("mine", time: time.now())])
+        await #expect(processExitsWith: .exitCode(42)) { [path = path as String] in
+            var configuration = OutboxStore.Configuration(path: "\(path)/outbox.db", time: ManualTime()) { _ in "gap" }
+            configuration.lockTimeoutMilliseconds = 50
+            do throws(OutboxError) {
+                _ = try OutboxStore(configuration: configuration, settled: { _ in }, available: {})
+            } catch {
+                guard case .database(let error) = error, error.condition == .locked else { exit(1) }
+                exit(42)
+            }
+        }
+        #expect(folder.names == ["outbox.db", "outbox.db-wal"])
+        try await store.append([.test("still mine", time: time.now())])
+        #expect(try await store.claim(limit: 9, byteLimit: 1000).count == 2)
+    }
+
+    @Test func aNewerFileIsRefusedAndKept() async throws {
+        do {
+            let connection = try Connection.open("\(folder.path)/outbox.db")
+            try connection.execute("CREATE TABLE future(a); PRAGMA user_version=99", doing: "test")
+        }
+        let error = #expect(throws: OutboxError.self) { try sinks.open(.test(folder, time: time)) }
+        guard case .database(let cause) = error else {
+            Issue.record("another error: \(String(describing: error))")
+            return
+        }
+        #expect(cause.condition == .newerSchema)
+        #expect(!folder.names.contains { $0.contains("corrupt") })
+        let connection = try Connection.open("\(folder.path)/outbox.db")
+        #expect(try connection.integer("PRAGMA user_version", doing: "test") == 99)
+    }
+
+    // MARK: Damage
+
+    @Test func aDamagedFileIsMovedAsideWithItsLogAndAnEmptyOneOpened() async throws {
+        let garbage = (0..<8192).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ 7) }
+        try folder.write(garbage, to: "outbox.db")
+        try folder.write([1, 2, 3], to: "outbox.db-wal")
+        var store = try sinks.open(.test(folder, time: time))
+        #expect(store.recovery?.quarantined == "\(folder.path)/outbox.db.corrupt-1")
+        #expect(store.recovery?.reason == "file is not a database")
+        try await store.append([.test("a", time: time.now())])
+        await store.close()
+        #expect(
+            folder.names == ["outbox.db", "outbox.db-wal", "outbox.db.corrupt-1", "outbox.db.corrupt-1-wal"])
+        #expect(folder.bytes(of: "outbox.db.corrupt-1") == garbage)
+        #expect(folder.bytes(of: "outbox.db.corrupt-1-wal") == [1, 2, 3])
+        let epoch = store.epoch
+
+        // Again: the first is not overwritten, and the new file is an epoch of its own.
+        try folder.write(garbage, to: "outbox.db")
+        store = try sinks.open(.test(folder, time: time))
+        #expect(store.recovery?.quarantined == "\(folder.path)/outbox.db.corrupt-2")
+        #expect(store.epoch != epoch)
+        #expect(folder.names.contains("outbox.db.corrupt-1"))
+    }
+
+    @Test func aDamagedSchemaPageIsMovedAsideToo() async throws {
+        let store = try sinks.open(.test(folder, time: time))
+        try await store.append([.test("a", time: time.now())])
+        await store.close()
+        var bytes = try #require(folder.bytes(of: "outbox.db"))
+        for index in 100..<4096 { bytes[index] = 0xa5 }
+        try folder.write(bytes, to: "outbox.db")
+        let reopened = try sinks.open(.test(folder, time: time))
+        #expect(reopened.recovery?.quarantined == "\(folder.path)/outbox.db.corrupt-1")
+        #expect(folder.bytes(of: "outbox.db.corrupt-1") == bytes)
+    }
+
+    @Test func aFileWithoutItsTablesIsMovedAsideToo() throws {
+        do {
+            let connection = try Connection.open("\(folder.path)/outbox.db")
+            try connection.execute("CREATE TABLE store(epoch); PRAGMA user_version=1", doing: "test")
+        }
+        let store = try sinks.open(.test(folder, time: time))
+        #expect(store.recovery?.reason == "tables are missing from the file")
+    }
+
+    @Test func openingWritesNothing() async throws {
+        let store = try sinks.open(.test(folder, time: time))
+        try await store.append([.test("a", time: time.now())])
+        await store.close()
+        let before = folder.bytes(of: "outbox.db")
+        let reopened = try sinks.open(.test(folder, time: time, boot: "boot-2"))
+        #expect(try await reopened.claim(limit: 1, byteLimit: 100).map(\.text) == ["a"])
+        #expect(folder.bytes(of: "outbox.db") == before)
+        #expect(folder.size(of: "outbox.db-wal") == 0)
+    }
+
+    // MARK: No room
+
+    @Test func aFullFileSettlesNothingAndWorksAgainOnceThereIsRoom() async throws {
+        var configuration = OutboxStore.Configuration.test(folder, time: time)
+        configuration.maximumPages = 40
+        let store = try sinks.open(configuration)
+        let large = String(repeating: "x", count: 3000)
+        var stored = 0
+        var failure: OutboxError?
+        while failure == nil, stored < 1000 {
+            do throws(OutboxError) {
+                try await store.append((1...3).map { .test(large, time: time.now(), token: UInt64(stored + $0)) })
+                stored += 3
+            } catch {
+                failure = error
+            }
+        }
+        guard case .database(let cause) = failure else {
+            Issue.record("no error after \(stored) messages")
+            return
+        }
+        #expect(cause.condition == .diskFull)
+        #expect(sinks.settled.flatMap { $0 }.count == stored)
+        #expect(try await store.backlog()[0].count == Int64(stored))
+
+        let claimed = try await store.claim(limit: 9, byteLimit: 1 << 20)
+        try await store.settle(claimed.map(\.id))
+        try await store.append([.test("after", time: time.now(), token: 5000)])
+        #expect(sinks.settled.last?.map(\.publication) == [5000])
+        let rest = try await store.claim(limit: 1000, byteLimit: 1 << 20)
+        #expect((claimed + rest).map(\.sequence) == (1...Int64(stored + 1)).map { $0 })
+        #expect(rest.last?.text == "after")
+    }
+
+    @Test func aWriteErrorSettlesNothingAndTheNextAppendWorks() async throws {
+        let path = folder.path
+        await #expect(processExitsWith: .exitCode(42)) { [path = path as String] in
+            let sinks = Sinks()
+            let time = ManualTime()
+            let store = try sinks.open(.init(path: "\(path)/outbox.db", time: time) { _ in "gap" })
+            try await store.append([.test("before", time: time.now(), token: 1)])
+            // Beyond this size write(2) fails with EFBIG, as it would with EIO on a failing card.
+            signal(SIGXFSZ, SIG_IGN)
+            var limit = rlimit()
+            getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit)
+            let soft = limit.rlim_cur
+            limit.rlim_cur = 100_000
+            setrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit)
+            let large = String(repeating: "x", count: 200_000)
+            do throws(OutboxError) {
+                try await store.append([.test(large, time: time.now(), token: 2)])
+                exit(1)
+            } catch {
+                guard case .database(let error) = error, error.condition == .inputOutput else { exit(2) }
+            }
+            limit.rlim_cur = soft
+            setrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit)
+            guard sinks.settled.flatMap({ $0 }).map(\.publication) == [1] else { exit(3) }
+            try await store.append([.test("after", time: time.now(), token: 3)])
+            guard sinks.settled.flatMap({ $0 }).map(\.publication) == [1, 3] else { exit(4) }
+            exit(42)
+        }
+        let store = try sinks.open(.test(folder, time: time))
+        let claimed = try await store.claim(limit: 9, byteLimit: 1 << 20)
+        #expect(claimed.map(\.text) == ["before", "after"])
+        #expect(claimed.map(\.sequence) == [1, 2])
+    }
+}
