@@ -59,6 +59,101 @@ struct SettingsReader {
         return short.isEmpty ? "tidegate" : String(short)
     }
 
+    // MARK: [lan]
+
+    private func lan() -> BrokerConfiguration {
+        let reader = reader("lan", keys: SettingsKeys.lan)
+        var configuration = BrokerConfiguration()
+        let texts = reader.strings("listen") ?? []
+        let positions = reader.positions("listen")
+        configuration.listen = texts.enumerated().compactMap { index, text in
+            let position = positions.indices.contains(index) ? positions[index] : reader.position
+            guard let address = ListenAddress(text) else {
+                diagnostics.error(
+                    "listen: expected host:port, such as \"127.0.0.1:1883\" or \"[::1]:1883\", found \"\(text)\"", at: position)
+                return nil
+            }
+            if !address.isLoopback {
+                diagnostics.error(
+                    "listen: \"\(text)\" can be reached from the network, and nobody would be asked for a password; expected a loopback address such as \"127.0.0.1:\(address.port)\"",
+                    at: position)
+            }
+            return address
+        }
+        if texts.isEmpty { reader.error("listen: expected at least one address", at: "listen") }
+        if let clients = reader.integer("max_connections") {
+            configuration.maximumClients = Int(clients)
+            configuration.maximumPending = Int(clients)
+        }
+        if let size = reader.byteSize("max_packet_size") { configuration.limits.maximumPacketSize = UInt32(size) }
+        if let timeout = reader.duration("connect_timeout") {
+            configuration.limits.connectTimeout = timeout.wholeNanoseconds
+        }
+        return configuration
+    }
+
+    // MARK: [upstream]
+
+    private func upstream(gateway: String, accept: [AcceptRule]) -> GatewaySettings.Upstream? {
+        let reader = reader("upstream", keys: SettingsKeys.upstream)
+        let addresses = addresses(reader)
+        let clientIdentifier = reader.string("client_id") ?? gateway
+        if clientIdentifier.isEmpty || clientIdentifier.utf8.count > 65_535 {
+            reader.error("client_id: expected 1 to 65,535 bytes", at: "client_id")
+        }
+        if reader.has("password_file"), !reader.has("username") {
+            reader.error("password_file needs a username beside it", at: "password_file")
+        }
+        for (one, other) in [("cert_file", "key_file"), ("key_file", "cert_file")]
+        where reader.has(one) && !reader.has(other) {
+            reader.error("\(one) needs \(other) beside it", at: one)
+        }
+        if !addresses.isEmpty, !addresses.contains(where: { $0.transport == .tls }) {
+            for key in ["ca_file", "cert_file"] where reader.has(key) {
+                reader.error("\(key) has a meaning only with mqtts:// in url", at: key)
+            }
+        }
+        let pauses = (reader.duration("reconnect_min") ?? .seconds(1), reader.duration("reconnect_max") ?? .seconds(60))
+        if pauses.0 > pauses.1 {
+            reader.error(
+                "reconnect_min is longer than reconnect_max", at: reader.has("reconnect_min") ? "reconnect_min" : "reconnect_max")
+        }
+        guard !addresses.isEmpty, pauses.0 <= pauses.1 else { return nil }
+        var configuration = UpstreamConfiguration(
+            addresses: addresses, clientIdentifier: clientIdentifier, stateTopic: "\(gateway)/$state",
+            subscriptions: AcceptRules(accept).filters)
+        configuration.username = reader.string("username")
+        configuration.tls = UpstreamConfiguration.TLS(
+            authorityFile: reader.string("ca_file").map(path(_:)), certificateFile: reader.string("cert_file").map(path(_:)),
+            keyFile: reader.string("key_file").map(path(_:)))
+        switch reader.choice("protocol") {
+        case "5": configuration.protocolChoice = .only(.v5)
+        case "3.1.1": configuration.protocolChoice = .only(.v311)
+        default: configuration.protocolChoice = .automatic
+        }
+        if let keepAlive = reader.duration("keep_alive") { configuration.keepAlive = keepAlive }
+        if let window = reader.integer("in_flight") { configuration.window = Int(window) }
+        configuration.reconnectDelay = pauses.0...pauses.1
+        return GatewaySettings.Upstream(
+            configuration: configuration, passwordFile: reader.string("password_file"), settingsDirectory: directory)
+    }
+
+    private func addresses(_ reader: TableReader) -> [UpstreamAddress] {
+        let positions = reader.positions("url")
+        return (reader.strings("url") ?? []).enumerated().compactMap { index, url in
+            do {
+                return try UpstreamAddress(parsing: url)
+            } catch {
+                diagnostics.error(
+                    "url: \(error)", at: positions.indices.contains(index) ? positions[index] : reader.position)
+                return nil
+            }
+        }
+    }
+
+    /// A file name, relative to the settings file's directory.
+    private func path(_ name: String) -> String { name.hasPrefix("/") ? name : "\(directory)/\(name)" }
+
     // MARK: [class.NAME]
 
     private func classes() -> [DeliveryClass: ClassLimits] {
