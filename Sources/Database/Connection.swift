@@ -67,8 +67,11 @@ package struct Connection: ~Copyable {
         _ = csqlite_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
 
         try execute("PRAGMA locking_mode=EXCLUSIVE", doing: doing)
-        // Takes effect only before the first table exists; makes it possible to give pages back after an outage.
-        try execute("PRAGMA auto_vacuum=INCREMENTAL", doing: doing)
+        // Takes effect only before the first table exists; makes it possible to give pages back after an outage. Where
+        // it is set already, setting it again would write to the file.
+        if try integer("PRAGMA auto_vacuum", doing: doing) != 2 {
+            try execute("PRAGMA auto_vacuum=INCREMENTAL", doing: doing)
+        }
         let mode = try text("PRAGMA journal_mode=WAL", doing: doing)
         guard mode == "wal" else {
             throw SQLiteError(

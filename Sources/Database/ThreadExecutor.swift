@@ -61,7 +61,11 @@ package final class ThreadExecutor: SerialExecutor {
     }
 
     package func enqueue(_ job: consuming ExecutorJob) {
-        mailbox.put(UnownedJob(job), for: asUnownedSerialExecutor())
+        // Once the job is in, it may run to its end and let the last reference to this executor go, all before `put`
+        // returns: the mailbox is kept until then.
+        let mailbox = Unmanaged.passRetained(mailbox)
+        mailbox.takeUnretainedValue().put(UnownedJob(job), for: asUnownedSerialExecutor())
+        mailbox.release()
     }
 }
 
@@ -92,9 +96,11 @@ private final class Mailbox: @unchecked Sendable {
 
     func put(_ job: UnownedJob, for executor: UnownedSerialExecutor) {
         pthread_mutex_lock(mutex)
+        let mustWake = jobs.isEmpty
         jobs.append((job, executor))
-        pthread_cond_signal(condition)
         pthread_mutex_unlock(mutex)
+        // After unlocking: the woken thread would only run into the lock. The thread sleeps on an empty queue only.
+        if mustWake { pthread_cond_signal(condition) }
     }
 
     func close() {

@@ -48,6 +48,11 @@ final class OutboxFile {
     init(path: String, options: Connection.Options, boot: BootID) throws(SQLiteError) {
         connection = try Connection.open(path, options: options)
         try outboxSchema.migrate(connection)
+        let opening = "open the outbox \(path)"
+        let tables = "SELECT count(*) FROM sqlite_schema WHERE name IN ('store', 'boot', 'stream', 'message')"
+        guard try connection.integer(tables, doing: opening) == 4 else {
+            throw SQLiteError(condition: .corrupt, doing: opening, reason: "tables are missing from the file")
+        }
 
         var epoch = try connection.integer("SELECT epoch FROM store", doing: "read the epoch of \(path)")
         if epoch == 0 {

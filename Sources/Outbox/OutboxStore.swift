@@ -67,7 +67,8 @@ package actor OutboxStore {
     ///     that are safe, in their order.
     ///   - rejected: called likewise with the tokens whose message, or another of the same arrival, was refused. They
     ///     must not be acknowledged as kept.
-    ///   - available: called after a commit that left something new to claim.
+    ///   - available: called after a commit that left something new to claim. None of the three may block: the
+    ///     outbox waits for it.
     /// - Throws: when the file cannot be opened, is in use, or is of a newer version. A damaged file does not throw:
     ///   it is moved aside, see ``recovery``.
     package init(
@@ -107,15 +108,10 @@ package actor OutboxStore {
         let file = try openFile()
         let now = configuration.time.now().instant
         var batch = Batch(streams: streams)
-        for entry in entries where streamIndex[entry.message.deliveryClass] == nil {
-            throw .unknownClass(entry.message.deliveryClass)
-        }
+        let places = try places(of: entries)
         try perform { () throws(SQLiteError) in
             try file.transaction(doing: "append to") { () throws(SQLiteError) in
-                for entry in entries {
-                    guard let index = streamIndex[entry.message.deliveryClass] else { continue }
-                    try batch.add(entry, to: index, of: file)
-                }
+                for (entry, index) in zip(entries, places) { try batch.add(entry, to: index, of: file) }
                 for index in batch.touched {
                     try batch.streams[index].writePendingGap(file)
                     try batch.streams[index].enforceBounds(file, now: now, opened: opened)
@@ -127,6 +123,22 @@ package actor OutboxStore {
         if !batch.settled.isEmpty { settled(batch.settled) }
         if !batch.rejected.isEmpty { rejected(batch.rejected) }
         available()
+    }
+
+    /// Each entry's stream. Neighbours are of one class mostly, which spares the search.
+    private func places(of entries: [Entry]) throws(OutboxError) -> [Int] {
+        var places: [Int] = []
+        places.reserveCapacity(entries.count)
+        var last = streams.startIndex
+        for entry in entries {
+            let name = entry.message.deliveryClass
+            if !streams.indices.contains(last) || streams[last].deliveryClass != name {
+                guard let index = streamIndex[name] else { throw .unknownClass(name) }
+                last = index
+            }
+            places.append(last)
+        }
+        return places
     }
 
     // MARK: Handing out

@@ -91,8 +91,7 @@ struct Stream {
         try file.rows(after: id(cursor)) { head, row throws(SQLiteError) in
             let lost: Gap
             if head.isGap {
-                guard let record = Gap(stored: row.payload) else { return false }
-                lost = record
+                lost = Self.record(head, row.payload)
             } else {
                 let isExpired = hasExpired(head, file, now: now, opened: opened)
                 let isOver =
@@ -155,6 +154,16 @@ struct Stream {
         window.settle(places)
     }
 
+    /// The gap record in a row. One that cannot be read speaks for its own place alone: it must neither stop the
+    /// stream nor be lost.
+    private static func record(_ head: OutboxFile.Head, _ payload: [UInt8]) -> Gap {
+        let unix = head.time.unixNanoseconds
+        return Gap(stored: payload)
+            ?? Gap(
+                count: 1, first: head.id.sequence, last: head.id.sequence, from: unix, to: unix, reason: .overflow
+            )
+    }
+
     // MARK: Handing out
 
     /// Hands out the next messages, as far as the budget goes.
@@ -176,7 +185,7 @@ struct Stream {
             )
             if head.isGap {
                 message.topic = gapTopic(deliveryClass)
-                message.payload = Gap(stored: message.payload)?.payload(deliveryClass: deliveryClass) ?? []
+                message.payload = Self.record(head, message.payload).payload(deliveryClass: deliveryClass)
             } else {
                 message.topic = row.topic
                 message.format = row.format

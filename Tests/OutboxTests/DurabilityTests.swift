@@ -139,6 +139,26 @@ import Testing
         #expect(folder.bytes(of: "outbox.db.corrupt-1") == bytes)
     }
 
+    @Test func aFileWithoutItsTablesIsMovedAsideToo() throws {
+        do {
+            let connection = try Connection.open("\(folder.path)/outbox.db")
+            try connection.execute("CREATE TABLE store(epoch); PRAGMA user_version=1", doing: "test")
+        }
+        let store = try sinks.open(.test(folder, time: time))
+        #expect(store.recovery?.reason == "tables are missing from the file")
+    }
+
+    @Test func openingWritesNothing() async throws {
+        let store = try sinks.open(.test(folder, time: time))
+        try await store.append([.test("a", time: time.now())])
+        await store.close()
+        let before = folder.bytes(of: "outbox.db")
+        let reopened = try sinks.open(.test(folder, time: time, boot: "boot-2"))
+        #expect(try await reopened.claim(limit: 1, byteLimit: 100).map(\.text) == ["a"])
+        #expect(folder.bytes(of: "outbox.db") == before)
+        #expect(folder.size(of: "outbox.db-wal") == 0)
+    }
+
     // MARK: No room
 
     @Test func aFullFileSettlesNothingAndWorksAgainOnceThereIsRoom() async throws {
