@@ -1,0 +1,66 @@
+/* The door to libmosquitto (2.0 or later): its headers, and what Swift cannot import or should not do per message. */
+#ifndef CMOSQUITTO_SHIM_H
+#define CMOSQUITTO_SHIM_H
+
+#include <mosquitto.h>
+#include <mqtt_protocol.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+
+/* What an MQTT 5.0 publication carries beside its payload, as user properties. */
+typedef struct {
+    const char *stream;
+    const char *epoch;
+    const char *boot;
+    const char *time_quality;
+    int64_t sequence;
+    int64_t unix_milliseconds;
+} cmosquitto_envelope;
+
+/* Publishes with QoS 1. `envelope` is NULL for MQTT 3.1.1. Returns an MOSQ_ERR_ value; all arguments are copied. */
+static inline int cmosquitto_publish(
+    struct mosquitto *client, int *packet_identifier, const char *topic, const void *payload, int length, bool retain,
+    const cmosquitto_envelope *envelope
+) {
+    mosquitto_property *properties = NULL;
+    int result = MOSQ_ERR_SUCCESS;
+    if (envelope) {
+        char sequence[24], time[24];
+        snprintf(sequence, sizeof sequence, "%" PRId64, envelope->sequence);
+        snprintf(time, sizeof time, "%" PRId64, envelope->unix_milliseconds);
+        const char *pairs[][2] = {
+            { "stream", envelope->stream }, { "epoch", envelope->epoch }, { "seq", sequence },
+            { "boot", envelope->boot },     { "tq", envelope->time_quality }, { "ts", time },
+        };
+        for (unsigned i = 0; i < sizeof pairs / sizeof pairs[0] && result == MOSQ_ERR_SUCCESS; i++)
+            result = mosquitto_property_add_string_pair(
+                &properties, MQTT_PROP_USER_PROPERTY, pairs[i][0], pairs[i][1]
+            );
+    }
+    if (result == MOSQ_ERR_SUCCESS)
+        result = mosquitto_publish_v5(client, packet_identifier, topic, length, payload, 1, retain, properties);
+    mosquitto_property_free_all(&properties);
+    return result;
+}
+
+/* Keeps the properties that the next mosquitto_connect_async() sends in its CONNECT.
+ *
+ * Only the blocking connect takes properties. It stores them before it looks at its other arguments, so a keep-alive
+ * that is out of range (1, where 5 is the least) makes it store them and return without touching the network. Anything
+ * but the refusal expected is reported as MOSQ_ERR_UNKNOWN. */
+static inline int cmosquitto_set_connect_properties(struct mosquitto *client, const mosquitto_property *properties) {
+    int result = mosquitto_connect_bind_v5(client, "localhost", 1883, 1, NULL, properties);
+    return result == MOSQ_ERR_INVAL ? MOSQ_ERR_SUCCESS : MOSQ_ERR_UNKNOWN;
+}
+
+/* A non-blocking eventfd(2) to wake the thread that polls the client's socket; -1 and errno on failure. */
+static inline int cmosquitto_alarm(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+
+/* Names the calling thread, as `top -H` shows it; prctl(2) is variadic. */
+static inline void cmosquitto_name_thread(const char *name) { prctl(PR_SET_NAME, (unsigned long)name, 0, 0, 0); }
+
+#endif

@@ -1,0 +1,88 @@
+internal import CMosquitto
+internal import Outbox
+internal import Readings
+
+/// A claimed message as it goes over the wire.
+struct Envelope {
+    /// The outbox's epoch as 16 hexadecimal digits.
+    let epoch: String
+
+    init(epoch: UInt64) {
+        let digits = String(epoch, radix: 16)
+        self.epoch = String(repeating: "0", count: 16 - digits.count) + digits
+    }
+
+    /// The payload to send: a reading gets its sequence as the last member of its JSON object, anything else stays as
+    /// it is.
+    static func payload(of claimed: OutboxStore.Claimed) -> [UInt8] {
+        let payload = claimed.message.payload
+        guard claimed.message.format == .reading, payload.last == UInt8(ascii: "}") else { return payload }
+        var spliced: [UInt8] = []
+        spliced.reserveCapacity(payload.count + 28)
+        spliced.append(contentsOf: payload.dropLast())
+        let isEmpty = spliced.last { $0 != UInt8(ascii: " ") } == UInt8(ascii: "{")
+        spliced.append(contentsOf: (isEmpty ? "\"seq\":" : ",\"seq\":").utf8)
+        spliced.append(contentsOf: String(claimed.sequence).utf8)
+        spliced.append(UInt8(ascii: "}"))
+        return spliced
+    }
+
+    /// Bytes of the PUBLISH packet (MQTT 5.0 §3.3, 3.1.1 §3.3), to compare with the broker's maximum packet size:
+    /// libmosquitto 2.0's own check forgets two bytes, and the broker would close the connection over them.
+    func packetBytes(of claimed: OutboxStore.Claimed, payloadBytes: Int, version: WireVersion) -> Int {
+        var remaining = 2 + claimed.message.topic.utf8.count + 2 + payloadBytes
+        if version == .v5 {
+            let values =
+                claimed.stream.utf8.count + epoch.utf8.count + decimalDigits(claimed.sequence)
+                + claimed.boot.name.utf8.count + claimed.message.time.quality.rawValue.utf8.count
+                + decimalDigits(unixMilliseconds(claimed))
+            let names = "stream".utf8.count + "epoch".utf8.count + "seq".utf8.count + "boot".utf8.count + 2 + 2
+            let properties = 6 * 5 + names + values
+            remaining += variableLengthBytes(properties) + properties
+        }
+        return 1 + variableLengthBytes(remaining) + remaining
+    }
+
+    /// Calls `body` with the user properties as C strings.
+    func withProperties<R>(
+        of claimed: OutboxStore.Claimed, _ body: (UnsafePointer<cmosquitto_envelope>) -> R
+    ) -> R {
+        claimed.stream.withCString { stream in
+            epoch.withCString { epoch in
+                claimed.boot.name.withCString { boot in
+                    claimed.message.time.quality.rawValue.withCString { quality in
+                        var properties = cmosquitto_envelope(
+                            stream: stream, epoch: epoch, boot: boot, time_quality: quality,
+                            sequence: claimed.sequence, unix_milliseconds: unixMilliseconds(claimed)
+                        )
+                        return body(&properties)
+                    }
+                }
+            }
+        }
+    }
+
+    private func unixMilliseconds(_ claimed: OutboxStore.Claimed) -> Int64 {
+        claimed.message.time.unixNanoseconds / 1_000_000
+    }
+
+    private func decimalDigits(_ number: Int64) -> Int {
+        var rest = number.magnitude
+        var digits = number < 0 ? 2 : 1
+        while rest >= 10 {
+            rest /= 10
+            digits += 1
+        }
+        return digits
+    }
+
+    /// MQTT 5.0 §1.5.5.
+    private func variableLengthBytes(_ value: Int) -> Int {
+        switch value {
+        case ..<128: 1
+        case ..<16_384: 2
+        case ..<2_097_152: 3
+        default: 4
+        }
+    }
+}

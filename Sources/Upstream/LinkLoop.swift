@@ -1,0 +1,403 @@
+internal import CMosquitto
+internal import Glibc
+internal import Logging
+internal import Outbox
+internal import Readings
+internal import Synchronization
+
+/// The body of the link's thread: polls the socket, feeds libmosquitto and does what the machine says.
+///
+/// Everything here belongs to that one thread; the mailbox and the snapshot are the doors.
+final class LinkLoop {
+    private let configuration: UpstreamConfiguration
+    private let envelope: Envelope
+    private let time: any TimeSource
+    private let mailbox: LinkMailbox
+    private let published: LinkSnapshotBox
+    private let accepted: @Sendable ([UpstreamArrival]) -> Void
+    private let logger: Logger
+
+    private var machine: LinkMachine
+    private var plan: DialPlan
+    private var random = SystemRandomNumberGenerator()
+    private var verdict = PublicationVerdict()
+    private var snapshot: LinkSnapshot
+
+    // Of the present connection.
+    private var client: MosquittoClient?
+    private var connection: UInt64 = 0
+    private var window = 0
+    private var maximumPacketBytes: Int?
+    private var ready: [OutboxStore.Claimed] = []
+    private var inFlight = InFlight()
+    private var birth: (packetIdentifier: Int32, published: Instant)?
+    private var farewell: Int32?
+    private var subscribing: [Int32: String] = [:]
+    private var nextKeepAlive: Instant
+
+    init(
+        configuration: UpstreamConfiguration, epoch: UInt64, time: any TimeSource, mailbox: LinkMailbox,
+        snapshot: LinkSnapshotBox, accepted: @escaping @Sendable ([UpstreamArrival]) -> Void, logger: Logger
+    ) {
+        self.configuration = configuration
+        envelope = Envelope(epoch: epoch)
+        self.time = time
+        self.mailbox = mailbox
+        published = snapshot
+        self.accepted = accepted
+        self.logger = logger
+        machine = LinkMachine(
+            policy: LinkMachine.Policy(
+                connectTimeout: configuration.connectTimeout, progressTimeout: configuration.progressTimeout,
+                reconnectDelay: configuration.reconnectDelay, stableAfter: configuration.stableAfter
+            )
+        )
+        plan = DialPlan(addresses: configuration.addresses, choice: configuration.protocolChoice)
+        self.snapshot = LinkSnapshot(since: time.now().instant)
+        nextKeepAlive = self.snapshot.since
+    }
+
+    /// Runs until stopped.
+    func run() {
+        perform(machine.start(now: time.now().instant))
+        while machine.state != .stopped {
+            takeOrders()
+            perform(machine.tick(now: time.now().instant, oldestUnacknowledged: oldestUnacknowledged))
+            attempt { () throws(LinkFault) in try sendReady() }
+            publishSnapshot()
+            if machine.state != .stopped { attempt { () throws(LinkFault) in try wait() } }
+        }
+        publishSnapshot()
+        mailbox.tell { $0.isStopped = true }
+    }
+
+    // MARK: Orders
+
+    private func takeOrders() {
+        let orders = mailbox.takeOrders()
+        if orders.connection == connection, client != nil { ready.append(contentsOf: orders.publications) }
+        if let deadline = orders.stopDeadline { perform(machine.stop(deadline: deadline)) }
+    }
+
+    private func perform(_ action: LinkMachine.Action) {
+        switch action {
+        case .none: return
+        case .connect: attempt { () throws(LinkFault) in try connect() }
+        case .giveUp(.noAnswer):
+            lose(.noAnswer(plan.address(failures: machine.failures), within: configuration.connectTimeout))
+        case .giveUp(.stalled): lose(.stalled(configuration.progressTimeout))
+        case .sayFarewell:
+            attempt { () throws(LinkFault) in farewell = try publishState(LinkState.offline) }
+        case .close: close()
+        }
+    }
+
+    /// Does something with the connection; a fault ends it.
+    private func attempt(_ body: () throws(LinkFault) -> Void) {
+        do throws(LinkFault) {
+            try body()
+        } catch {
+            lose(error)
+        }
+    }
+
+    // MARK: Connections
+
+    private func connect() throws(LinkFault) {
+        let address = plan.address(failures: machine.failures)
+        snapshot.address = address
+        snapshot.version = plan.version
+        publishSnapshot()
+        logger.debug(
+            "connecting to the upstream",
+            metadata: ["address": "\(address)", "version": "\(plan.version)", "failures": "\(machine.failures)"]
+        )
+        let client = try MosquittoClient(configuration, address: address, version: plan.version)
+        try client.connect(configuration, isIPv4Only: plan.isIPv4Only(failures: machine.failures))
+        self.client = client
+        nextKeepAlive = time.now().instant + .seconds(1)
+    }
+
+    private func answered(_ answer: BrokerNews.Answer, by client: MosquittoClient) throws(LinkFault) {
+        guard answer.code == 0 else {
+            let refusal = ConnectRefusal(code: answer.code, version: client.version)
+            if case .unsupportedVersion = refusal { plan.refusedVersion() }
+            throw .refused(client.address, refusal)
+        }
+        guard answer.supportsQoS1 else { throw .refused(client.address, .qosNotSupported) }
+        plan.answered()
+        let now = time.now().instant
+        machine.accepted(now: now)
+        connection += 1
+        if connection > 1 { snapshot.reconnects += 1 }
+        window = max(1, min(configuration.window, answer.receiveMaximum ?? .max))
+        maximumPacketBytes = answer.maximumPacketBytes
+        snapshot.refusedSubscriptions = []
+        birth = (try publishState(LinkState.online), now)
+        for filter in configuration.subscriptions { subscribing[try client.subscribe(filter)] = filter }
+        logger.info(
+            "the upstream is connected",
+            metadata: ["address": "\(client.address)", "version": "\(client.version)", "window": "\(window)"]
+        )
+        let (connection, window) = (connection, window)
+        mailbox.tell {
+            $0.connection = connection
+            $0.window = window
+        }
+    }
+
+    private func lose(_ fault: LinkFault) {
+        // A fault of a client that never came to be was told by `perform`'s caller only: there is none to close.
+        let now = time.now().instant
+        switch fault {
+        case .closedBeforeAnswer: plan.closedBeforeAnswer()
+        case .protocol where client?.news.answer == nil: plan.closedBeforeAnswer()
+        default: break
+        }
+        let isNew = snapshot.lastFault != fault || client?.news.answer?.code == 0
+        forgetConnection()
+        machine.lost(now: now, using: &random)
+        snapshot.lastFault = fault
+        snapshot.lastFaultAt = now
+        logger.log(
+            level: isNew ? .warning : .debug, "the upstream link is down",
+            metadata: ["reason": "\(fault.reason)", "try": "\(fault.remedy)", "failures": "\(machine.failures)"]
+        )
+    }
+
+    private func close() {
+        if let client, client.news.answer?.code == 0 {
+            if farewell == nil { _ = try? publishState(LinkState.offline) }
+            client.disconnect()
+            logger.info("the upstream is disconnected", metadata: ["address": "\(client.address)"])
+        }
+        forgetConnection()
+    }
+
+    private func forgetConnection() {
+        client = nil
+        ready.removeAll(keepingCapacity: true)
+        inFlight.removeAll()
+        birth = nil
+        farewell = nil
+        subscribing.removeAll()
+        mailbox.tell { $0.connection = nil }
+    }
+
+    // MARK: Sending
+
+    /// When the oldest thing that waits for a PUBACK was published.
+    private var oldestUnacknowledged: Instant? {
+        let oldest = inFlight.oldest ?? (ready.isEmpty ? nil : time.now().instant)
+        guard let birth else { return oldest }
+        return min(birth.published, oldest ?? birth.published)
+    }
+
+    private var mayPublish: Bool {
+        switch machine.state {
+        case .connected, .stopping: client != nil
+        case .idle, .backoff, .connecting, .farewell, .stopped: false
+        }
+    }
+
+    /// Publishes what is ready, up to the window.
+    private func sendReady() throws(LinkFault) {
+        guard mayPublish, let client, !ready.isEmpty else { return }
+        let room = window - inFlight.count - (birth == nil ? 0 : 1)
+        guard room > 0 else { return }
+        let batch = ready.prefix(room)
+        ready.removeFirst(batch.count)
+        let now = time.now().instant
+        for claimed in batch { try send(claimed, on: client, now: now) }
+    }
+
+    private func send(_ claimed: OutboxStore.Claimed, on client: MosquittoClient, now: Instant) throws(LinkFault) {
+        let payload = Envelope.payload(of: claimed)
+        if let maximum = maximumPacketBytes {
+            let bytes = envelope.packetBytes(of: claimed, payloadBytes: payload.count, version: client.version)
+            guard bytes <= maximum else { return refuse(claimed, .tooLarge(bytes: bytes, maximum: maximum)) }
+        }
+        // A C string would end at the NUL, and the message would go to another topic.
+        guard !claimed.message.topic.utf8.contains(0) else { return refuse(claimed, .badTopic) }
+        let topic = claimed.message.topic
+        let retain = claimed.message.retain
+        let (result, packetIdentifier) =
+            client.version == .v5
+            ? envelope.withProperties(of: claimed) {
+                client.publish(topic: topic, payload: payload, retain: retain, envelope: $0)
+            } : client.publish(topic: topic, payload: payload, retain: retain, envelope: nil)
+        let code = errno
+        switch result {
+        case MOSQ_ERR_SUCCESS.intValue:
+            inFlight.append(
+                InFlight.Item(packetIdentifier: packetIdentifier, claimed: claimed, published: now)
+            )
+            snapshot.published += 1
+        case MOSQ_ERR_INVAL.intValue where mosquitto_pub_topic_check(topic) != MOSQ_ERR_SUCCESS.intValue:
+            refuse(claimed, .badTopic)
+        case MOSQ_ERR_INVAL.intValue, MOSQ_ERR_PAYLOAD_SIZE.intValue, MOSQ_ERR_MALFORMED_UTF8.intValue,
+            MOSQ_ERR_OVERSIZE_PACKET.intValue:
+            refuse(claimed, .library(String(cString: mosquitto_strerror(result))))
+        default: throw client.fault(result, code: code)
+        }
+    }
+
+    private func publishState(_ state: String) throws(LinkFault) -> Int32 {
+        guard let client else { preconditionFailure("the state is published on a connection only") }
+        let (result, packetIdentifier) = client.publish(
+            topic: configuration.stateTopic, payload: Array(state.utf8), retain: true, envelope: nil
+        )
+        let code = errno
+        guard result == MOSQ_ERR_SUCCESS.intValue else { throw client.fault(result, code: code) }
+        return packetIdentifier
+    }
+
+    // MARK: Waiting
+
+    /// Waits for the socket, an order or a deadline, and handles what came.
+    private func wait() throws(LinkFault) {
+        var descriptors = [pollfd(fd: mailbox.alarm, events: Int16(POLLIN), revents: 0)]
+        if let client {
+            // Closed within a call, by a DISCONNECT for one, without that call saying so.
+            guard let socket = client.socket else { throw client.fault(MOSQ_ERR_CONN_LOST.intValue, code: 0) }
+            let events = client.wantsWrite ? POLLIN | POLLOUT : POLLIN
+            descriptors.append(pollfd(fd: socket, events: Int16(events), revents: 0))
+        }
+        let count = poll(&descriptors, nfds_t(descriptors.count), pollMilliseconds)
+        guard count >= 0 || errno == EINTR else {
+            throw .library(doing: "wait for the upstream", reason: errorText(errno))
+        }
+        if descriptors[0].revents != 0 { mailbox.hush() }
+        guard let client else { return }
+        let events = Int32(descriptors[1].revents)
+        var fault: LinkFault?
+        do throws(LinkFault) {
+            if events & POLLOUT != 0 { try client.write() }
+            if events & ~POLLOUT != 0 { try client.read() }
+            let now = time.now().instant
+            if now >= nextKeepAlive {
+                nextKeepAlive = now + .seconds(1)
+                try client.keepAlive()
+            }
+        } catch {
+            fault = error
+        }
+        // The news first: they tell why the library closed the connection.
+        try handleNews(of: client, isFresh: events & POLLIN != 0 && fault == nil)
+        if let fault { throw fault }
+    }
+
+    private var pollMilliseconds: Int32 {
+        let now = time.now().instant
+        var wait: Int64 = client == nil ? 60_000_000_000 : max(0, (nextKeepAlive - now).wholeNanoseconds)
+        if let deadline = machine.deadline(oldestUnacknowledged: oldestUnacknowledged) {
+            wait = min(wait, max(0, (deadline - now).wholeNanoseconds))
+        }
+        return Int32(clamping: (wait + 999_999) / 1_000_000)
+    }
+
+    // MARK: News
+
+    private func handleNews(of client: MosquittoClient, isFresh: Bool) throws(LinkFault) {
+        let news = client.news
+        if let answer = news.answer, case .connecting = machine.state { try answered(answer, by: client) }
+        if isFresh { machine.confirmed(now: time.now().instant) }
+        for answer in news.subscriptions {
+            guard let filter = subscribing.removeValue(forKey: answer.packetIdentifier), answer.reason >= 0x80 else {
+                continue
+            }
+            let refusal = LinkSnapshot.SubscriptionRefusal(filter: filter, reason: answer.reason)
+            snapshot.refusedSubscriptions.append(refusal)
+            logger.warning("the upstream refused a subscription", metadata: ["error": "\(refusal)"])
+        }
+        news.subscriptions.removeAll(keepingCapacity: true)
+        if !news.arrivals.isEmpty {
+            snapshot.received += UInt64(news.arrivals.count)
+            accepted(news.arrivals)
+            news.arrivals.removeAll(keepingCapacity: true)
+        }
+        snapshot.discarded += news.discarded
+        news.discarded = 0
+        try handleAcknowledgements(news)
+    }
+
+    private func handleAcknowledgements(_ news: BrokerNews) throws(LinkFault) {
+        guard !news.acknowledgements.isEmpty else { return }
+        var settled: [MessageID] = []
+        settled.reserveCapacity(news.acknowledgements.count)
+        var postponed: UInt8?
+        for acknowledgement in news.acknowledgements {
+            if acknowledgement.packetIdentifier == birth?.packetIdentifier {
+                birth = nil
+                stateAcknowledged(acknowledgement)
+            } else if acknowledgement.packetIdentifier == farewell {
+                stateAcknowledged(acknowledgement)
+                perform(machine.farewellAcknowledged())
+            } else if let item = inFlight.acknowledge(acknowledgement.packetIdentifier) {
+                if acknowledgement.reason < 0x80 {
+                    snapshot.acknowledged += 1
+                    settled.append(item.claimed.id)
+                } else {
+                    switch verdict.judge(item.claimed.id, reason: acknowledgement.reason) {
+                    case .refused: refuse(item.claimed, .broker(reason: acknowledgement.reason))
+                    case .postponed: postponed = postponed ?? acknowledgement.reason
+                    }
+                }
+            }
+        }
+        news.acknowledgements.removeAll(keepingCapacity: true)
+        if !settled.isEmpty { mailbox.tell { $0.settled.append(contentsOf: settled) } }
+        // Only a new connection, after a pause, can deliver it again before those that follow it.
+        if let postponed { throw .postponed(reason: postponed) }
+    }
+
+    private func stateAcknowledged(_ acknowledgement: BrokerNews.Acknowledgement) {
+        guard acknowledgement.reason >= 0x80 else { return }
+        logger.warning(
+            "the upstream refused the gateway's state",
+            metadata: [
+                "topic": "\(configuration.stateTopic)", "reason": "\(ReasonText.of(acknowledgement.reason))",
+                "try": "allow the gateway's account to publish it on the broker",
+            ]
+        )
+    }
+
+    private func refuse(_ claimed: OutboxStore.Claimed, _ cause: PublicationRefusal.Cause) {
+        let refusal = PublicationRefusal(
+            topic: claimed.message.topic, stream: claimed.stream, sequence: claimed.sequence, cause: cause
+        )
+        snapshot.refused += 1
+        snapshot.lastRefusal = refusal
+        logger.error("the upstream will never take a message; it is dropped", metadata: ["error": "\(refusal)"])
+        mailbox.tell { $0.settled.append(claimed.id) }
+    }
+
+    // MARK: Looking
+
+    private func publishSnapshot() {
+        let state: LinkSnapshot.State
+        switch machine.state {
+        case .idle: state = .idle
+        case .backoff(let until): state = .backoff(until: until)
+        case .connecting(let deadline): state = .connecting(deadline: deadline)
+        case .connected(_, let lastConfirmation):
+            state = .connected
+            snapshot.lastConfirmation = lastConfirmation
+        case .stopping, .farewell: state = .stopping
+        case .stopped: state = .stopped
+        }
+        if state != snapshot.state {
+            snapshot.state = state
+            snapshot.since = time.now().instant
+        }
+        snapshot.inFlight = inFlight.count
+        published.value.withLock { $0 = snapshot }
+    }
+}
+
+/// The latest snapshot, for anybody to read.
+final class LinkSnapshotBox: Sendable {
+    let value: Mutex<LinkSnapshot>
+
+    init(_ snapshot: LinkSnapshot) { value = Mutex(snapshot) }
+}

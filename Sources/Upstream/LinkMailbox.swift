@@ -1,0 +1,99 @@
+internal import CMosquitto
+internal import Glibc
+internal import Outbox
+internal import Readings
+internal import Synchronization
+
+/// Between the link's task, which speaks to the outbox, and its thread, which speaks to libmosquitto.
+///
+/// Bounded by the window: the task claims no more than that, and every message comes back at most once.
+final class LinkMailbox: Sendable {
+    /// From the task to the thread.
+    struct Orders: Sendable {
+        var publications: [OutboxStore.Claimed] = []
+        /// The connection that they were claimed for.
+        var connection: UInt64 = 0
+        var stopDeadline: Instant?
+    }
+
+    /// From the thread to the task.
+    struct Report: Sendable {
+        /// Acknowledged or refused for good: done with.
+        var settled: [MessageID] = []
+        /// The number of the connection that is up, counted from 1; `nil` while there is none.
+        var connection: UInt64?
+        /// How many messages may be on their way on it.
+        var window = 0
+        var isStopped = false
+    }
+
+    /// Raised by whatever the task must look at.
+    let changed = Signal()
+    private let orders = Mutex(Orders())
+    private let report = Mutex(Report())
+    /// An eventfd(2) that ends the thread's poll.
+    let alarm: Int32
+
+    init() throws(LinkFault) {
+        alarm = cmosquitto_alarm()
+        guard alarm >= 0 else { throw .library(doing: "prepare the upstream link", reason: errorText(errno)) }
+    }
+
+    deinit { close(alarm) }
+
+    // MARK: The task's side
+
+    func order(_ publications: [OutboxStore.Claimed], connection: UInt64) {
+        orders.withLock {
+            if $0.connection != connection { $0.publications.removeAll() }
+            $0.connection = connection
+            $0.publications.append(contentsOf: publications)
+        }
+        ring()
+    }
+
+    /// The earliest deadline of several counts.
+    func orderStop(deadline: Instant) {
+        orders.withLock { $0.stopDeadline = min($0.stopDeadline ?? deadline, deadline) }
+        ring()
+        changed.raise()
+    }
+
+    var stopDeadline: Instant? { orders.withLock { $0.stopDeadline } }
+
+    /// What is new, and what still is so.
+    func takeReport() -> Report {
+        report.withLock {
+            let report = $0
+            $0.settled = []
+            return report
+        }
+    }
+
+    // MARK: The thread's side
+
+    func takeOrders() -> Orders {
+        orders.withLock {
+            let orders = $0
+            $0.publications = []
+            return orders
+        }
+    }
+
+    /// Changes the report and lets the task know.
+    func tell(_ change: (inout Report) -> Void) {
+        report.withLock { change(&$0) }
+        changed.raise()
+    }
+
+    /// Makes the alarm quiet again.
+    func hush() {
+        var count: UInt64 = 0
+        _ = read(alarm, &count, 8)
+    }
+
+    private func ring() {
+        var one: UInt64 = 1
+        _ = write(alarm, &one, 8)
+    }
+}

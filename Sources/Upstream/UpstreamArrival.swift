@@ -1,0 +1,14 @@
+/// A message that came from upstream on one of the subscribed filters.
+package struct UpstreamArrival: Hashable, Sendable {
+    /// The upstream topic, not remapped yet.
+    package var topic: String
+    package var payload: [UInt8]
+    /// With MQTT 5.0 as the publisher set it; with 3.1.1 only set on what was stored before the subscription.
+    package var retain: Bool
+
+    package init(topic: String, payload: [UInt8], retain: Bool) {
+        self.topic = topic
+        self.payload = payload
+        self.retain = retain
+    }
+}

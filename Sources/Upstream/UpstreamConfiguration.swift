@@ -1,0 +1,81 @@
+internal import Readings
+
+/// The MQTT version spoken on a connection.
+package enum WireVersion: String, Hashable, Sendable, CustomStringConvertible {
+    case v5 = "5.0"
+    case v311 = "3.1.1"
+
+    package var description: String { rawValue }
+}
+
+/// Where the upstream is and how to speak to it.
+package struct UpstreamConfiguration: Sendable {
+    /// Which MQTT version to speak.
+    package enum ProtocolChoice: Hashable, Sendable {
+        /// 5.0, and 3.1.1 with a broker that does not know it.
+        case automatic
+        /// One version only.
+        case only(WireVersion)
+    }
+
+    /// Who to trust and who to be on `mqtts://` connections. The broker's certificate is always checked, its name too.
+    package struct TLS: Hashable, Sendable {
+        /// PEM file of the authorities to trust; `nil` for the system's.
+        package var authorityFile: String?
+        /// PEM file of the client's certificate (chain), with `keyFile`.
+        package var certificateFile: String?
+        /// PEM file of the client's private key, without a passphrase.
+        package var keyFile: String?
+
+        package init(authorityFile: String? = nil, certificateFile: String? = nil, keyFile: String? = nil) {
+            self.authorityFile = authorityFile
+            self.certificateFile = certificateFile
+            self.keyFile = keyFile
+        }
+    }
+
+    /// At least one; several are tried in turn, starting with the first after every stable connection.
+    package var addresses: [UpstreamAddress]
+    /// Must stay the same across restarts: the broker keeps commands for it while we are away. 1…65,535 bytes.
+    package var clientIdentifier: String
+    package var username: String?
+    package var password: Secret?
+    package var tls = TLS()
+    package var protocolChoice = ProtocolChoice.automatic
+    /// Retained `online` and `offline` are published here (birth and will). A valid topic name.
+    package var stateTopic: String
+    /// Topic filters to receive. With none, no session is kept on the broker.
+    package var subscriptions: [String]
+
+    /// Messages on their way without acknowledgement, 1…65,535; lowered to the broker's receive maximum. It bounds the
+    /// duplicates after a crash, too.
+    package var window = 100
+    /// Bytes of topics and payloads on their way; a larger message still goes, alone.
+    package var windowBytes = 4 << 20
+    /// 5 s…65,535 s. A broker that falls silent on an idle link is noticed within twice this.
+    package var keepAlive = Duration.seconds(10)
+    /// From the start of an attempt to the broker's CONNACK.
+    package var connectTimeout = Duration.seconds(20)
+    /// A message that waits longer than this for its PUBACK takes the link down.
+    package var progressTimeout = Duration.seconds(20)
+    /// Shortest and longest pause between attempts, jitter included.
+    package var reconnectDelay = Duration.seconds(1)...Duration.seconds(60)
+    /// A connection that held this long counts as stable: the next pause is short again.
+    package var stableAfter = Duration.seconds(30)
+    /// How long the broker keeps our subscriptions and commands while we are away (5.0 only; a 3.1.1 broker decides).
+    package var sessionExpiry = Duration.seconds(3600)
+    /// The largest packet we accept from the broker (announced with 5.0; with 3.1.1 a larger message is discarded).
+    package var maximumIncomingBytes = 1 << 20
+    /// What ``UpstreamLink/run()`` gives the messages in flight when its task is cancelled.
+    package var drainTimeout = Duration.seconds(2)
+
+    package init(
+        addresses: [UpstreamAddress], clientIdentifier: String, stateTopic: String, subscriptions: [String] = []
+    ) {
+        precondition(!addresses.isEmpty, "an upstream has at least one address: the settings require it")
+        self.addresses = addresses
+        self.clientIdentifier = clientIdentifier
+        self.stateTopic = stateTopic
+        self.subscriptions = subscriptions
+    }
+}

@@ -1,0 +1,233 @@
+internal import CMosquitto
+internal import Glibc
+package import Logging
+package import Outbox
+package import Readings
+internal import Synchronization
+
+/// Takes messages out of the outbox and to the upstream broker, and what comes from there to the gateway.
+///
+/// A task (``run()``) speaks to the outbox: it claims up to the in-flight window and removes what was acknowledged. A
+/// thread of its own speaks to libmosquitto. The window is refilled only after the outbox has removed what came out of
+/// it, so that a crash at any instant repeats at most a window's worth. When the link is lost the client dies with all
+/// that it held, and the outbox hands everything unacknowledged out again, in order.
+package final class UpstreamLink: Sendable {
+    private let configuration: UpstreamConfiguration
+    private let outbox: OutboxStore
+    private let time: any TimeSource
+    private let accepted: @Sendable ([UpstreamArrival]) -> Void
+    private let logger: Logger
+    private let mailbox: LinkMailbox
+    private let latest: LinkSnapshotBox
+    private let isStarted = Atomic(false)
+
+    /// - Parameters:
+    ///   - accepted: called on the link's thread, in the order of arrival, with what came from upstream since the last
+    ///     call (at most a network read's worth). Must not block: the link waits for it. The broker has, or gets at
+    ///     once, the PUBACK.
+    /// - Throws: when the process is out of file descriptors.
+    package init(
+        configuration: UpstreamConfiguration, outbox: OutboxStore, time: any TimeSource,
+        accepted: @escaping @Sendable ([UpstreamArrival]) -> Void, logger: Logger
+    ) throws(LinkFault) {
+        self.configuration = configuration
+        self.outbox = outbox
+        self.time = time
+        self.accepted = accepted
+        self.logger = logger
+        mailbox = try LinkMailbox()
+        latest = LinkSnapshotBox(LinkSnapshot(since: time.now().instant))
+    }
+
+    /// There is something to claim. For the outbox' `available` sink: cheap, from any thread.
+    package func wake() { mailbox.changed.raise() }
+
+    /// What the link is doing. Cheap, from any thread; at most one turn of the link's loop old.
+    package func snapshot() -> LinkSnapshot { latest.value.withLock { $0 } }
+
+    /// Begins to stop and returns: nothing new is claimed, what is on its way gets until `deadline` to be
+    /// acknowledged, then `offline` is published and the connection closed. ``run()`` returns when that is done, and
+    /// at the deadline at the latest. What was not acknowledged stays in the outbox.
+    package func shutdown(deadline: Instant) { mailbox.orderStop(deadline: deadline) }
+
+    /// Connects, delivers and reconnects until ``shutdown(deadline:)``, or until the task is cancelled, which is a
+    /// shutdown within ``UpstreamConfiguration/drainTimeout``. To be called once.
+    ///
+    /// Resolving a name blocks the link's thread for as long as the resolver tries. A thread that is stuck there at
+    /// the deadline is left behind: it holds nothing of the outbox, notices when it comes back and ends by itself.
+    /// - Throws: when the thread cannot be started.
+    package func run() async throws(LinkFault) {
+        let wasStarted = isStarted.exchange(true, ordering: .relaxed)
+        precondition(!wasStarted, "a link runs once")
+        try startThread()
+        await withTaskCancellationHandler {
+            await serve()
+        } onCancel: {
+            shutdown(deadline: time.now().instant + configuration.drainTimeout)
+        }
+    }
+
+    // MARK: The thread
+
+    private func startThread() throws(LinkFault) {
+        let start = ThreadStart { [configuration, time, mailbox, latest, accepted, logger, epoch = outbox.epoch] in
+            LinkLoop(
+                configuration: configuration, epoch: epoch, time: time, mailbox: mailbox, snapshot: latest,
+                accepted: accepted, logger: logger
+            ).run()
+        }
+        var attributes = pthread_attr_t()
+        pthread_attr_init(&attributes)
+        defer { pthread_attr_destroy(&attributes) }
+        pthread_attr_setstacksize(&attributes, 512 << 10)
+        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+        var thread = pthread_t()
+        let context = Unmanaged.passRetained(start)
+        let code = pthread_create(
+            &thread, &attributes,
+            { context in
+                guard let context else { return nil }
+                // SIGPIPE would come from OpenSSL, which writes without MSG_NOSIGNAL; the others are not for this
+                // thread to take.
+                var signals = sigset_t()
+                sigfillset(&signals)
+                pthread_sigmask(SIG_BLOCK, &signals, nil)
+                cmosquitto_name_thread("upstream")
+                Unmanaged<ThreadStart>.fromOpaque(context).takeRetainedValue().body()
+                return nil
+            },
+            context.toOpaque()
+        )
+        guard code == 0 else {
+            context.release()
+            throw .library(doing: "start the upstream's thread", reason: errorText(code))
+        }
+    }
+
+    // MARK: The task
+
+    private func serve() async {
+        var claims = Claims(limit: 0, bytes: configuration.windowBytes)
+        var acknowledged: [MessageID] = []
+        var connection: UInt64?
+        var expiry: Expiry?
+        while true {
+            let report = mailbox.takeReport()
+            acknowledged.append(contentsOf: report.settled)
+            await settle(&acknowledged, &claims)
+            if let deadline = mailbox.stopDeadline, expiry == nil || expiry?.deadline != deadline {
+                expiry?.cancel()
+                expiry = Expiry(deadline: deadline, after: deadline - time.now().instant, signal: mailbox.changed)
+            }
+            if report.isStopped || expiry?.isOver == true { break }
+            // A changed connection: nothing that was claimed for the old one is on its way any more. Acknowledgements
+            // of the old one come before the change, and leave the outbox before the rest is handed out again.
+            if report.connection != connection, acknowledged.isEmpty {
+                await outbox.release()
+                connection = report.connection
+                claims = Claims(limit: report.window, bytes: configuration.windowBytes)
+            }
+            if let connection, connection == report.connection, acknowledged.isEmpty, expiry == nil {
+                await refill(&claims, connection: connection)
+            }
+            await mailbox.changed.wait()
+        }
+        expiry?.cancel()
+        await outbox.release()
+    }
+
+    /// Removes the acknowledged messages from the outbox. When that fails they are kept for the next time, and nothing
+    /// new is claimed until then.
+    private func settle(_ acknowledged: inout [MessageID], _ claims: inout Claims) async {
+        guard !acknowledged.isEmpty else { return }
+        do throws(OutboxError) {
+            try await outbox.settle(acknowledged)
+            claims.remove(acknowledged)
+            acknowledged.removeAll(keepingCapacity: true)
+        } catch {
+            failed("cannot remove delivered messages from the outbox; they may be delivered again", error)
+        }
+    }
+
+    /// Claims until the window is full or the outbox has nothing more.
+    private func refill(_ claims: inout Claims, connection: UInt64) async {
+        do throws(OutboxError) {
+            while claims.freeMessages > 0, claims.freeBytes > 0 {
+                let batch = try await outbox.claim(limit: claims.freeMessages, byteLimit: claims.freeBytes)
+                guard !batch.isEmpty else { return }
+                claims.add(batch)
+                mailbox.order(batch, connection: connection)
+            }
+        } catch {
+            failed("cannot take messages out of the outbox", error)
+        }
+    }
+
+    private func failed(_ doing: Logger.Message, _ error: OutboxError) {
+        logger.error(doing, metadata: ["error": "\(error)"])
+        let signal = mailbox.changed
+        Task.detached {
+            try? await Task.sleep(for: .seconds(1))
+            signal.raise()
+        }
+    }
+}
+
+/// What a new thread is to do.
+private final class ThreadStart: Sendable {
+    let body: @Sendable () -> Void
+
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+}
+
+/// What is claimed and still in the outbox, against the window.
+private struct Claims {
+    private let limit: Int
+    private let byteLimit: Int
+    private var bytes: [MessageID: Int] = [:]
+    private var totalBytes = 0
+
+    init(limit: Int, bytes: Int) {
+        self.limit = limit
+        byteLimit = bytes
+    }
+
+    var freeMessages: Int { limit - bytes.count }
+    var freeBytes: Int { byteLimit - totalBytes }
+
+    mutating func add(_ batch: [OutboxStore.Claimed]) {
+        for claimed in batch {
+            let size = claimed.message.topic.utf8.count + claimed.message.payload.count
+            bytes[claimed.id] = size
+            totalBytes += size
+        }
+    }
+
+    mutating func remove(_ ids: [MessageID]) {
+        for id in ids { totalBytes -= bytes.removeValue(forKey: id) ?? 0 }
+    }
+}
+
+/// Ends the wait for a thread that does not come back in time.
+private final class Expiry: Sendable {
+    let deadline: Instant
+    private let over: Atomic<Bool>
+    private let timer: Mutex<Task<Void, Never>?>
+
+    var isOver: Bool { over.load(ordering: .acquiring) }
+
+    init(deadline: Instant, after duration: Duration, signal: Signal) {
+        self.deadline = deadline
+        over = Atomic(false)
+        timer = Mutex(nil)
+        let task = Task.detached { [self] in
+            // The thread keeps the deadline itself unless it is stuck: let it win.
+            guard (try? await Task.sleep(for: max(duration, .zero) + .milliseconds(200))) != nil else { return }
+            over.store(true, ordering: .releasing)
+            signal.raise()
+        }
+        timer.withLock { $0 = task }
+    }
+
+    func cancel() { timer.withLock { $0?.cancel() } }
+}

@@ -1,0 +1,37 @@
+import Outbox
+import Readings
+import Testing
+
+@testable import Upstream
+
+@Suite("Delivery to a real mosquitto", .enabled(if: MosquittoProcess.isInstalled), .serialized)
+struct DeliveryTests {
+    @Test("2,000 messages arrive once, in order, with their user properties")
+    func inOrder() async throws {
+        let broker = try await MosquittoProcess()
+        let observer = try await broker.subscribe("gw/#", name: "observer")
+        let gateway = try Gateway(.test(port: broker.port))
+        try await gateway.run {
+            for start in stride(from: 1, to: 2000, by: 100) { try await gateway.append(start...start + 99) }
+            try await gateway.drained()
+        }
+        try await eventually("all are seen") { observer.messages.count >= 2002 }
+        let messages = observer.messages.filter { $0.topic == "gw/t" }
+        #expect(messages.map(\.payload) == (1...2000).map(String.init))
+        #expect(messages.map { $0.properties["seq"] } == (1...2000).map(String.init))
+        let epoch = Envelope(epoch: gateway.outbox.epoch).epoch
+        #expect(epoch.utf8.count == 16)
+        #expect(
+            messages.allSatisfy {
+                $0.properties["stream"] == "telemetry" && $0.properties["epoch"] == epoch
+                    && $0.properties["boot"] == "boot-1" && $0.properties["tq"] == "synced"
+                    && $0.properties["ts"]?.utf8.count == 13
+            }
+        )
+        let snapshot = gateway.link.snapshot()
+        #expect(snapshot.acknowledged == 2000)
+        #expect(snapshot.published == 2000)
+        #expect(snapshot.state == .stopped)
+        #expect(snapshot.version == .v5)
+    }
+}

@@ -1,0 +1,112 @@
+import Logging
+import Outbox
+import Readings
+import Synchronization
+import Testing
+
+@testable import Upstream
+
+/// An outbox and a link on it: what the tests run.
+final class Gateway: Sendable {
+    let folder: TemporaryFolder
+    let outbox: OutboxStore
+    let link: UpstreamLink
+    let arrivals: Arrivals
+    private let task = Mutex<Task<Void, any Error>?>(nil)
+
+    /// What `accepted` was called with.
+    final class Arrivals: Sendable {
+        private let list = Mutex<[UpstreamArrival]>([])
+
+        var all: [UpstreamArrival] { list.withLock { $0 } }
+
+        func add(_ arrivals: [UpstreamArrival]) { list.withLock { $0.append(contentsOf: arrivals) } }
+    }
+
+    private final class Wake: Sendable {
+        let link = Mutex<UpstreamLink?>(nil)
+
+        func callAsFunction() { link.withLock { $0 }?.wake() }
+    }
+
+    init(_ configuration: UpstreamConfiguration) throws {
+        folder = try TemporaryFolder()
+        let wake = Wake()
+        let arrivals = Arrivals()
+        outbox = try OutboxStore(
+            configuration: OutboxStore.Configuration(
+                path: folder.file("outbox.db"), classes: [.telemetry: ClassLimits(), .alarm: ClassLimits()],
+                time: KernelTime(), boot: BootID("boot-1")
+            ) { "gw/$gap/\($0.name)" },
+            settled: { _ in }, available: { wake() }
+        )
+        var logger = Logger(label: "upstream")
+        logger.logLevel = .debug
+        link = try UpstreamLink(
+            configuration: configuration, outbox: outbox, time: KernelTime(), accepted: { arrivals.add($0) },
+            logger: logger
+        )
+        self.arrivals = arrivals
+        wake.link.withLock { $0 = link }
+    }
+
+    /// Runs the link while `body` does, then shuts it down.
+    func run<R>(_ body: () async throws -> R) async throws -> R {
+        let running = Task { try await link.run() }
+        do {
+            let result = try await body()
+            link.shutdown(deadline: KernelTime().now().instant + .seconds(5))
+            try await running.value
+            return result
+        } catch {
+            link.shutdown(deadline: KernelTime().now().instant)
+            try await running.value
+            throw error
+        }
+    }
+
+    func append(_ numbers: ClosedRange<Int>, topic: String = "gw/t", class name: DeliveryClass = .telemetry)
+        async throws
+    {
+        let time = KernelTime().now()
+        try await outbox.append(
+            numbers.map {
+                OutboxStore.Entry(
+                    message: Message(topic: topic, payload: Array("\($0)".utf8), deliveryClass: name, time: time)
+                )
+            }
+        )
+    }
+
+    func waiting() async throws -> Int64 { try await outbox.backlog().reduce(0) { $0 + Int64($1.count) } }
+
+    func connected() async throws {
+        try await eventually("the link is connected", details: { "\(link.snapshot())" }) {
+            link.snapshot().state == .connected
+        }
+    }
+
+    func drained(within limit: Duration = .seconds(20)) async throws {
+        try await eventually("the outbox is empty", within: limit, details: { "\(link.snapshot())" }) {
+            try await waiting() == 0
+        }
+    }
+}
+
+extension DeliveryClass {
+    static let alarm = DeliveryClass("alarm")
+}
+
+extension UpstreamConfiguration {
+    /// Impatient, so that tests are quick.
+    static func test(port: UInt16, subscriptions: [String] = []) -> Self {
+        var configuration = Self(
+            addresses: [UpstreamAddress(transport: .tcp, host: "127.0.0.1", port: port)], clientIdentifier: "gw",
+            stateTopic: "gw/$state", subscriptions: subscriptions
+        )
+        configuration.reconnectDelay = .milliseconds(50)...Duration.milliseconds(400)
+        configuration.connectTimeout = .seconds(5)
+        configuration.progressTimeout = .seconds(5)
+        return configuration
+    }
+}
