@@ -56,7 +56,7 @@ let package = Package(
         room(
             "Gateway",
             [
-                "Readings", "Settings", "Broker", "Sensors", "Pipeline", "Outbox", "Upstream", "Admin",
+                "Readings", "Settings", "Database", "Broker", "Sensors", "Pipeline", "Outbox", "Upstream", "Admin",
                 .nio("NIOCore"), .nio("NIOPosix"), .log, .lifecycle, .signals,
             ]
         ),

@@ -66,7 +66,7 @@ package enum ControlClient {
             case let code: throw .io(path: path, code: code)
             }
         }
-        guard send(descriptor, request, request.utf8.count, Int32(MSG_NOSIGNAL.rawValue)) == request.utf8.count else {
+        guard send(descriptor, request, request.utf8.count, Int32(MSG_NOSIGNAL)) == request.utf8.count else {
             throw .io(path: path, code: errno)
         }
         var bytes: [UInt8] = []

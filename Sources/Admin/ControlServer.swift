@@ -78,9 +78,14 @@ package final class ControlServer: Sendable {
             guard request[..<end].elementsEqual("status".utf8) else {
                 return answer(context.channel, .error("unknown request; known is: status"))
             }
-            let channel = context.channel
-            let status = status
-            Task { Self.reply(channel, await status().map { .status($0) } ?? .error("the gateway is starting")) }
+            Self.report(status, to: context.channel)
+        }
+
+        private static func report(_ status: @escaping @Sendable () async -> GatewayStatus?, to channel: any Channel) {
+            Task {
+                let answer = await status()
+                reply(channel, answer.map(ControlAnswer.status) ?? .error("the gateway is starting"))
+            }
         }
 
         func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {

@@ -1,4 +1,5 @@
-import Outbox
+import Database
+import Sensors
 import Upstream
 
 package enum GatewayVersion {
@@ -9,7 +10,7 @@ package enum GatewayVersion {
     package static var text: String {
         """
         tidegate \(current)
-        SQLite \(OutboxStore.libraryVersion), libmosquitto \(UpstreamLink.libraryVersion)
+        SQLite \(SQLiteLibrary.version), libmosquitto \(UpstreamLink.libraryVersion), libgpiod \(GpioSensor.libraryVersion)
         """
     }
 }

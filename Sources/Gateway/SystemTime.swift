@@ -43,13 +43,3 @@ package final class SystemTime: TimeSource {
     }
 }
 
-/// This boot's random identity (`/proc/sys/kernel/random/boot_id`, random(4)).
-package enum BootID {
-    /// The id, without line feed; `unknown` where /proc is not mounted.
-    package static func read() -> String {
-        guard let bytes = try? FileBytes.read("/proc/sys/kernel/random/boot_id", limit: 64),
-            let text = String(validating: bytes, as: UTF8.self)
-        else { return "unknown" }
-        return String(text.prefix { !$0.isNewline })
-    }
-}

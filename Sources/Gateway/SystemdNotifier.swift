@@ -25,7 +25,7 @@ package struct SystemdNotifier: Sendable {
         guard var address = UnixSocketAddress(path) else { return }
         let text = assignments.joined(separator: "\n")
         _ = address.withSockaddr { pointer, length in
-            text.withCString { sendto(descriptor, $0, strlen($0), Int32(MSG_NOSIGNAL.rawValue), pointer, length) }
+            text.withCString { sendto(descriptor, $0, strlen($0), Int32(MSG_NOSIGNAL), pointer, length) }
         }
     }
 }

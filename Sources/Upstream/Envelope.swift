@@ -12,21 +12,6 @@ struct Envelope {
         self.epoch = String(repeating: "0", count: 16 - digits.count) + digits
     }
 
-    /// The payload to send: a reading gets its sequence as the last member of its JSON object, anything else stays as
-    /// it is.
-    static func payload(of claimed: OutboxStore.Claimed) -> [UInt8] {
-        let payload = claimed.message.payload
-        guard claimed.message.format == .reading, payload.last == UInt8(ascii: "}") else { return payload }
-        var spliced: [UInt8] = []
-        spliced.reserveCapacity(payload.count + 28)
-        spliced.append(contentsOf: payload.dropLast())
-        let isEmpty = spliced.last { $0 != UInt8(ascii: " ") } == UInt8(ascii: "{")
-        spliced.append(contentsOf: (isEmpty ? "\"seq\":" : ",\"seq\":").utf8)
-        spliced.append(contentsOf: String(claimed.sequence).utf8)
-        spliced.append(UInt8(ascii: "}"))
-        return spliced
-    }
-
     /// Bytes of the PUBLISH packet (MQTT 5.0 §3.3, 3.1.1 §3.3), to compare with the broker's maximum packet size:
     /// libmosquitto 2.0's own check forgets two bytes, and the broker would close the connection over them.
     func packetBytes(of claimed: OutboxStore.Claimed, payloadBytes: Int, version: WireVersion) -> Int {

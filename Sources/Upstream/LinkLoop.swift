@@ -212,7 +212,7 @@ final class LinkLoop {
     }
 
     private func send(_ claimed: OutboxStore.Claimed, on client: MosquittoClient, now: Instant) throws(LinkFault) {
-        let payload = Envelope.payload(of: claimed)
+        let payload = claimed.message.wirePayload(sequence: claimed.sequence)
         if let maximum = maximumPacketBytes {
             let bytes = envelope.packetBytes(of: claimed, payloadBytes: payload.count, version: client.version)
             guard bytes <= maximum else { return refuse(claimed, .tooLarge(bytes: bytes, maximum: maximum)) }

@@ -39,6 +39,13 @@ package final class UpstreamLink: Sendable {
         latest = LinkSnapshotBox(LinkSnapshot(since: time.now().instant))
     }
 
+    /// The version of the libmosquitto that is loaded, "2.0.11".
+    package static var libraryVersion: String {
+        var (major, minor, revision): (Int32, Int32, Int32) = (0, 0, 0)
+        mosquitto_lib_version(&major, &minor, &revision)
+        return "\(major).\(minor).\(revision)"
+    }
+
     /// There is something to claim. For the outbox' `available` sink: cheap, from any thread.
     package func wake() { mailbox.changed.raise() }
 

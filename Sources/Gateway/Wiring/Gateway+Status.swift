@@ -25,7 +25,7 @@ extension Gateway {
 
         let link = link.snapshot()
         let broker = await broker.snapshot()
-        let backlog = await outbox.backlog()
+        let backlog = (try? await outbox.backlog()) ?? []
         let progress = ingest.progress
         let counts = intake.counts
         return GatewayStatus(
@@ -34,15 +34,17 @@ extension Gateway {
             uptimeSeconds: seconds(since: started.instant),
             listening: broker.listening,
             link: GatewayStatus.Link(
-                state: link.state, url: settings.upstream.configuration.displayURL,
+                state: link.state.name,
+                url: (link.address ?? settings.upstream.configuration.addresses[0]).description,
                 secondsInState: seconds(since: link.since),
                 secondsSinceConfirmation: link.lastConfirmation.map(seconds(since:)), inFlight: link.inFlight,
                 published: link.published, acknowledged: link.acknowledged, refused: link.refused,
                 reconnects: link.reconnects, problem: link.problem),
             queues: backlog.map { queue in
                 GatewayStatus.Queue(
-                    name: queue.name, messages: queue.count, bytes: queue.bytes, maximumBytes: queue.maximumBytes,
-                    oldestSeconds: queue.oldest.map { seconds(since: $0.instant) }, dropped: queue.dropped)
+                    name: queue.deliveryClass.name, messages: queue.count, bytes: queue.bytes,
+                    maximumBytes: (settings.classes[queue.deliveryClass] ?? ClassLimits()).maximumBytes,
+                    oldestSeconds: queue.oldestAge.map { Double($0.wholeNanoseconds) / 1e9 }, dropped: queue.dropped)
             },
             sensors: sensors.snapshot().map { sensor in
                 let reading = progress.readings[sensor.id]
@@ -62,6 +64,30 @@ extension Gateway {
                     secondsConnected: seconds(since: client.connectedSince), received: client.received,
                     sent: client.sent)
             })
+    }
+}
+
+extension LinkSnapshot.State {
+    /// One word for a person.
+    fileprivate var name: String {
+        switch self {
+        case .idle: "starting"
+        case .backoff: "waiting"
+        case .connecting: "connecting"
+        case .connected: "connected"
+        case .stopping: "stopping"
+        case .stopped: "stopped"
+        }
+    }
+}
+
+extension LinkSnapshot {
+    /// What is wrong right now and what to do about it; `nil` when nothing is.
+    fileprivate var problem: String? {
+        var problems = refusedSubscriptions.map(\.description)
+        if state != .connected, let lastFault { problems.insert(lastFault.description, at: 0) }
+        if let lastRefusal { problems.append("\(lastRefusal)") }
+        return problems.isEmpty ? nil : problems.joined(separator: "\n")
     }
 }
 

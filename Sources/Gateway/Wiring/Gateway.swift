@@ -60,8 +60,10 @@ package final class Gateway: Sendable {
 
         // What is acknowledged is in the outbox: its commits settle with the devices, and wake the link.
         let bell = Bell()
-        let outbox = try Self.openOutbox(
-            settings, time: time, logger: logger("outbox"), settled: { broker.settle($0) },
+        let outbox = try OutboxStore(
+            settings, time: time, logger: logger("outbox"),
+            settled: { broker.settle($0) },
+            rejected: { broker.settle($0, reason: .quotaExceeded) },
             available: { bell.ring() })
         let ingest = Ingest(
             intake: intake,
@@ -72,8 +74,8 @@ package final class Gateway: Sendable {
 
         // Up to the cloud, and back down to the LAN.
         let accept = AcceptRules(settings.accept)
-        let link = UpstreamLink(
-            configuration: settings.upstream.configuration, outbox: outbox, time: time,
+        let link = try UpstreamLink(
+            settings, outbox: outbox, time: time, logger: logger("upstream"),
             accepted: { arrivals in
                 broker.publish(
                     arrivals.compactMap { arrival in
@@ -81,7 +83,7 @@ package final class Gateway: Sendable {
                             LocalMessage(topic: $0, payload: arrival.payload, retain: arrival.retain)
                         }
                     })
-            }, logger: logger("upstream"))
+            })
         bell.attach { link.wake() }
 
         self.intake = intake
@@ -106,6 +108,7 @@ package final class Gateway: Sendable {
         do {
             listening = try await broker.start()
         } catch {
+            await close()
             throw GatewayError(error)
         }
         logger.notice("listening", metadata: ["addresses": "\(listening.joined(separator: ", "))"])
@@ -141,9 +144,7 @@ package final class Gateway: Sendable {
     }
 
     private func close() async {
-        do { try await outbox.close() } catch {
-            logger.error("the outbox did not close cleanly", metadata: ["error": "\(error)"])
-        }
+        await outbox.close()
         try? await group.shutdownGracefully()
         logger.notice("stopped")
     }

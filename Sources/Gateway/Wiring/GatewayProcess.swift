@@ -16,7 +16,7 @@ package enum GatewayProcess {
         }
         limitArenas()
         var settings = settings
-        settings.upstream.configuration.password = try Secret.read(
+        settings.upstream.configuration.password = try SecretFile.read(
             settings.upstream.passwordFile, settingsDirectory: settings.upstream.settingsDirectory)
         let gateway = try Gateway(settings: settings, time: SystemTime()) { label in
             LineLogHandler(label: label, level: level)

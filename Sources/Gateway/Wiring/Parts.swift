@@ -17,13 +17,18 @@ extension Gateway {
     /// Stops last: waits up to 2.5 s for the acknowledgements of what is in flight.
     func runLink() async {
         await withTaskGroup(of: Void.self) { tasks in
-            tasks.addTask { await self.link.run() }
+            tasks.addTask {
+                do { try await self.link.run() } catch {
+                    // Without a link the gateway still takes everything in and keeps it.
+                    self.logger.critical("the upstream link cannot run", metadata: ["error": "\(error)"])
+                    try? await gracefulShutdown()
+                }
+            }
             tasks.addTask {
                 try? await gracefulShutdown()
-                await self.link.shutdown(deadline: .milliseconds(2_500))
+                self.link.shutdown(deadline: self.time.now().instant + .milliseconds(2_500))
             }
-            await tasks.next()
-            tasks.cancelAll()
+            await tasks.waitForAll()
         }
     }
 
@@ -51,6 +56,8 @@ extension Gateway {
 
     func runSensors() async {
         await cancelWhenGracefulShutdown { await self.sensors.run() }
+        // Sensors may all have been stopped before; the gateway goes on without them.
+        try? await gracefulShutdown()
     }
 
     func runControl() async throws {

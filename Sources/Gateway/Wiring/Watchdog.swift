@@ -53,8 +53,7 @@ struct Pulse: Sendable {
     init(_ gateway: Gateway) async {
         let status = await gateway.status()
         let progress = gateway.ingest.progress
-        let link = gateway.link.snapshot()
-        linkTurns = link.isConnected ? link.turns : nil
+        linkTurns = gateway.link.snapshot().state == .connected ? gateway.link.turns : nil
         ingestRounds = progress.rounds
         waiting = status.intake.waiting
         storeFails = progress.storeFailure != nil

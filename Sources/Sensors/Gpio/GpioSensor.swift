@@ -17,6 +17,9 @@ package struct GpioSensor: SensorDriver {
             "bias", ["as-is", "disabled", "pull-up", "pull-down"], default: "as-is", "The line's own resistor."),
     ]
 
+    /// libgpiod's version, "1.6.3".
+    package static var libraryVersion: String { String(cString: cgpiod_version()) }
+
     private let label: String
     private let edges: Int32
     private let quiet: Duration

@@ -1,14 +1,15 @@
 import Glibc
+import Upstream
 
 /// Secrets never stand in the settings, only where they are.
-enum Secret {
+enum SecretFile {
     private static let limit = 4_096
 
-    /// The bytes of a secret named `name`, without a final line end; `nil` for no name.
+    /// The secret named `name`, without a final line end; `nil` for no name.
     ///
     /// A systemd credential of that name comes first (systemd.exec(5), `LoadCredential=`), then a file, relative to
     /// the settings' directory, that nobody but its owner can read.
-    static func read(_ name: String?, settingsDirectory: String) throws(GatewayError) -> [UInt8]? {
+    static func read(_ name: String?, settingsDirectory: String) throws(GatewayError) -> Secret? {
         guard let name else { return nil }
         if !name.contains("/"), let directory = getenv("CREDENTIALS_DIRECTORY") {
             let path = "\(String(cString: directory))/\(name)"
@@ -24,13 +25,20 @@ enum Secret {
         return try read(path)
     }
 
-    private static func read(_ path: String) throws(GatewayError) -> [UInt8] {
+    private static func read(_ path: String) throws(GatewayError) -> Secret {
         do {
             var bytes = try FileBytes.read(path, limit: limit)
             if bytes.last == UInt8(ascii: "\n") { bytes.removeLast() }
             if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
-            return bytes
-        } catch {
+            guard let secret = Secret(bytes) else {
+                throw GatewayError(
+                    .configuration, doing: "use the secret in \(path)", reason: "it is empty, or has a NUL in it",
+                    remedy: "the file holds just the secret, as one line")
+            }
+            return secret
+        } catch let error as GatewayError {
+            throw error
+        } catch let error as FileBytes.Failure {
             throw GatewayError(
                 error.code == EACCES ? .permission : .configuration, doing: "read the secret \(path)",
                 reason: "\(error)",

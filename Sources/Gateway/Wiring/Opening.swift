@@ -1,0 +1,70 @@
+import Broker
+import Logging
+import Outbox
+import Readings
+import Upstream
+
+extension OutboxStore {
+    /// Opens the outbox in the data directory; says so when a damaged one had to be moved aside.
+    init(
+        _ settings: GatewaySettings, time: any TimeSource, logger: Logger,
+        settled: @escaping @Sendable ([SettleToken]) -> Void, rejected: @escaping @Sendable ([SettleToken]) -> Void,
+        available: @escaping @Sendable () -> Void
+    ) throws(GatewayError) {
+        let id = settings.gateway.id
+        let configuration = Configuration(
+            path: "\(settings.gateway.dataDirectory)/outbox.db", classes: settings.classes, time: time,
+            gapTopic: { "\(id)/$gap/\($0)" })
+        do {
+            try self.init(configuration: configuration, settled: settled, rejected: rejected, available: available)
+        } catch {
+            throw GatewayError(error)
+        }
+        if let recovery {
+            logger.error(
+                "the outbox was damaged; a new one took its place, and the old one was kept",
+                metadata: ["file": "\(recovery.quarantined)", "reason": "\(recovery.reason)"])
+        }
+    }
+}
+
+extension UpstreamLink {
+    /// The link as the settings want it.
+    convenience init(
+        _ settings: GatewaySettings, outbox: OutboxStore, time: any TimeSource, logger: Logger,
+        accepted: @escaping @Sendable ([UpstreamArrival]) -> Void
+    ) throws(GatewayError) {
+        do {
+            try self.init(
+                configuration: settings.upstream.configuration, outbox: outbox, time: time, accepted: accepted,
+                logger: logger)
+        } catch {
+            throw GatewayError(.io, doing: "prepare the upstream link", reason: error.reason, remedy: error.remedy)
+        }
+    }
+}
+
+extension GatewayError {
+    init(_ error: BrokerError) {
+        let kind: Kind =
+            switch error.kind {
+            case .permission: .permission
+            case .unsafe: .configuration
+            case .addressInUse, .addressNotAvailable, .other: .unavailable
+            }
+        self.init(kind, doing: error.doing, reason: error.reason, remedy: error.remedy)
+    }
+
+    init(_ error: OutboxError) {
+        guard case .database(let failure) = error else {
+            self.init(.io, doing: "open the outbox", reason: "\(error)")
+            return
+        }
+        let kind: Kind =
+            switch failure.condition {
+            case .locked: .unavailable
+            default: .io
+            }
+        self.init(kind, doing: "open the outbox", reason: failure.reason, remedy: failure.remedy)
+    }
+}
