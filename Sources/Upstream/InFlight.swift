@@ -14,8 +14,7 @@ struct InFlight: Sendable {
     private var head = 0
     private(set) var count = 0
 
-    /// When the oldest was published.
-    var oldest: Instant? { head < items.count ? items[head]?.published : nil }
+    var oldest: Item? { head < items.count ? items[head] : nil }
 
     mutating func append(_ item: Item) {
         items.append(item)

@@ -21,6 +21,7 @@ final class LinkLoop {
     private var plan: DialPlan
     private var random = SystemRandomNumberGenerator()
     private var verdict = PublicationVerdict()
+    private var caution = Caution()
     private var snapshot: LinkSnapshot
 
     // Of the present connection.
@@ -152,6 +153,7 @@ final class LinkLoop {
         switch fault {
         case .closedBeforeAnswer: plan.closedBeforeAnswer()
         case .protocol where client?.news.answer == nil: plan.closedBeforeAnswer()
+        case .broken, .disconnected, .protocol: blame(fault)
         default: break
         }
         let isNew = snapshot.lastFault != fault || client?.news.answer?.code == 0
@@ -163,6 +165,14 @@ final class LinkLoop {
             level: isNew ? .warning : .debug, "the upstream link is down",
             metadata: ["reason": "\(fault.reason)", "try": "\(fault.remedy)", "failures": "\(machine.failures)"]
         )
+    }
+
+    /// The broker ended the connection, or made us end it: perhaps over a message.
+    private func blame(_ fault: LinkFault) {
+        guard let oldest = inFlight.oldest?.claimed else { return }
+        caution.hungUp(oldest: oldest.id, count: inFlight.count)
+        guard inFlight.count == 1, birth == nil, verdict.judge(oldest.id, fault) == .refused else { return }
+        refuse(oldest, .fault(fault.reason))
     }
 
     private func close() {
@@ -188,7 +198,7 @@ final class LinkLoop {
 
     /// When the oldest thing that waits for a PUBACK was published.
     private var oldestUnacknowledged: Instant? {
-        let oldest = inFlight.oldest ?? (ready.isEmpty ? nil : time.now().instant)
+        let oldest = inFlight.oldest?.published ?? (ready.isEmpty ? nil : time.now().instant)
         guard let birth else { return oldest }
         return min(birth.published, oldest ?? birth.published)
     }
@@ -203,12 +213,19 @@ final class LinkLoop {
     /// Publishes what is ready, up to the window.
     private func sendReady() throws(LinkFault) {
         guard mayPublish, let client, !ready.isEmpty else { return }
-        let room = window - inFlight.count - (birth == nil ? 0 : 1)
+        let room = caution.window(window) - inFlight.count - (birth == nil ? 0 : 1)
         guard room > 0 else { return }
         let batch = ready.prefix(room)
         ready.removeFirst(batch.count)
         let now = time.now().instant
-        for claimed in batch { try send(claimed, on: client, now: now) }
+        do throws(LinkFault) {
+            for claimed in batch { try send(claimed, on: client, now: now) }
+        } catch {
+            // What the broker said before it closed may still lie in the socket: acknowledgements, and its reason.
+            try? client.read()
+            try handleNews(of: client, isFresh: false)
+            throw client.news.disconnectReason.map { .disconnected(reason: $0) } ?? error
+        }
     }
 
     private func send(_ claimed: OutboxStore.Claimed, on client: MosquittoClient, now: Instant) throws(LinkFault) {
@@ -336,6 +353,7 @@ final class LinkLoop {
             } else if let item = inFlight.acknowledge(acknowledgement.packetIdentifier) {
                 if acknowledgement.reason < 0x80 {
                     snapshot.acknowledged += 1
+                    caution.settled()
                     settled.append(item.claimed.id)
                 } else {
                     switch verdict.judge(item.claimed.id, reason: acknowledgement.reason) {
@@ -366,6 +384,7 @@ final class LinkLoop {
         let refusal = PublicationRefusal(
             topic: claimed.message.topic, stream: claimed.stream, sequence: claimed.sequence, cause: cause
         )
+        caution.settled()
         snapshot.refused += 1
         snapshot.lastRefusal = refusal
         logger.error("the upstream will never take a message; it is dropped", metadata: ["error": "\(refusal)"])
@@ -392,12 +411,15 @@ final class LinkLoop {
         }
         snapshot.inFlight = inFlight.count
         published.value.withLock { $0 = snapshot }
+        published.turns.add(1, ordering: .relaxed)
     }
 }
 
 /// The latest snapshot, for anybody to read.
 final class LinkSnapshotBox: Sendable {
     let value: Mutex<LinkSnapshot>
+    /// How often the loop has gone round: one that spins is seen here.
+    let turns = Atomic<UInt64>(0)
 
     init(_ snapshot: LinkSnapshot) { value = Mutex(snapshot) }
 }

@@ -222,6 +222,8 @@ final class MosquittoClient {
     func fault(_ result: Int32, code: Int32) -> LinkFault {
         let isUp = news.answer != nil
         if let reason = news.disconnectReason { return .disconnected(reason: reason) }
+        // 2.0.21 reports a failed handshake as a failed read or write; only its complaint tells.
+        if isHandshaking, let complaint = news.complaint { return .tls(address, detail: complaint) }
         switch result {
         case MOSQ_ERR_CONN_LOST.intValue, MOSQ_ERR_NO_CONN.intValue:
             return isUp ? .broken(code: 0) : .closedBeforeAnswer(address)

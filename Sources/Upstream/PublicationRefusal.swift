@@ -11,6 +11,8 @@ package struct PublicationRefusal: Hashable, Sendable, CustomStringConvertible {
         case library(String)
         /// The PUBACK's reason code.
         case broker(reason: UInt8)
+        /// Alone on its way it ended the connection again and again, and not for the line's sake.
+        case fault(String)
     }
 
     package var topic: String
@@ -25,6 +27,7 @@ package struct PublicationRefusal: Hashable, Sendable, CustomStringConvertible {
             case .badTopic: "its topic is not valid"
             case .library(let reason): reason
             case .broker(let reason): "the broker refused it: \(ReasonText.of(reason))"
+            case .fault(let reason): "every attempt ended the connection: \(reason)"
             }
         return "cannot deliver message \(sequence) of \(stream) to \(topic): \(why)\n  try: \(remedy)"
     }
@@ -34,7 +37,7 @@ package struct PublicationRefusal: Hashable, Sendable, CustomStringConvertible {
         case .tooLarge: "raise the broker's maximum packet size, or make the device publish less at once"
         case .badTopic, .library: "check the topic that the forward rule makes"
         case .broker(0x87): "allow the gateway's account to publish this topic on the broker"
-        case .broker: "look at the broker's log"
+        case .broker, .fault: "look at the broker's log"
         }
     }
 }
@@ -61,11 +64,27 @@ struct PublicationVerdict: Sendable {
         // Quota exceeded, and codes of other packets by which brokers mean the same.
         case 0x88, 0x89, 0x8B, 0x93, 0x96, 0x97: return .postponed
         // Unspecified and implementation specific: the broker's trouble or the message's, who knows.
-        case 0x80, 0x83:
-            failures = suspect == id ? failures + 1 : 1
-            suspect = id
-            return failures < Self.patience ? .postponed : .refused
+        case 0x80, 0x83: return countFailure(of: id)
         default: return .refused
         }
+    }
+
+    /// The connection ended while this message alone was on its way. A broken line never counts against the message;
+    /// a broken protocol does (libmosquitto 2.0.21 takes a PUBACK with a reason that the standard does not list for
+    /// one), and so does a DISCONNECT whose reason speaks of a packet.
+    mutating func judge(_ id: MessageID, _ fault: LinkFault) -> Verdict {
+        switch fault {
+        case .protocol: countFailure(of: id)
+        case .disconnected(reason: 0x81), .disconnected(reason: 0x82), .disconnected(reason: 0x90),
+            .disconnected(reason: 0x95), .disconnected(reason: 0x99), .disconnected(reason: 0x9A):
+            countFailure(of: id)
+        default: .postponed
+        }
+    }
+
+    private mutating func countFailure(of id: MessageID) -> Verdict {
+        failures = suspect == id ? failures + 1 : 1
+        suspect = id
+        return failures < Self.patience ? .postponed : .refused
     }
 }

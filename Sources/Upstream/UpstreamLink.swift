@@ -52,6 +52,9 @@ package final class UpstreamLink: Sendable {
     /// What the link is doing. Cheap, from any thread; at most one turn of the link's loop old.
     package func snapshot() -> LinkSnapshot { latest.value.withLock { $0 } }
 
+    /// How often the link's loop has gone round. Stands still, but for a turn per second, when there is nothing to do.
+    var turns: UInt64 { latest.turns.load(ordering: .relaxed) }
+
     /// Begins to stop and returns: nothing new is claimed, what is on its way gets until `deadline` to be
     /// acknowledged, then `offline` is published and the connection closed. ``run()`` returns when that is done, and
     /// at the deadline at the latest. What was not acknowledged stays in the outbox.

@@ -8,6 +8,7 @@ import Testing
 
 /// An outbox and a link on it: what the tests run.
 final class Gateway: Sendable {
+    let configuration: UpstreamConfiguration
     let folder: TemporaryFolder
     let outbox: OutboxStore
     let link: UpstreamLink
@@ -30,6 +31,7 @@ final class Gateway: Sendable {
     }
 
     init(_ configuration: UpstreamConfiguration) throws {
+        self.configuration = configuration
         folder = try TemporaryFolder()
         let wake = Wake()
         let arrivals = Arrivals()

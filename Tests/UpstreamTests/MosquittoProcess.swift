@@ -4,7 +4,8 @@ import Testing
 
 /// A real mosquitto on a free port of the loopback, with a configuration of its own.
 final class MosquittoProcess: Sendable {
-    let port: UInt16
+    private let currentPort = Atomic<UInt16>(0)
+    var port: UInt16 { currentPort.load(ordering: .relaxed) }
     let folder: TemporaryFolder
     private let process = Mutex<ChildProcess?>(nil)
 
@@ -21,24 +22,37 @@ final class MosquittoProcess: Sendable {
     ///   - isAnonymous: whether clients need no password.
     init(_ settings: [String] = [], isAnonymous: Bool = true, in folder: TemporaryFolder? = nil) async throws {
         self.folder = try folder ?? TemporaryFolder()
-        port = try freePort()
-        let lines =
-            [
-                "user root", "persistence false", "log_dest stderr", "log_type all", "connection_messages true",
-                "max_queued_messages 0", "max_inflight_messages 0", "listener \(port) 127.0.0.1",
-                "allow_anonymous \(isAnonymous)",
-            ] + settings
-        try self.folder.write(lines.joined(separator: "\n") + "\n", to: "mosquitto.conf")
-        try await start()
+        // Another test may take the port before mosquitto does.
+        for attempt in 1... {
+            let port = try freePort()
+            currentPort.store(port, ordering: .relaxed)
+            let lines =
+                [
+                    "user root", "persistence false", "log_dest stderr", "log_type all", "connection_messages true",
+                    "max_queued_messages 0", "max_inflight_messages 0", "listener \(port) 127.0.0.1",
+                    "allow_anonymous \(isAnonymous)",
+                ] + settings
+            try self.folder.write(lines.joined(separator: "\n") + "\n", to: "mosquitto.conf")
+            do {
+                try await start()
+                return
+            } catch {
+                guard attempt < 5 else { throw error }
+            }
+        }
     }
 
     func start() async throws {
+        let already = running
         let child = try ChildProcess(
             ["/usr/sbin/mosquitto", "-c", folder.file("mosquitto.conf")], output: folder.file("mosquitto.log")
         )
         process.withLock { $0 = child }
-        try await eventually("mosquitto listens", details: { log }) { isListening(port) }
+        // Its own word for it: on the port somebody else might listen.
+        try await eventually("mosquitto runs", within: .seconds(3), details: { log }) { running > already }
     }
+
+    private var running: Int { folder.lines("mosquitto.log").count { $0.hasSuffix(" running") } }
 
     /// kill -9, waited for.
     func kill() { process.withLock { $0?.end(SIGKILL) } }

@@ -29,19 +29,22 @@ func eventually(
     }
 }
 
-/// A port of the loopback that nobody listens on.
+/// A port of the loopback that nobody uses: below the range from which the kernel takes the ports of outgoing
+/// connections, so that none of those takes it before it is listened on.
 func freePort() throws -> UInt16 {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(descriptor) }
-    var address = loopback(port: 0)
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let result = withUnsafeMutablePointer(to: &address) {
-        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            bind(descriptor, $0, length) == 0 ? getsockname(descriptor, $0, &length) : -1
+    for _ in 1...100 {
+        let port = UInt16.random(in: 12_000...32_000)
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var address = loopback(port: port)
+        let result = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
         }
+        if result == 0 { return port }
     }
-    guard result == 0 else { throw TestFailure("no free port: errno \(errno)") }
-    return UInt16(bigEndian: address.sin_port)
+    throw TestFailure("no free port: errno \(errno)")
 }
 
 func loopback(port: UInt16) -> sockaddr_in {

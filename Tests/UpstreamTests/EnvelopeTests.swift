@@ -1,0 +1,98 @@
+import Readings
+import Testing
+
+@testable import Outbox
+@testable import Upstream
+
+enum MessageIDs {
+    static func make(_ number: Int64) -> MessageID { MessageID(rawValue: number) }
+}
+
+private func claimed(_ payload: String, _ format: Message.Format, sequence: Int64 = 17, id: Int64 = 1)
+    -> OutboxStore.Claimed
+{
+    OutboxStore.Claimed(
+        id: MessageIDs.make(id), stream: "telemetry", sequence: sequence, boot: BootID("boot-1"),
+        message: Message(
+            topic: "gw/t", payload: Array(payload.utf8), format: format,
+            time: Timestamp(
+                instant: Instant(nanoseconds: 1), unixNanoseconds: 1_795_433_520_123_456_789, quality: .synced
+            )
+        )
+    )
+}
+
+@Suite("Envelope")
+struct EnvelopeTests {
+    @Test(
+        "a reading gets its sequence, anything else stays as it is",
+        arguments: [
+            (#"{"v":21.4}"#, .reading, #"{"v":21.4,"seq":17}"#),
+            ("{}", .reading, #"{"seq":17}"#),
+            ("{ }", .reading, #"{ "seq":17}"#),
+            ("", .reading, ""),
+            ("21.4", .reading, "21.4"),
+            (#"{"v":21.4}"#, .opaque, #"{"v":21.4}"#),
+        ] as [(String, Message.Format, String)]
+    )
+    func splice(_ payload: String, _ format: Message.Format, _ expected: String) {
+        #expect(String(decoding: Envelope.payload(of: claimed(payload, format)), as: UTF8.self) == expected)
+    }
+
+    @Test("the epoch has 16 digits")
+    func epoch() {
+        #expect(Envelope(epoch: 0xAB).epoch == "00000000000000ab")
+        #expect(Envelope(epoch: .max).epoch == "ffffffffffffffff")
+    }
+
+    @Test("packet sizes, counted by hand")
+    func packetBytes() {
+        let envelope = Envelope(epoch: 1)
+        let message = claimed("12345", .opaque)
+        // Fixed header 2, topic 2 + 4, packet identifier 2, payload 5.
+        #expect(envelope.packetBytes(of: message, payloadBytes: 5, version: .v311) == 15)
+        // stream telemetry, epoch 16, seq 17, boot boot-1, tq synced, ts 13 digits: 6 × 5 + 22 + 52, length 1.
+        let properties = 30 + (6 + 9) + (5 + 16) + (3 + 2) + (4 + 6) + (2 + 6) + (2 + 13)
+        #expect(properties == 104)
+        #expect(envelope.packetBytes(of: message, payloadBytes: 5, version: .v5) == 2 + 6 + 2 + 1 + properties + 5)
+        #expect(envelope.packetBytes(of: message, payloadBytes: 120, version: .v311) == 3 + 6 + 2 + 120)
+    }
+}
+
+@Suite("InFlight")
+struct InFlightTests {
+    private func item(_ number: Int) -> InFlight.Item {
+        InFlight.Item(
+            packetIdentifier: Int32(number), claimed: claimed("", .opaque, id: Int64(number)),
+            published: Instant(nanoseconds: Int64(number))
+        )
+    }
+
+    @Test("acknowledgements in any order agree with a naive list", arguments: 1...10 as ClosedRange<UInt64>)
+    func anyOrder(seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        var inFlight = InFlight()
+        var naive: [Int] = []
+        var next = 1
+        for step in 0..<5000 {
+            if naive.count < 100, naive.isEmpty || Bool.random(using: &random) {
+                inFlight.append(item(next))
+                naive.append(next)
+                next += 1
+            } else {
+                let place = Bool.random(using: &random) ? 0 : Int.random(in: 0..<naive.count, using: &random)
+                let number = naive.remove(at: place)
+                let acknowledged = inFlight.acknowledge(Int32(number))
+                #expect(acknowledged?.claimed.id == MessageIDs.make(Int64(number)), "seed \(seed), step \(step)")
+                #expect(inFlight.acknowledge(Int32(number)) == nil, "seed \(seed), step \(step)")
+            }
+            #expect(inFlight.count == naive.count, "seed \(seed), step \(step)")
+            #expect(
+                inFlight.oldest?.published == naive.first.map { Instant(nanoseconds: Int64($0)) },
+                "seed \(seed), step \(step)"
+            )
+        }
+        inFlight.removeAll()
+        #expect(inFlight.count == 0 && inFlight.oldest?.published == nil)
+    }
+}

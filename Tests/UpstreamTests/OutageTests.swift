@@ -1,0 +1,153 @@
+import Glibc
+import Readings
+import Testing
+
+@testable import Upstream
+
+@Suite("Outages of a real mosquitto", .enabled(if: MosquittoProcess.isInstalled), .serialized)
+struct OutageTests {
+    private static let hasSocat: Bool = {
+        let isInstalled = ChildProcess.isInstalled("socat")
+        if !isInstalled { print("SKIPPED: no socat: a killed broker is NOT tested") }
+        return isInstalled
+    }()
+
+    /// The way to the broker, closed while the broker starts again and the observer is not there yet.
+    private func gate(_ port: UInt16, to broker: MosquittoProcess) async throws -> ChildProcess {
+        let gate = try ChildProcess(
+            ["socat", "TCP-LISTEN:\(port),bind=127.0.0.1,reuseaddr,fork", "TCP:127.0.0.1:\(broker.port)"],
+            output: broker.folder.file("socat.log")
+        )
+        try await eventually("socat listens") { isListening(port) }
+        return gate
+    }
+
+    @Test(
+        "kill -9 of the broker in the middle: none lost, duplicates within the window, order kept",
+        .enabled(if: hasSocat))
+    func brokerKilled() async throws {
+        let broker = try await MosquittoProcess()
+        let port = try freePort()
+        var gate = try await gate(port, to: broker)
+        let before = try await broker.subscribe("gw/t", name: "before")
+        var configuration = UpstreamConfiguration.test(port: port)
+        configuration.window = 50
+        let gateway = try Gateway(configuration)
+        let count = 4000
+        var after: Observer?
+        try await gateway.run {
+            try await gateway.append(1...count / 2)
+            try await eventually("some have arrived") { before.messages.count >= 300 }
+            broker.kill()
+            gate.end(SIGKILL)
+            try await eventually("the loss is noticed", details: { "\(gateway.link.snapshot())" }) {
+                gateway.link.snapshot().lastFault != nil
+            }
+            try await gateway.append(count / 2 + 1...count)
+            #expect(try await gateway.waiting() > 0)
+            // Every acknowledged message went out to the observer first. It would come back with the broker.
+            try await eventually("the acknowledged ones are seen") {
+                before.messages.count >= Int(gateway.link.snapshot().acknowledged)
+            }
+            before.stop()
+            try await broker.start()
+            after = try await broker.subscribe("gw/t", name: "after")
+            gate = try await self.gate(port, to: broker)
+            try await gateway.drained()
+        }
+        gate.end(SIGKILL)
+        let snapshot = gateway.link.snapshot()
+        #expect(snapshot.reconnects >= 1)
+        let seen = { (before.messages + (after?.messages ?? [])).compactMap { Int($0.payload) } }
+        try await eventually("all are seen", details: { "\(Set(seen()).count)" }) { Set(seen()).count == count }
+        let numbers = seen()
+        #expect(numbers.count - count <= configuration.window)
+        var firsts: [Int] = []
+        var known = Set<Int>()
+        for number in numbers where known.insert(number).inserted { firsts.append(number) }
+        #expect(firsts == Array(1...count))
+    }
+
+    @Test("a frozen broker: the link is replaced, and everything arrives after the thaw")
+    func brokerFrozen() async throws {
+        let broker = try await MosquittoProcess()
+        let observer = try await broker.subscribe("gw/t", name: "observer")
+        var configuration = UpstreamConfiguration.test(port: broker.port)
+        configuration.progressTimeout = .milliseconds(500)
+        configuration.connectTimeout = .milliseconds(500)
+        let gateway = try Gateway(configuration)
+        try await gateway.run {
+            try await gateway.append(1...10)
+            try await gateway.drained()
+            broker.freeze()
+            try await gateway.append(11...500)
+            try await eventually("the stall is noticed") {
+                gateway.link.snapshot().lastFault == .stalled(configuration.progressTimeout)
+            }
+            try await eventually("the new attempt gets no answer") {
+                if case .noAnswer = gateway.link.snapshot().lastFault { true } else { false }
+            }
+            broker.thaw()
+            try await gateway.drained()
+        }
+        try await eventually("all are seen") { Set(observer.messages.map(\.payload)).count == 500 }
+    }
+
+    @Test("a broker that falls silent on an idle link is noticed by the keep-alive")
+    func idleBrokerFrozen() async throws {
+        let broker = try await MosquittoProcess()
+        var configuration = UpstreamConfiguration.test(port: broker.port)
+        configuration.keepAlive = .seconds(5)
+        let gateway = try Gateway(configuration)
+        try await gateway.run {
+            try await gateway.connected()
+            try await eventually("the birth is acknowledged") { broker.logged("Sending PUBACK to gw") }
+            broker.freeze()
+            try await eventually("the silence is noticed", within: .seconds(30)) {
+                gateway.link.snapshot().lastFault == .keepAlive(.seconds(5))
+            }
+            broker.thaw()
+            try await gateway.connected()
+        }
+    }
+
+    @Test("nobody listens: the link says so and keeps trying")
+    func nobodyListens() async throws {
+        let port = try freePort()
+        let gateway = try Gateway(.test(port: port))
+        try await gateway.run {
+            try await eventually("a second failure", details: { "\(gateway.link.snapshot())" }) {
+                if case .connect(_, code: ECONNREFUSED) = gateway.link.snapshot().lastFault { true } else { false }
+            }
+        }
+        #expect(gateway.link.snapshot().state == .stopped)
+        #expect(gateway.link.snapshot().lastFault?.remedy.isEmpty == false)
+    }
+
+    @Test("a name that does not exist is reported as such")
+    func unknownHost() async throws {
+        var configuration = UpstreamConfiguration.test(port: 1)
+        configuration.addresses = [UpstreamAddress(transport: .tcp, host: "no-such-host.invalid")]
+        let gateway = try Gateway(configuration)
+        try await gateway.run {
+            try await eventually("the resolver fails", within: .seconds(60), details: { "\(gateway.link.snapshot())" })
+            {
+                if case .resolve(host: "no-such-host.invalid", _) = gateway.link.snapshot().lastFault {
+                    true
+                } else {
+                    false
+                }
+            }
+        }
+    }
+
+    @Test("several addresses: the next is tried when one fails")
+    func failover() async throws {
+        let broker = try await MosquittoProcess()
+        var configuration = UpstreamConfiguration.test(port: try freePort())
+        configuration.addresses.append(UpstreamAddress(transport: .tcp, host: "127.0.0.1", port: broker.port))
+        let gateway = try Gateway(configuration)
+        try await gateway.run { try await gateway.connected() }
+        #expect(gateway.link.snapshot().address?.port == broker.port)
+    }
+}
