@@ -39,6 +39,7 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
+        .target(name: "CLinux"),
         .target(name: "CGpiod", linkerSettings: [.linkedLibrary("gpiod")]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
@@ -56,17 +57,17 @@ let package = Package(
         room(
             "Gateway",
             [
-                "Readings", "Settings", "Database", "Broker", "Sensors", "Pipeline", "Outbox", "Upstream", "Admin",
+                "CLinux", "Readings", "Settings", "Database", "MQTT", "Broker", "Sensors", "Pipeline", "Outbox", "Upstream", "Admin",
                 .nio("NIOCore"), .nio("NIOPosix"), .log, .lifecycle, .signals,
             ]
         ),
         .executableTarget(
             name: "tidegate",
-            dependencies: ["Gateway", "Admin", .argumentParser],
+            dependencies: ["Gateway", "Admin", "Settings", .argumentParser],
             swiftSettings: strict
         ),
 
-        .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
+        .target(name: "TestSupport", dependencies: ["CLinux"], path: "Tests/Support", swiftSettings: strict),
         tests("ReadingsTests", ["Readings"]),
         tests("SettingsTests", ["Settings"]),
         tests("DatabaseTests", ["Database"]),

@@ -20,13 +20,10 @@ package struct LineLogHandler: LogHandler {
         set { metadata[key] = newValue }
     }
 
-    package func log(
-        level: Logger.Level, message: Logger.Message, metadata extra: Logger.Metadata?, source: String, file: String,
-        function: String, line: UInt
-    ) {
-        var text = isJournal ? "<\(Self.severity(level))>" : "\(Self.clock()) \(level.rawValue.uppercased()) "
-        text += "\(label): \(message)"
-        let merged = extra.map { metadata.merging($0) { _, new in new } } ?? metadata
+    package func log(event: LogEvent) {
+        var text = isJournal ? "<\(Self.severity(event.level))>" : "\(Self.clock()) \(event.level.rawValue.uppercased()) "
+        text += "\(label): \(event.message)"
+        let merged = event.metadata.map { metadata.merging($0) { _, new in new } } ?? metadata
         for (key, value) in merged.sorted(by: { $0.key < $1.key }) { text += " \(key)=\(Self.field("\(value)"))" }
         text += "\n"
         // One write, so that lines of several threads never mix; a log that cannot be written is nobody's error.

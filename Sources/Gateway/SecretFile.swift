@@ -26,23 +26,22 @@ enum SecretFile {
     }
 
     private static func read(_ path: String) throws(GatewayError) -> Secret {
+        var bytes: [UInt8]
         do {
-            var bytes = try FileBytes.read(path, limit: limit)
-            if bytes.last == UInt8(ascii: "\n") { bytes.removeLast() }
-            if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
-            guard let secret = Secret(bytes) else {
-                throw GatewayError(
-                    .configuration, doing: "use the secret in \(path)", reason: "it is empty, or has a NUL in it",
-                    remedy: "the file holds just the secret, as one line")
-            }
-            return secret
-        } catch let error as GatewayError {
-            throw error
-        } catch let error as FileBytes.Failure {
+            bytes = try FileBytes.read(path, limit: limit)
+        } catch {
             throw GatewayError(
                 error.code == EACCES ? .permission : .configuration, doing: "read the secret \(path)",
                 reason: "\(error)",
                 remedy: "create it with mode 0600, owned by the gateway's user, holding just the secret")
         }
+        if bytes.last == UInt8(ascii: "\n") { bytes.removeLast() }
+        if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
+        guard let secret = Secret(bytes) else {
+            throw GatewayError(
+                .configuration, doing: "use the secret in \(path)", reason: "it is empty, or has a NUL in it",
+                remedy: "the file holds just the secret, as one line")
+        }
+        return secret
     }
 }

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 package import Readings
 import Synchronization
@@ -21,7 +22,7 @@ package final class SystemTime: TimeSource {
         let wall = Self.read(CLOCK_REALTIME)
         let synced = trust.withLock { trust in
             if trust.checkedAt == .min || boot - trust.checkedAt >= 1_000_000_000 {
-                trust = Trust(checkedAt: boot, synced: Self.kernelSaysSynced())
+                trust = Trust(checkedAt: boot, synced: clinux_clock_is_synced())
             }
             return trust.synced
         }
@@ -34,12 +35,4 @@ package final class SystemTime: TimeSource {
         clock_gettime(clock, &spec)
         return Int64(spec.tv_sec) * 1_000_000_000 + Int64(spec.tv_nsec)
     }
-
-    /// The kernel's own view, as set by any NTP daemon: adjtimex(2) says `TIME_ERROR` while unsynchronised.
-    private static func kernelSaysSynced() -> Bool {
-        var state = timex()
-        let result = adjtimex(&state)
-        return result >= 0 && result != TIME_ERROR && state.status & STA_UNSYNC == 0
-    }
 }
-

@@ -53,7 +53,7 @@ package final class UpstreamLink: Sendable {
     package func snapshot() -> LinkSnapshot { latest.value.withLock { $0 } }
 
     /// How often the link's loop has gone round. Stands still, but for a turn per second, when there is nothing to do.
-    var turns: UInt64 { latest.turns.load(ordering: .relaxed) }
+    package var turns: UInt64 { latest.turns.load(ordering: .relaxed) }
 
     /// Begins to stop and returns: nothing new is claimed, what is on its way gets until `deadline` to be
     /// acknowledged, then `offline` is published and the connection closed. ``run()`` returns when that is done, and

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Gateway
+import Settings
 
 extension Tidegate {
     struct Check: ParsableCommand {

@@ -14,9 +14,9 @@ extension Tidegate {
         var once = false
 
         func run() async throws {
-            do {
+            do throws(GatewayError) {
                 try await GatewayDemo.run(once: once)
-            } catch let error as GatewayError {
+            } catch {
                 throw exit(with: error)
             }
         }

@@ -16,10 +16,10 @@ extension Tidegate {
         var logLevel: String?
 
         func run() async throws {
-            do {
+            do throws(GatewayError) {
                 let loaded = try SettingsLoader.loadOrFail(settings.path)
                 try await GatewayProcess.run(loaded, logLevel: logLevel)
-            } catch let error as GatewayError {
+            } catch {
                 throw exit(with: error)
             }
         }

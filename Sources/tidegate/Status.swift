@@ -20,12 +20,17 @@ extension Tidegate {
         @Option(help: ArgumentHelp("The data directory, instead of the one in the settings.", valueName: "folder"))
         var dataDir: String?
 
+        private func dataDirectory() throws(GatewayError) -> String {
+            if let dataDir { return dataDir }
+            return try SettingsLoader.loadOrFail(settings.path).gateway.dataDirectory
+        }
+
         func run() throws {
-            do {
-                let directory = try dataDir ?? SettingsLoader.loadOrFail(settings.path).gateway.dataDirectory
+            do throws(GatewayError) {
+                let directory = try dataDirectory()
                 let status = try GatewayProcess.status(dataDirectory: directory)
                 print(json ? ControlClient.json(status) : status.text)
-            } catch let error as GatewayError {
+            } catch {
                 throw exit(with: error)
             }
         }

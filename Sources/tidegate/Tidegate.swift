@@ -34,5 +34,8 @@ extension ParsableCommand {
 }
 
 enum StandardError {
-    static func print(_ text: String) { fputs(text + "\n", stderr) }
+    static func print(_ text: String) {
+        let line = text + "\n"
+        _ = line.utf8.withContiguousStorageIfAvailable { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    }
 }

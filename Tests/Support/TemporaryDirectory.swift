@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// A fresh directory below `$TMPDIR` or /tmp, gone with everything in it when the value's last owner is.
@@ -11,7 +12,7 @@ public final class TemporaryDirectory: Sendable {
         path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
-    deinit { _ = nftw(path, { path, _, _, _ in path.map { remove($0) } ?? 0 }, 16, FTW_DEPTH_AND_PHYSICAL) }
+    deinit { clinux_remove_tree(path) }
 
     /// The path of a file in the directory.
     public subscript(_ name: String) -> String { "\(path)/\(name)" }
@@ -27,9 +28,6 @@ public final class TemporaryDirectory: Sendable {
         return path
     }
 }
-
-// FTW_DEPTH | FTW_PHYS of ftw.h, which are C enumerators that do not come through as one integer type.
-private let FTW_DEPTH_AND_PHYSICAL: Int32 = 8 | 1
 
 /// A whole text file, or what of it is there; empty when it is missing.
 public func textOfFile(_ path: String) -> String {

@@ -1,6 +1,6 @@
 import Admin
+import Broker
 import Glibc
-import Readings
 import Synchronization
 
 /// What the demo shows: a line every half second, so that it reads the same on a terminal and in a log.
@@ -26,12 +26,12 @@ final class DemoScreen: Sendable {
 
             """)
         if !once { print("Ctrl-C ends it.\n") }
-        fflush(stdout)
+        fflush(nil)
     }
 
     func title(_ text: String) {
         print(isTerminal ? "\u{1B}[1m— \(text)\u{1B}[0m" : "— \(text)")
-        fflush(stdout)
+        fflush(nil)
     }
 
     /// One line: the link, what is buffered, what went through, and the newest message that arrived upstream.
@@ -52,7 +52,7 @@ final class DemoScreen: Sendable {
             line += "  \(newest.topic) \(String(decoding: newest.payload.prefix(90), as: UTF8.self))"
         }
         print(line)
-        fflush(stdout)
+        fflush(nil)
     }
 
     func show(_ verdict: DemoLedger.Verdict) {
@@ -63,7 +63,7 @@ final class DemoScreen: Sendable {
             \(verdict.unexpected) altered, \(verdict.outOfOrder) out of order, \(verdict.repeated) repeated.
             \(verdict.isComplete ? "Every reading arrived exactly as sent." : "THE BOOKS DO NOT AGREE.")
             """)
-        fflush(stdout)
+        fflush(nil)
     }
 
     private static func pad(_ number: Int) -> String {

@@ -1,6 +1,5 @@
-import Glibc
-import Readings
-import ServiceLifecycle
+import Admin
+import Sensors
 
 /// What happens in the demo, and when.
 struct DemoStory: Sendable {

@@ -1,13 +1,11 @@
 import Broker
+import CLinux
 import Glibc
 import Logging
+import NIOCore
 import NIOPosix
-import Outbox
-import Pipeline
 import Readings
-import Sensors
 import Synchronization
-import Upstream
 
 /// `tidegate demo`: the real gateway on embedded settings, with an upstream of its own that goes away now and then.
 package enum GatewayDemo {
@@ -112,8 +110,7 @@ private struct TemporaryDataDirectory {
     }
 
     func remove() {
-        // Depth first, links not followed: FTW_DEPTH | FTW_PHYS of ftw.h.
-        _ = nftw(path, { path, _, _, _ in path.map { Glibc.remove($0) } ?? 0 }, 8, 8 | 1)
+        clinux_remove_tree(path)
     }
 }
 

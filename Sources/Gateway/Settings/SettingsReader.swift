@@ -1,5 +1,6 @@
 import Broker
 import Glibc
+import MQTT
 import Outbox
 import Pipeline
 import Readings

@@ -2,6 +2,7 @@ package import Admin
 import Broker
 import Outbox
 import Readings
+import Sensors
 import Synchronization
 import Upstream
 

@@ -1,12 +1,15 @@
 import Admin
 import Broker
 package import Logging
+import MQTT
+import NIOCore
 import NIOPosix
 import Outbox
 import Pipeline
 package import Readings
 import Sensors
 import ServiceLifecycle
+import UnixSignals
 import Upstream
 
 /// The wiring, and nothing else: which room is joined to which, and in what order they start and stop.

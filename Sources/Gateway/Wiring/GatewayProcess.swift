@@ -1,7 +1,7 @@
 package import Admin
-import Glibc
+import CLinux
 import Logging
-package import Readings
+import Upstream
 
 /// What `tidegate run` and `tidegate status` do, from settings to exit.
 package enum GatewayProcess {
@@ -45,9 +45,9 @@ package enum GatewayProcess {
     }
 
     /// glibc gives every thread a heap of its own, of which each keeps what it once used; two are enough for a
-    /// handful of threads and keep an idle gateway small (mallopt(3), `M_ARENA_MAX` = -8).
+    /// handful of threads and keep an idle gateway small (mallopt(3), `M_ARENA_MAX`).
     static func limitArenas() {
-        mallopt(-8, 2)
+        clinux_limit_arenas(2)
     }
 }
 

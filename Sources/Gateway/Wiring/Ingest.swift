@@ -2,7 +2,7 @@ import Broker
 import Logging
 import Outbox
 import Pipeline
-package import Readings
+import Readings
 import Synchronization
 
 /// Takes what waits in the intake through the pipeline into the outbox, one transaction per round.

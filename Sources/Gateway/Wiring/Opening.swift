@@ -1,4 +1,5 @@
 import Broker
+import Database
 import Logging
 import Outbox
 import Readings

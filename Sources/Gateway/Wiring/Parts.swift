@@ -1,7 +1,10 @@
 import Admin
-import Glibc
+import Broker
 import Logging
+import Readings
+import Sensors
 import ServiceLifecycle
+import Upstream
 
 /// One part of the gateway as the lifecycle sees it: runs until it is told to stop.
 struct Part: Service {

@@ -1,5 +1,6 @@
+import Admin
 import Logging
-import Readings
+import Upstream
 import Synchronization
 
 /// Feeds systemd's watchdog, and only when every part has just shown that it still gets on: the event loop answers,

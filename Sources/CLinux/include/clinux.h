@@ -1,0 +1,16 @@
+/* What the C library has and Swift's Glibc module does not show. */
+#ifndef CLINUX_H
+#define CLINUX_H
+
+#include <stdbool.h>
+
+/* The kernel's own view of its clock, as any NTP daemon sets it (adjtimex(2)). */
+bool clinux_clock_is_synced(void);
+
+/* At most count heaps for all threads (mallopt(3), M_ARENA_MAX). */
+void clinux_limit_arenas(int count);
+
+/* Removes a folder and everything below it, links not followed (nftw(3)). */
+void clinux_remove_tree(const char *path);
+
+#endif
