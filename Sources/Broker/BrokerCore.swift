@@ -33,6 +33,8 @@ final class BrokerCore {
     /// Publishes of the read that is going on, for the intake.
     private var batch: [Arrival] = []
     private var dirty: [Client] = []
+    /// Reused by every settle.
+    private var acknowledgements: [Acknowledgement] = []
     /// Reused by every match.
     private var matches: [(UInt64, Subscription)] = []
     private var isStopping = false
@@ -235,7 +237,7 @@ final class BrokerCore {
         // `$`-topics are the server's own (§4.7.2): a device's publish there is acknowledged and goes nowhere.
         if publish.topic.utf8.first == UInt8(ascii: "$") {
             if let publication {
-                client.connection.settle(publication, reason: .notAuthorized) { self.send(.puback($0), to: client) }
+                acknowledge(publication, reason: .notAuthorized, to: client)
             }
             return
         }
@@ -257,10 +259,16 @@ final class BrokerCore {
         for token in tokens {
             guard let client = clients[token.connection] else { continue }
             let wasPaused = client.isPaused
-            client.connection.settle(token.publication, reason: reason) { self.send(.puback($0), to: client) }
+            acknowledge(token.publication, reason: reason, to: client)
             if wasPaused, !client.isPaused { goOn(client) }
         }
         endTurn()
+    }
+
+    private func acknowledge(_ publication: UInt64, reason: ReasonCode, to client: Client) {
+        acknowledgements.removeAll(keepingCapacity: true)
+        client.connection.settle(publication, reason: reason, into: &acknowledgements)
+        for acknowledgement in acknowledgements { send(.puback(acknowledgement), to: client) }
     }
 
     /// The intake has room again.

@@ -25,15 +25,16 @@ package struct InboundWindow: Sendable {
         return firstPublication + UInt64(count) - 1
     }
 
-    /// Marks one as settled and calls `acknowledge` for every publish whose turn it now is. A number that is not
-    /// pending is ignored.
+    /// Marks one as settled and appends the acknowledgement of every publish whose turn it now is. A number that is
+    /// not pending is ignored.
     package mutating func settle(
-        _ publication: UInt64, reason: ReasonCode = .success, _ acknowledge: (Acknowledgement) -> Void
+        _ publication: UInt64, reason: ReasonCode = .success, into acknowledgements: inout [Acknowledgement]
     ) {
         guard publication >= firstPublication, publication - firstPublication < UInt64(count) else { return }
         pending[head + Int(publication - firstPublication)].reason = reason
         while head < pending.count, let reason = pending[head].reason {
-            acknowledge(Acknowledgement(packetIdentifier: pending[head].packetIdentifier, reason: reason))
+            acknowledgements.append(
+                Acknowledgement(packetIdentifier: pending[head].packetIdentifier, reason: reason))
             head += 1
             firstPublication += 1
         }

@@ -198,11 +198,11 @@ package struct ServerConnection: Sendable {
 
     // MARK: Acknowledgements and deliveries
 
-    /// A publish is safe: calls `acknowledge` for every PUBACK that may now leave, in order.
+    /// A publish is safe: appends every PUBACK that may now leave, in order.
     package mutating func settle(
-        _ publication: UInt64, reason: ReasonCode = .success, _ acknowledge: (Acknowledgement) -> Void
+        _ publication: UInt64, reason: ReasonCode = .success, into acknowledgements: inout [Acknowledgement]
     ) {
-        inbound.settle(publication, reason: reason, acknowledge)
+        inbound.settle(publication, reason: reason, into: &acknowledgements)
     }
 
     /// Decides on a QoS 1 message for this client.

@@ -16,22 +16,21 @@ struct Watchdog: Sendable {
     func run() async {
         let interval = min(gateway.systemd.watchdogInterval ?? .seconds(5), .seconds(5))
         let answer = Answer()
-        var before = await Pulse(gateway)
-        answer.put(before)
+        var before: Pulse?
         while !Task.isCancelled {
+            // Asked beside the loop: a question that is never answered must not stop the asking.
+            Task { answer.put(await Pulse(gateway)) }
             do { try await Task.sleep(for: interval) } catch { return }
             guard let now = answer.take() else {
                 gateway.logger.critical("a part of the gateway does not answer; the watchdog is not fed")
                 continue
             }
-            if let stuck = now.stuckPart(since: before) {
+            if let stuck = before.flatMap(now.stuckPart(since:)) {
                 gateway.logger.critical("a part of the gateway stands still", metadata: ["part": "\(stuck)"])
             } else {
                 gateway.systemd.send("WATCHDOG=1", "STATUS=\(now.text)")
             }
             before = now
-            // Asked beside the loop: a question that is never answered must not stop the asking.
-            Task { answer.put(await Pulse(gateway)) }
         }
     }
 
