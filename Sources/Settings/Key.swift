@@ -35,6 +35,11 @@ package struct Key: Sendable {
         self.summary = summary
     }
 
+    /// The same key, not required: for a table of which it is not known whether it needs it.
+    package var optional: Key {
+        Key(name, kind, fallback: fallback, required: false, example: example, summary: summary)
+    }
+
     package static func string(
         _ name: String, default fallback: String? = nil, required: Bool = false, example: String? = nil, _ summary: String
     ) -> Key {

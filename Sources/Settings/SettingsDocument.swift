@@ -18,7 +18,7 @@ package struct SettingsDocument: Sendable {
             if case .table = entry.node.value { kind = "table" }
             if case .array = entry.node.value { kind = "array" }
             diagnostics.error(
-                "unknown \(kind) \"\(entry.key)\"\(NearestName.hint(entry.key, among: unique))", at: entry.node.position)
+                "unknown \(kind) \"\(entry.key)\"\(NearestName.hint(entry.key, among: unique))", at: entry.keyPosition)
         }
     }
 

@@ -1,4 +1,4 @@
-import Glibc
+public import Glibc
 import Synchronization
 
 /// A real program, started by a test and gone at its end at the latest. What it prints goes to files, so that a full
@@ -6,6 +6,8 @@ import Synchronization
 public final class ChildProcess: Sendable {
     public struct SpawnFailure: Error, CustomStringConvertible {
         public let description: String
+
+        public init(description: String) { self.description = description }
     }
 
     public enum Ending: Hashable, Sendable {

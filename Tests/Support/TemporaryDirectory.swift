@@ -1,5 +1,5 @@
 import CLinux
-import Glibc
+public import Glibc
 
 /// A fresh directory below `$TMPDIR` or /tmp, gone with everything in it when the value's last owner is.
 public final class TemporaryDirectory: Sendable {

@@ -250,7 +250,7 @@ struct SettingsReader {
         // The driver says which keys there are; while it is not known, any driver's keys are let pass.
         var driver: (any SensorDriver.Type)?
         if case .string(let name) = table["driver"]?.value { driver = SensorDrivers.all.first { $0.name == name } }
-        let driverKeys = driver.map { $0.keys } ?? SensorDrivers.all.flatMap { $0.keys }
+        let driverKeys = driver.map { $0.keys } ?? SensorDrivers.all.flatMap { $0.keys.map(\.optional) }
         let reader = TableReader(
             table, keys: SettingsKeys.sensor + driverKeys, path: "[[sensor]]", diagnostics: diagnostics)
         guard let id = reader.string("id") else { return nil }
