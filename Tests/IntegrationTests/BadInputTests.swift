@@ -64,7 +64,7 @@ import Testing
         let watcher = try await Subscriber(port: gateway.lanPort, topic: "alive/#")
         var generator = SystemRandomNumberGenerator()
         let seed = UInt64.random(in: 0 ... .max, using: &generator)
-        var random = SplitMix64(state: seed)
+        var random = SplitMix64(seed: seed)
         for _ in 0..<200 {
             let socket = try #require(LoopbackSocket(port: gateway.lanPort))
             let prefix = Bool.random(using: &random) ? Self.connectV5 : []
@@ -82,18 +82,5 @@ import Testing
         #expect(
             await eventually(within: .seconds(30)) { silent.allSatisfy { $0.receive(within: .zero) == [] } },
             "silent connections are still open")
-    }
-}
-
-/// A small generator with a seed, so that a failure can be repeated (Steele, Lea, Flood 2014).
-struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -1,0 +1,332 @@
+import Broker
+import Logging
+import MQTT
+import NIOCore
+import NIOPosix
+import Readings
+import Synchronization
+import TestSupport
+import Testing
+
+/// A clock that stands still: the broker reads it only to stamp arrivals.
+struct StillTime: TimeSource {
+    func now() -> Timestamp {
+        Timestamp(instant: Instant(nanoseconds: 0), unixNanoseconds: 0, quality: .synced)
+    }
+}
+
+/// Keeps what the broker hands up, and says what the test wants.
+final class RecordingIntake: Intake {
+    let arrivals = Mutex<[Arrival]>([])
+    let verdict = Mutex(IntakeVerdict.accepted)
+
+    func accept(_ batch: [Arrival]) -> IntakeVerdict {
+        arrivals.withLock { $0 += batch }
+        return verdict.withLock { $0 }
+    }
+
+    var topics: [String] { arrivals.withLock { $0.map(\.topic) } }
+    var tokens: [SettleToken] { arrivals.withLock { $0.compactMap(\.settle) } }
+}
+
+/// An MQTT client that speaks packets over a blocking socket.
+final class PacketClient {
+    let socket: LoopbackSocket
+    private let version: ProtocolVersion
+    private var decoder: PacketDecoder
+    private var input = ByteBuffer()
+
+    init(port: Int, version: ProtocolVersion = .v5_0) throws {
+        socket = try #require(LoopbackSocket(port: port))
+        self.version = version
+        decoder = PacketDecoder(role: .client, version: version, maximumPacketSize: 1 << 24)
+    }
+
+    /// Connects and takes the CONNACK.
+    convenience init(port: Int, id: String, version: ProtocolVersion = .v5_0, will: Will? = nil) throws {
+        try self.init(port: port, version: version)
+        send(.connect(Connect(version: version, clientIdentifier: id, will: will)))
+        guard case .connack(let connack) = try receive(), connack.reason == .success else {
+            throw ChildProcess.SpawnFailure(description: "not connected")
+        }
+    }
+
+    func send(_ packets: Packet...) {
+        var buffer = ByteBuffer()
+        for packet in packets { packet.write(into: &buffer, version: version) }
+        socket.send(Array(buffer.readableBytesView))
+    }
+
+    /// The next packet; `nil` once the server has closed, or when nothing comes in time.
+    func receive(within limit: Duration = .seconds(10)) throws -> Packet? {
+        while true {
+            if let packet = try decoder.next(from: &input) { return packet }
+            guard let bytes = socket.receive(within: limit), !bytes.isEmpty else { return nil }
+            input.writeBytes(bytes)
+        }
+    }
+
+    func subscribe(_ filters: Subscribe.Filter...) throws -> [ReasonCode] {
+        send(.subscribe(Subscribe(packetIdentifier: 1, filters: filters)))
+        guard case .suback(let suback) = try receive() else { return [] }
+        return suback.reasons
+    }
+
+    func publish(_ topic: String, _ payload: String, qos: QoS = .atMostOnce, retain: Bool = false, id: UInt16? = nil) {
+        send(
+            .publish(
+                Publish(topic: topic, payload: ByteBuffer(string: payload), qos: qos, retain: retain, packetIdentifier: id)))
+    }
+
+    /// "topic=payload" of the next packet, which must be a PUBLISH; QoS 1 is acknowledged.
+    func message() throws -> String? {
+        guard case .publish(let publish) = try receive() else { return nil }
+        if let identifier = publish.packetIdentifier { send(.puback(Acknowledgement(packetIdentifier: identifier))) }
+        return "\(publish.topic)=\(String(buffer: publish.payload))\(publish.retain ? " R" : "")"
+    }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct BrokerServerTests {
+    static func withServer(
+        _ change: (inout BrokerConfiguration) -> Void = { _ in },
+        _ body: (BrokerServer, RecordingIntake, Int) async throws -> Void
+    ) async throws {
+        var configuration = BrokerConfiguration()
+        configuration.listen = [ListenAddress(host: "127.0.0.1", port: 0)]
+        change(&configuration)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let intake = RecordingIntake()
+        let server = BrokerServer(
+            configuration: configuration, group: group, intake: intake, time: StillTime(),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let port = try #require(try await server.start().first?.split(separator: ":").last.flatMap { Int($0) })
+        do {
+            try await body(server, intake, port)
+        } catch {
+            Issue.record(error)
+        }
+        await server.shutdown(deadline: .zero)
+        try await group.shutdownGracefully()
+    }
+
+    @Test(arguments: [ProtocolVersion.v3_1_1, .v5_0])
+    func acknowledgesWhatIsSettledInOrder(version: ProtocolVersion) async throws {
+        try await Self.withServer { server, intake, port in
+            let client = try PacketClient(port: port, id: "a", version: version)
+            for identifier in 1...3 as ClosedRange<UInt16> {
+                client.publish("t/\(identifier)", "x", qos: .atLeastOnce, id: identifier)
+            }
+            #expect(await eventually { intake.tokens.count == 3 })
+            server.settle([intake.tokens[2], intake.tokens[0]])
+            #expect(try client.receive() == .puback(Acknowledgement(packetIdentifier: 1)))
+            #expect(try client.receive(within: .milliseconds(100)) == nil)
+            server.settle([intake.tokens[1]])
+            #expect(try client.receive() == .puback(Acknowledgement(packetIdentifier: 2)))
+            #expect(try client.receive() == .puback(Acknowledgement(packetIdentifier: 3)))
+            #expect(intake.topics == ["t/1", "t/2", "t/3"])
+        }
+    }
+
+    @Test func deliversByFilterQoSAndVersion() async throws {
+        try await Self.withServer { _, _, port in
+            let three = try PacketClient(port: port, id: "three", version: .v3_1_1)
+            let five = try PacketClient(port: port, id: "five")
+            #expect(try three.subscribe(.init("a/+", qos: .atMostOnce)) == [.success])
+            #expect(
+                try five.subscribe(.init("a/#", qos: .exactlyOnce), .init("a/b", qos: .atMostOnce), .init("a#", qos: .atMostOnce))
+                    == [.grantedQoS1, .success, .topicFilterInvalid])
+            let publisher = try PacketClient(port: port, id: "p")
+            publisher.publish("a/b", "1", qos: .atLeastOnce, id: 1)
+            publisher.publish("a/b/c", "2")
+            #expect(try three.message() == "a/b=1")
+            #expect(try five.message() == "a/b=1")
+            #expect(try five.message() == "a/b/c=2")
+            #expect(try three.receive(within: .milliseconds(50)) == nil)
+        }
+    }
+
+    @Test func retainedMessagesComeWithTheSubscription() async throws {
+        try await Self.withServer { server, _, port in
+            let publisher = try PacketClient(port: port, id: "p")
+            publisher.publish("r/1", "one", retain: true)
+            publisher.publish("r/2", "two", retain: true)
+            publisher.publish("r/2", "", retain: true)
+            #expect(await eventually { await server.snapshot().retained == 1 })
+            let late = try PacketClient(port: port, id: "late")
+            _ = try late.subscribe(.init("r/#", qos: .atLeastOnce))
+            #expect(try late.message() == "r/1=one R")
+            _ = try late.subscribe(.init("r/#", qos: .atLeastOnce, retainHandling: .sendIfNew))
+            publisher.publish("r/1", "new", retain: true)
+            #expect(try late.message() == "r/1=new")
+        }
+    }
+
+    @Test func aWillSpeaksForWhoDiesAndNotForWhoLeaves() async throws {
+        try await Self.withServer { _, intake, port in
+            let watcher = try PacketClient(port: port, id: "w")
+            _ = try watcher.subscribe(.init("will/#", qos: .atMostOnce))
+            let will = Will(topic: "will/1", payload: ByteBuffer(string: "gone"))
+            let dies = try PacketClient(port: port, id: "dies", will: will)
+            dies.socket.close()
+            #expect(try watcher.message() == "will/1=gone")
+            let leaves = try PacketClient(port: port, id: "leaves", will: will)
+            leaves.send(.disconnect(Disconnect()))
+            let asks = try PacketClient(port: port, id: "asks", will: Will(topic: "will/2", payload: ByteBuffer()))
+            asks.send(.disconnect(Disconnect(reason: .disconnectWithWill)))
+            #expect(try watcher.message() == "will/2=")
+            #expect(intake.topics == ["will/1", "will/2"])
+        }
+    }
+
+    @Test func theNewConnectionTakesAnIdentifierOver() async throws {
+        try await Self.withServer { server, _, port in
+            let old = try PacketClient(port: port, id: "same")
+            let new = try PacketClient(port: port, id: "same")
+            guard case .disconnect(let disconnect) = try old.receive() else {
+                Issue.record("not told")
+                return
+            }
+            #expect(disconnect.reason == .sessionTakenOver)
+            new.send(.pingreq)
+            #expect(try new.receive() == .pingresp)
+            #expect(await server.snapshot().clients.map(\.id) == ["same"])
+        }
+    }
+
+    @Test func noLocalAndIdentifiersAreHonoured() async throws {
+        try await Self.withServer { server, _, port in
+            let client = try PacketClient(port: port, id: "a")
+            client.send(
+                .subscribe(
+                    Subscribe(
+                        packetIdentifier: 1, filters: [.init("x", qos: .atMostOnce, noLocal: true)],
+                        properties: Properties([.subscriptionIdentifier(5)]))))
+            _ = try client.receive()
+            client.publish("x", "own")
+            client.send(.pingreq)
+            #expect(try client.receive() == .pingresp)
+            server.publish([LocalMessage(topic: "x", payload: Array("theirs".utf8))])
+            guard case .publish(let publish) = try client.receive() else {
+                Issue.record("nothing came")
+                return
+            }
+            #expect(String(buffer: publish.payload) == "theirs")
+            #expect(publish.properties == Properties([.subscriptionIdentifier(5)]))
+        }
+    }
+
+    @Test func aCongestedIntakeStopsTheReading() async throws {
+        try await Self.withServer { server, intake, port in
+            intake.verdict.withLock { $0 = .congested }
+            let client = try PacketClient(port: port, id: "a", version: .v3_1_1)
+            client.publish("t", "1")
+            #expect(await eventually { intake.topics.count == 1 })
+            client.publish("t", "2")
+            client.send(.pingreq)
+            #expect(try client.receive(within: .milliseconds(200)) == nil)
+            intake.verdict.withLock { $0 = .accepted }
+            server.resume()
+            #expect(try client.receive() == .pingresp)
+            #expect(intake.topics.count == 2)
+        }
+    }
+
+    @Test func aWindowFullOf311PublishesStopsTheReadingToo() async throws {
+        try await Self.withServer({ $0.limits.receiveMaximum = 2 }) { server, intake, port in
+            let client = try PacketClient(port: port, id: "a", version: .v3_1_1)
+            for identifier in 1...5 as ClosedRange<UInt16> { client.publish("t", "x", qos: .atLeastOnce, id: identifier) }
+            #expect(await eventually { intake.tokens.count == 2 })
+            server.settle(intake.tokens)
+            #expect(await eventually { intake.tokens.count == 4 })
+            server.settle(intake.tokens)
+            #expect(await eventually { intake.tokens.count == 5 })
+            server.settle(intake.tokens)
+            for identifier in 1...5 as ClosedRange<UInt16> {
+                #expect(try client.receive() == .puback(Acknowledgement(packetIdentifier: identifier)))
+            }
+        }
+    }
+
+    @Test func aReaderThatNeverReadsCostsBoundedMemoryAndNobodyElse() async throws {
+        try await Self.withServer({ $0.maximumOutputBytes = 64 << 10 }) { server, _, port in
+            let stuck = try PacketClient(port: port, id: "stuck")
+            _ = try stuck.subscribe(.init("flood", qos: .atMostOnce))
+            let publisher = try PacketClient(port: port, id: "p")
+            let payload = String(repeating: "x", count: 16 << 10)
+            for _ in 0..<2_000 { publisher.publish("flood", payload) }
+            publisher.send(.pingreq)
+            #expect(try publisher.receive() == .pingresp)
+            #expect(await server.snapshot().counters.dropped > 0)
+        }
+    }
+
+    @Test func silentConnectionsGiveWayToNewOnes() async throws {
+        try await Self.withServer({
+            $0.maximumPending = 10
+            $0.limits.connectTimeout = 60_000_000_000
+        }) { server, _, port in
+            let silent = try (0..<30).map { _ in try #require(LoopbackSocket(port: port)) }
+            let client = try PacketClient(port: port, id: "late")
+            client.send(.pingreq)
+            #expect(try client.receive() == .pingresp)
+            #expect(silent[0].receive() == [])
+            #expect(await server.snapshot().counters.silent >= 20)
+        }
+    }
+
+    @Test func tooManyClientsAreTold() async throws {
+        try await Self.withServer({ $0.maximumClients = 1 }) { _, _, port in
+            let first = try PacketClient(port: port, id: "a")
+            let second = try PacketClient(port: port)
+            second.send(.connect(Connect(version: .v5_0, clientIdentifier: "b")))
+            guard case .connack(let connack) = try second.receive() else {
+                Issue.record("not told")
+                return
+            }
+            #expect(connack.reason == .serverBusy)
+            first.send(.pingreq)
+            #expect(try first.receive() == .pingresp)
+        }
+    }
+
+    @Test func connackTellsWhatIsGranted() async throws {
+        try await Self.withServer { _, _, port in
+            let client = try PacketClient(port: port)
+            client.send(
+                .connect(
+                    Connect(version: .v5_0, clientIdentifier: "", properties: Properties([.sessionExpiryInterval(100)]))))
+            guard case .connack(let connack) = try client.receive() else {
+                Issue.record("not answered")
+                return
+            }
+            #expect(connack.properties.sessionExpiryInterval == 0)
+            #expect(connack.properties.list.contains(.maximumQoS(1)))
+            #expect(
+                connack.properties.list.contains { if case .assignedClientIdentifier(let id) = $0 { !id.isEmpty } else { false } })
+            let old = try PacketClient(port: port, version: .v3_1_1)
+            old.send(.connect(Connect(version: .v3_1_1, cleanStart: false, clientIdentifier: "")))
+            guard case .connack(let refusal) = try old.receive() else {
+                Issue.record("not answered")
+                return
+            }
+            #expect(refusal.reason == .clientIdentifierNotValid)
+        }
+    }
+
+    @Test func anOpenListenerIsRefused() async throws {
+        var configuration = BrokerConfiguration()
+        configuration.listen = [ListenAddress(host: "0.0.0.0", port: 0)]
+        #expect(throws: BrokerError.self) { try configuration.validate() }
+    }
+
+    @Test(arguments: [
+        ("127.0.0.1:1883", true), ("[::1]:1883", true), ("localhost:1", true), ("0.0.0.0:1883", false),
+        ("[::]:1883", false), ("127.evil.example:1", false), ("192.168.1.2:1883", false),
+    ])
+    func loopbackIsKnown(text: String, isLoopback: Bool) throws {
+        #expect(try #require(ListenAddress(text)).isLoopback == isLoopback)
+    }
+
+    @Test(arguments: ["1883", "127.0.0.1", ":1883", "::1:1883", "a:70000", "a:b", "a b:1"])
+    func notAddresses(text: String) { #expect(ListenAddress(text) == nil) }
+}

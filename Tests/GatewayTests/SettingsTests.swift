@@ -1,0 +1,121 @@
+import Glibc
+import Gateway
+import Readings
+import Settings
+import TestSupport
+import Testing
+
+@Suite struct SettingsTests {
+    static let minimal = "[gateway]\nid = \"gw\"\ndata_dir = \"/tmp/x\"\n[upstream]\nurl = \"mqtt://localhost\"\n"
+
+    static func errors(_ text: String) -> [String] {
+        SettingsLoader.load(text: text, name: "f").diagnostics.filter { $0.severity == .error }.map(\.description)
+    }
+
+    @Test func fewLinesAreEnough() throws {
+        let settings = try #require(SettingsLoader.load(text: Self.minimal, name: "f").settings)
+        #expect(settings.gateway.id == "gw")
+        #expect(settings.lan.listen.map(\.description) == ["127.0.0.1:1883"])
+        #expect(settings.forward.map(\.from.description) == ["#"])
+        #expect(settings.accept.map(\.from.description) == ["gw/cmd/#"])
+        #expect(settings.upstream.configuration.subscriptions == ["gw/cmd/#"])
+        #expect(Array(settings.classes.keys) == [.telemetry])
+    }
+
+    /// Every key of every section stands in the sample with its default, and the sample is valid as it is.
+    @Test func theSampleNamesEveryKeyAndIsValid() throws {
+        let text = SampleSettings.text
+        #expect(Self.errors(text) == [])
+        for section in SettingsKeys.sections {
+            let header =
+                switch section.form {
+                case .table(let name): "[\(name)]"
+                case .named(let name, let example): "[\(name).\(example)]"
+                case .array(let name): "[[\(name)]]"
+                }
+            for key in section.keys {
+                #expect(
+                    text.split(separator: "\n").contains { $0.hasPrefix("\(key.name) = ") || $0.hasPrefix("#\(key.name) = ") },
+                    "\(header) \(key.name) is missing")
+            }
+            #expect(text.contains("\n\(header)\n") || text.contains("\n#\(header)\n"), "\(header) is missing")
+        }
+    }
+
+    /// The file in the repository is the one the program prints.
+    @Test func theShippedSampleIsUpToDate() {
+        let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+        #expect(textOfFile("\(root)/tidegate.sample.toml") == SampleSettings.text)
+    }
+
+    /// Each optional key of the sample, taken alone out of its comment, is valid where it stands.
+    @Test func everyDefaultInTheSampleIsValid() {
+        let lines = SampleSettings.text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        // Whole commented-out sections are opened; keys that only make sense with another stay comments.
+        let dependent = [
+            "password_file", "ca_file", "cert_file", "key_file", "fields", "separator", "pattern", "unit", "scale", "offset",
+            "deadband", "max_silence", "decode", "username", "client_id", "topic", "id",
+        ]
+        var isFirstSensor = true
+        let opened = lines.map { line -> String in
+            if line.hasPrefix("#[") { return String(line.dropFirst()) }
+            guard line.hasPrefix("#"), let equals = line.firstRange(of: " = ") else { return line }
+            let key = line[line.index(after: line.startIndex)..<equals.lowerBound]
+            guard !key.contains(" ") else { return line }
+            if key == "id" {
+                defer { isFirstSensor = false }
+                return "id = \"\(isFirstSensor ? "a" : "b\(line.count)\(Int.random(in: 0...Int.max))")\""
+            }
+            return dependent.contains(String(key)) ? line : String(line.dropFirst())
+        }
+        #expect(Self.errors(opened.joined(separator: "\n").replacing("{gateway}/cmd/#", with: "x/cmd/#")) == [])
+    }
+
+    @Test(arguments: [
+        ("[upstream]\nurl = \"mqtt://u:p@h\"\n", "f:2:7: error: url: "),
+        ("[upstream]\n", "f:1:1: error: [upstream] needs the key \"url\""),
+        (minimal + "password_file = \"p\"\n", "f:6:17: error: password_file needs a username beside it"),
+        (minimal + "ca_file = \"p\"\n", "f:6:11: error: ca_file has a meaning only with mqtts:// in url"),
+        (minimal + "reconnect_min = \"61s\"\n", "f:6:17: error: reconnect_min is longer than reconnect_max"),
+        (minimal + "[lan]\nlisten = [\"127.0.0.1:1\", \"x\"]\n", "f:7:26: error: listen: expected host:port"),
+        (minimal + "[[forward]]\nfrom = \"a\"\nunit = \"V\"\n", "f:8:8: error: unit has a meaning only with decode"),
+        (minimal + "[[forward]]\nfrom = \"a\"\nto = \"{tpoic}\"\n", "f:8:6: error: to: \"{tpoic}\" is not a placeholder"),
+        (minimal + "[class.\"a b\"]\n", "f:6:1: error: \"a b\": expected 1 to 32 letters"),
+        (
+            minimal + "[[sensor]]\nid = \"s\"\ndriver = \"simulated\"\ndecode = \"csv\"\n",
+            "f:9:10: error: decode = \"csv\" needs the names of the columns"
+        ),
+        (
+            minimal + "[[sensor]]\nid = \"s\"\ndriver = \"simulated\"\nminimum = 2\n",
+            "f:9:11: error: minimum: expected a number below maximum"
+        ),
+        (minimal + "[[sensor]]\nid = \"s\"\ndriver = \"gpio\"\n", "f:6:1: error: [[sensor]] needs the key \"line\""),
+        (minimal + "sensor = 5\n", "f:6:1: error: unknown key \"sensor\" in [upstream]"),
+        ("sensor = 5\n" + minimal, "f:1:10: error: \"sensor\": expected an array of tables, [[sensor]], found the number 5"),
+    ])
+    func mistakesAreTold(text: String, expected: String) {
+        let errors = Self.errors(text)
+        #expect(errors.count == 1 && errors[0].hasPrefix(expected), "\(errors)")
+    }
+
+    @Test func fragmentsAreMergedInTheOrderOfTheirNames() throws {
+        let directory = TemporaryDirectory()
+        let path = directory.write(Self.minimal, to: "tidegate.toml")
+        try #require(mkdir(directory["conf.d"], 0o755) == 0)
+        directory.write("[gateway]\nid = \"late\"\n", to: "conf.d/20-late.toml")
+        directory.write("[gateway]\nid = \"early\"\n[[accept]]\nfrom = \"a\"\nto = \"b\"\n", to: "conf.d/10-early.toml")
+        directory.write("not read", to: "conf.d/readme.txt")
+        let result = SettingsLoader.load(path)
+        #expect(result.files == [path, directory["conf.d/10-early.toml"], directory["conf.d/20-late.toml"]])
+        #expect(result.settings?.gateway.id == "late")
+        directory.write("[gateway]\nidd = 1\n", to: "conf.d/30-bad.toml")
+        #expect(SettingsLoader.load(path).diagnostics.map { "\($0)" }.first?.hasPrefix("\(directory["conf.d/30-bad.toml"]):2:1") == true)
+    }
+
+    @Test func aSensorNobodyForwardsIsWarnedAbout() {
+        let result = SettingsLoader.load(
+            text: Self.minimal + "[[forward]]\nfrom = \"x\"\n[[sensor]]\nid = \"s\"\ndriver = \"simulated\"\n", name: "f")
+        #expect(result.settings != nil)
+        #expect(result.diagnostics.map(\.severity) == [.warning])
+    }
+}

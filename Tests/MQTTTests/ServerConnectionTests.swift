@@ -1,0 +1,140 @@
+import MQTT
+import NIOCore
+import Testing
+
+@Suite struct ServerConnectionTests {
+    static func connected(
+        _ version: ProtocolVersion = .v5_0, keepAlive: UInt16 = 10, properties: [Property] = [],
+        limits: ServerConnection.Limits = .init()
+    ) throws -> ServerConnection {
+        var connection = ServerConnection(limits: limits, now: 0)
+        _ = try connection.receive(
+            .connect(
+                Connect(version: version, keepAlive: keepAlive, clientIdentifier: "c", properties: Properties(properties))),
+            now: 0)
+        _ = connection.accept(assignedClientIdentifier: nil, now: 0)
+        return connection
+    }
+
+    static func publish(_ identifier: UInt16) -> Packet {
+        .publish(Publish(topic: "t", payload: ByteBuffer(), qos: .atLeastOnce, packetIdentifier: identifier))
+    }
+
+    static func second(_ seconds: Double) -> Int64 { Int64(seconds * 1e9) }
+
+    @Test func acknowledgementsLeaveInTheOrderOfPublishes() throws {
+        var connection = try Self.connected()
+        for identifier in 1...4 as ClosedRange<UInt16> {
+            #expect(
+                try connection.receive(Self.publish(identifier), now: 0)
+                    == .publish(
+                        Publish(topic: "t", payload: ByteBuffer(), qos: .atLeastOnce, packetIdentifier: identifier),
+                        publication: UInt64(identifier) - 1))
+        }
+        func settle(_ publication: UInt64) -> [UInt16] {
+            var acknowledgements: [Acknowledgement] = []
+            connection.settle(publication, into: &acknowledgements)
+            return acknowledgements.map(\.packetIdentifier)
+        }
+        #expect(settle(2) == [])
+        #expect(settle(0) == [1])
+        #expect(settle(1) == [2, 3])
+        #expect(settle(1) == [])
+        #expect(settle(99) == [])
+        #expect(settle(3) == [4])
+        #expect(connection.owedAcknowledgements == 0)
+    }
+
+    @Test func theReceiveMaximumHoldsFor5AndPauses311() throws {
+        var limits = ServerConnection.Limits()
+        limits.receiveMaximum = 2
+        var five = try Self.connected(.v5_0, limits: limits)
+        var three = try Self.connected(.v3_1_1, limits: limits)
+        for identifier in 1...2 as ClosedRange<UInt16> {
+            _ = try five.receive(Self.publish(identifier), now: 0)
+            _ = try three.receive(Self.publish(identifier), now: 0)
+        }
+        #expect(three.isSaturated)
+        #expect(throws: MQTTError.self) { try five.receive(Self.publish(3), now: 0) }
+        _ = try three.receive(Self.publish(3), now: 0)
+    }
+
+    @Test func theClientsReceiveMaximumBoundsWhatIsSent() throws {
+        var limits = ServerConnection.Limits()
+        limits.queueCount = 2
+        var connection = try Self.connected(.v5_0, properties: [.receiveMaximum(2)], limits: limits)
+        let message = Publish(topic: "t", payload: ByteBuffer())
+        let admissions = (0..<5).map { _ in connection.deliver(message, size: 1, hasRoom: true) }
+        #expect(
+            admissions == [.send(packetIdentifier: 1), .send(packetIdentifier: 2), .queued, .queued, .dropped])
+        #expect(connection.droppedMessages == 1)
+        #expect(connection.nextQueued() == nil)
+        #expect(try connection.receive(.puback(Acknowledgement(packetIdentifier: 1)), now: 0) == .acknowledged)
+        #expect(connection.nextQueued()?.packetIdentifier == 3)
+        #expect(connection.nextQueued() == nil)
+        _ = try connection.receive(.puback(Acknowledgement(packetIdentifier: 77)), now: 0)
+        #expect(connection.nextQueued() == nil)
+    }
+
+    @Test func identifiersWrapAroundPastThoseInFlight() {
+        var window = OutboundWindow(window: 3, queueLimit: 1, queueByteLimit: 1_000)
+        let message = Publish(topic: "t", payload: ByteBuffer())
+        #expect(window.admit(message, size: 1, hasRoom: true) == .send(packetIdentifier: 1))
+        for expected in Array(2...65_535) + [2] as [UInt16] {
+            #expect(window.admit(message, size: 1, hasRoom: true) == .send(packetIdentifier: expected))
+            window.acknowledged(expected)
+        }
+    }
+
+    @Test func silenceEndsAConnection() throws {
+        var waiting = ServerConnection(limits: .init(), now: 0)
+        #expect(waiting.timerFired(now: Self.second(9)) == .wake(at: Self.second(10)))
+        guard case .close(let error) = waiting.timerFired(now: Self.second(10)) else {
+            Issue.record("still open")
+            return
+        }
+        #expect(error.reason == .maximumConnectTime)
+        #expect(waiting.closing(for: error) == nil)
+
+        var live = try Self.connected(keepAlive: 10)
+        _ = try live.receive(.pingreq, now: Self.second(8))
+        #expect(live.timerFired(now: Self.second(15)) == .wake(at: Self.second(23)))
+        guard case .close(let late) = live.timerFired(now: Self.second(23)) else {
+            Issue.record("still open")
+            return
+        }
+        #expect(late.reason == .keepAliveTimeout)
+        let forever = try Self.connected(keepAlive: 0)
+        #expect(forever.deadline == nil)
+    }
+
+    @Test func eachVersionIsToldInItsOwnWay() throws {
+        let error = MQTTError(.protocolError, "why")
+        var five = try Self.connected(.v5_0)
+        guard let (packet, version) = five.closing(for: error) else {
+            Issue.record("says nothing")
+            return
+        }
+        #expect(version == .v5_0)
+        #expect(packet == .disconnect(Disconnect(reason: .protocolError, properties: Properties([.reasonString("why")]))))
+        #expect(five.closing(for: error) == nil)
+        var three = try Self.connected(.v3_1_1)
+        #expect(three.closing(for: error) == nil)
+        var quiet = try Self.connected(.v5_0, properties: [.requestProblemInformation(0)])
+        #expect(quiet.closing(for: error)?.0 == .disconnect(Disconnect(reason: .protocolError)))
+        var old = ServerConnection(limits: .init(), now: 0)
+        let refusal = old.closing(for: MQTTError(.unsupportedProtocolVersion, ""), refusedLevel: 3)
+        #expect(refusal?.1 == .v3_1_1)
+    }
+
+    @Test(arguments: [
+        Packet.pubrel(Acknowledgement(packetIdentifier: 1)), .auth(Auth(reason: .success)),
+        .publish(Publish(topic: "t", payload: ByteBuffer(), qos: .exactlyOnce, packetIdentifier: 1)),
+        .publish(Publish(topic: "t", payload: ByteBuffer(), properties: Properties([.topicAlias(1)]))),
+        .disconnect(Disconnect(properties: Properties([.sessionExpiryInterval(5)]))),
+    ])
+    func whatWasNotGrantedEndsTheConnection(packet: Packet) throws {
+        var connection = try Self.connected()
+        #expect(throws: MQTTError.self) { try connection.receive(packet, now: 0) }
+    }
+}

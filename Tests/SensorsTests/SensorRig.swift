@@ -1,0 +1,78 @@
+import Glibc
+import Logging
+import Readings
+import Sensors
+import Settings
+import Synchronization
+import Testing
+
+/// The kernel's clocks, for drivers that compare with kernel times.
+struct KernelTime: TimeSource {
+    func now() -> Timestamp {
+        func read(_ clock: clockid_t) -> Int64 {
+            var spec = timespec()
+            clock_gettime(clock, &spec)
+            return Int64(spec.tv_sec) * 1_000_000_000 + Int64(spec.tv_nsec)
+        }
+        return Timestamp(
+            instant: Instant(nanoseconds: read(CLOCK_BOOTTIME)), unixNanoseconds: read(CLOCK_REALTIME), quality: .unsynced)
+    }
+}
+
+/// Sensors made from settings, supervised, with what they deliver.
+final class SensorRig: Sendable {
+    let supervisor: SensorSupervisor
+    private let collected: Collected
+
+    private final class Collected: Sendable {
+        let arrivals = Mutex<[Arrival]>([])
+    }
+
+    /// - Parameter settings: one text per sensor; `id`s are s0, s1, …
+    init(_ settings: [(driver: any SensorDriver.Type, text: String)]) throws {
+        let collected = Collected()
+        self.collected = collected
+        let entries = try settings.enumerated().map { index, setting in
+            let sensor = try #require(Self.sensor(setting.driver, setting.text).sensor)
+            return SensorSupervisor.Entry(
+                id: DeviceID("s\(index)"), driver: setting.driver.name, topic: "t/\(index)", sensor: sensor)
+        }
+        supervisor = SensorSupervisor(
+            entries, time: KernelTime(), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        ) { arrival in collected.arrivals.withLock { $0.append(arrival) } }
+    }
+
+    static func sensor(_ driver: any SensorDriver.Type, _ text: String) -> (sensor: (any Sensor)?, errors: [String]) {
+        let diagnostics = Diagnostics()
+        let table = TOMLParser.parse(text, file: "f", into: diagnostics)
+        let reader = TableReader(table, keys: driver.keys, path: "[[sensor]]", diagnostics: diagnostics)
+        let sensor = driver.init(reader)
+        return (sensor, diagnostics.list.map(\.description))
+    }
+
+    var arrivals: [Arrival] { collected.arrivals.withLock { $0 } }
+
+    func lines(of index: Int) -> [String] {
+        arrivals.filter { $0.source == .sensor(DeviceID("s\(index)")) }.compactMap { arrival in
+            if case .payload(let bytes) = arrival.body { String(decoding: bytes, as: UTF8.self) } else { nil }
+        }
+    }
+
+    func values(of index: Int) -> [Value] {
+        arrivals.filter { $0.source == .sensor(DeviceID("s\(index)")) }.flatMap { arrival in
+            if case .samples(let samples) = arrival.body { samples.map(\.value) } else { [] }
+        }
+    }
+
+    func state(of index: Int) -> SensorSnapshot.State { supervisor.snapshot()[index].state }
+
+    /// Runs the sensors while `body` does.
+    func run(_ body: () async throws -> Void) async throws {
+        let supervisor = supervisor
+        let task = Task { await supervisor.run() }
+        defer { task.cancel() }
+        try await body()
+        supervisor.stop()
+        await task.value
+    }
+}

@@ -1,0 +1,81 @@
+import Glibc
+import Sensors
+import TestSupport
+import Testing
+
+/// The serial driver on real pseudo terminals.
+@Suite(.timeLimit(.minutes(1))) struct SerialSensorTests {
+    /// The far end of a pty whose near end has a name in the file system.
+    final class Pty {
+        let master: Int32
+        let path: String
+
+        init() throws {
+            master = posix_openpt(O_RDWR | O_NOCTTY)
+            try #require(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0)
+            path = try #require(ptsname(master).map { String(cString: $0) })
+        }
+
+        deinit { close(master) }
+
+        func send(_ text: String) { _ = text.withCString { write(master, $0, strlen($0)) } }
+    }
+
+    @Test func deliversLines() async throws {
+        let pty = try Pty()
+        let rig = try SensorRig([(SerialSensor.self, "port = '\(pty.path)'\nmax_length = 20")])
+        try await rig.run {
+            #expect(await eventually { rig.state(of: 0).name == "running" })
+            pty.send("21.5\r\n")
+            pty.send("par")
+            pty.send("tial\n" + String(repeating: "x", count: 50) + "\nend\n")
+            #expect(await eventually { rig.lines(of: 0) == ["21.5", "partial", "end"] }, "\(rig.lines(of: 0))")
+        }
+    }
+
+    @Test func aPortThatGoesIsReportedAndComesBack() async throws {
+        let directory = TemporaryDirectory()
+        let link = directory["port"]
+        var pty: Pty? = try Pty()
+        symlink(try #require(pty?.path), link)
+        let rig = try SensorRig([
+            (SerialSensor.self, "port = '\(link)'"), (SimulatedSensor.self, "interval = '10ms'"),
+        ])
+        try await rig.run {
+            #expect(await eventually { rig.state(of: 0).name == "running" })
+            pty = nil
+            unlink(link)
+            #expect(await eventually { rig.state(of: 0).problem?.contains(link) == true })
+            // The other sensor goes on meanwhile.
+            let before = rig.values(of: 1).count
+            #expect(await eventually { rig.values(of: 1).count > before + 3 })
+            let again = try Pty()
+            symlink(again.path, link)
+            #expect(await eventually { rig.state(of: 0).name == "running" })
+            again.send("back\n")
+            #expect(await eventually { rig.lines(of: 0) == ["back"] })
+            #expect(rig.supervisor.snapshot()[0].restarts >= 1)
+        }
+    }
+
+    @Test func whatIsNoSerialPortSaysSo() async throws {
+        let directory = TemporaryDirectory()
+        let file = directory.write("", to: "file")
+        let rig = try SensorRig([(SerialSensor.self, "port = '\(file)'")])
+        try await rig.run {
+            #expect(await eventually { rig.state(of: 0).problem?.contains("it is not a serial port") == true })
+        }
+    }
+
+    @Test(arguments: [
+        ("port = 'ttyUSB0'", "f:1:8: error: port: expected an absolute path, such as \"/dev/ttyUSB0\", found \"ttyUSB0\""),
+        ("port = '/x'\ndelimiter = ''", "f:2:13: error: delimiter: expected 1 to 8 bytes"),
+        ("baud = 9600", "f:1:1: error: [[sensor]] needs the key \"port\""),
+        ("port = '/x'\nbaud = 9601", "f:2:8: error: baud: 9601 is not a standard speed"),
+    ])
+    func mistakesAreTold(text: String, expected: String) {
+        let (sensor, errors) = SensorRig.sensor(SerialSensor.self, text)
+        #expect(sensor == nil)
+        #expect(errors.count == 1 && errors[0].hasPrefix(expected), "\(errors)")
+    }
+}
