@@ -27,6 +27,8 @@ final class LinkLoop {
     // Of the present connection.
     private var client: MosquittoClient?
     private var connection: UInt64 = 0
+    /// How many messages may be on their way: often less than the configuration's window, since mosquitto's receive
+    /// maximum is 20. The task claims ahead of it, so that the pipe stays full during a commit.
     private var window = 0
     private var maximumPacketBytes: Int?
     private var ready: [OutboxStore.Claimed] = []
@@ -145,11 +147,8 @@ final class LinkLoop {
             "the upstream is connected",
             metadata: ["address": "\(client.address)", "version": "\(client.version)", "window": "\(window)"]
         )
-        let (connection, window) = (connection, window)
-        mailbox.tell {
-            $0.connection = connection
-            $0.window = window
-        }
+        let connection = connection
+        mailbox.tell { $0.connection = connection }
     }
 
     private func lose(_ fault: LinkFault) {
@@ -367,7 +366,9 @@ final class LinkLoop {
                 } else {
                     switch verdict.judge(item.claimed.id, reason: acknowledgement.reason) {
                     case .refused: refuse(item.claimed, .broker(reason: acknowledgement.reason))
-                    case .postponed: postponed = postponed ?? acknowledgement.reason
+                    case .postponed:
+                        caution.postponed(count: inFlight.count + 1)
+                        postponed = postponed ?? acknowledgement.reason
                     }
                 }
             }
@@ -390,7 +391,7 @@ final class LinkLoop {
     private func tellSettled() {
         guard !settled.isEmpty else { return }
         guard
-            settled.count >= window / 4 || (inFlight.count == 0 && ready.isEmpty)
+            settled.count >= configuration.window / 4 || (inFlight.count == 0 && ready.isEmpty)
                 || time.now().instant - settledSince >= Self.settleDelay
         else { return }
         let settled = settled
