@@ -1,6 +1,7 @@
 internal import Outbox
 
-/// Sends one message at a time for a while, after the broker hung up twice over the same messages. Pure.
+/// Sends one message at a time for a while, after the broker hung up twice over the same messages or postponed one.
+/// Pure.
 ///
 /// A broker that dislikes a message may acknowledge it with a reason and close the connection (mosquitto 2.0.11 does).
 /// With more messages on their way behind it, the close resets the connection, the acknowledgement is lost with it and
@@ -16,6 +17,10 @@ struct Caution: Sendable {
         if self.oldest == oldest { remaining = max(remaining, count) }
         self.oldest = oldest
     }
+
+    /// The broker could not take a message: what follows must not overtake it at the next attempt, too.
+    /// - Parameter count: messages on their way, this one included.
+    mutating func postponed(count: Int) { remaining = max(remaining, count) }
 
     /// A message was acknowledged, or refused for good.
     mutating func settled() { remaining = max(0, remaining - 1) }

@@ -27,10 +27,15 @@ final class LinkLoop {
     // Of the present connection.
     private var client: MosquittoClient?
     private var connection: UInt64 = 0
+    /// How many messages may be on their way: often less than the configuration's window, since mosquitto's receive
+    /// maximum is 20. The task claims ahead of it, so that the pipe stays full during a commit.
     private var window = 0
     private var maximumPacketBytes: Int?
     private var ready: [OutboxStore.Claimed] = []
     private var inFlight = InFlight()
+    /// Done with and not told to the task yet, and since when.
+    private var settled: [MessageID] = []
+    private var settledSince: Instant
     private var birth: (packetIdentifier: Int32, published: Instant)?
     private var farewell: Int32?
     private var subscribing: [Int32: String] = [:]
@@ -56,6 +61,7 @@ final class LinkLoop {
         plan = DialPlan(addresses: configuration.addresses, choice: configuration.protocolChoice)
         self.snapshot = LinkSnapshot(since: time.now().instant)
         nextKeepAlive = self.snapshot.since
+        settledSince = self.snapshot.since
     }
 
     /// Runs until stopped.
@@ -65,6 +71,7 @@ final class LinkLoop {
             takeOrders()
             perform(machine.tick(now: time.now().instant, oldestUnacknowledged: oldestUnacknowledged))
             attempt { () throws(LinkFault) in try sendReady() }
+            tellSettled()
             publishSnapshot()
             if machine.state != .stopped { attempt { () throws(LinkFault) in try wait() } }
         }
@@ -140,11 +147,8 @@ final class LinkLoop {
             "the upstream is connected",
             metadata: ["address": "\(client.address)", "version": "\(client.version)", "window": "\(window)"]
         )
-        let (connection, window) = (connection, window)
-        mailbox.tell {
-            $0.connection = connection
-            $0.window = window
-        }
+        let connection = connection
+        mailbox.tell { $0.connection = connection }
     }
 
     private func lose(_ fault: LinkFault) {
@@ -191,7 +195,12 @@ final class LinkLoop {
         birth = nil
         farewell = nil
         subscribing.removeAll()
-        mailbox.tell { $0.connection = nil }
+        let settled = settled
+        self.settled.removeAll(keepingCapacity: true)
+        mailbox.tell {
+            $0.settled.append(contentsOf: settled)
+            $0.connection = nil
+        }
     }
 
     // MARK: Sending
@@ -310,6 +319,7 @@ final class LinkLoop {
         if let deadline = machine.deadline(oldestUnacknowledged: oldestUnacknowledged) {
             wait = min(wait, max(0, (deadline - now).wholeNanoseconds))
         }
+        if !settled.isEmpty { wait = min(wait, max(0, (settledSince + Self.settleDelay - now).wholeNanoseconds)) }
         return Int32(clamping: (wait + 999_999) / 1_000_000)
     }
 
@@ -340,8 +350,6 @@ final class LinkLoop {
 
     private func handleAcknowledgements(_ news: BrokerNews) throws(LinkFault) {
         guard !news.acknowledgements.isEmpty else { return }
-        var settled: [MessageID] = []
-        settled.reserveCapacity(news.acknowledgements.count)
         var postponed: UInt8?
         for acknowledgement in news.acknowledgements {
             if acknowledgement.packetIdentifier == birth?.packetIdentifier {
@@ -354,19 +362,41 @@ final class LinkLoop {
                 if acknowledgement.reason < 0x80 {
                     snapshot.acknowledged += 1
                     caution.settled()
-                    settled.append(item.claimed.id)
+                    settle(item.claimed.id)
                 } else {
                     switch verdict.judge(item.claimed.id, reason: acknowledgement.reason) {
                     case .refused: refuse(item.claimed, .broker(reason: acknowledgement.reason))
-                    case .postponed: postponed = postponed ?? acknowledgement.reason
+                    case .postponed:
+                        caution.postponed(count: inFlight.count + 1)
+                        postponed = postponed ?? acknowledgement.reason
                     }
                 }
             }
         }
         news.acknowledgements.removeAll(keepingCapacity: true)
-        if !settled.isEmpty { mailbox.tell { $0.settled.append(contentsOf: settled) } }
         // Only a new connection, after a pause, can deliver it again before those that follow it.
         if let postponed { throw .postponed(reason: postponed) }
+    }
+
+    private func settle(_ id: MessageID) {
+        if settled.isEmpty { settledSince = time.now().instant }
+        settled.append(id)
+    }
+
+    /// How long a full pipe may hold back what is done with.
+    private static let settleDelay = Duration.milliseconds(5)
+
+    /// Tells the task in batches while messages flow, since each telling is a commit: a quarter of the window, or what
+    /// there is when nothing more is on its way or a moment has passed.
+    private func tellSettled() {
+        guard !settled.isEmpty else { return }
+        guard
+            settled.count >= configuration.window / 4 || (inFlight.count == 0 && ready.isEmpty)
+                || time.now().instant - settledSince >= Self.settleDelay
+        else { return }
+        let settled = settled
+        self.settled.removeAll(keepingCapacity: true)
+        mailbox.tell { $0.settled.append(contentsOf: settled) }
     }
 
     private func stateAcknowledged(_ acknowledgement: BrokerNews.Acknowledgement) {
@@ -388,7 +418,7 @@ final class LinkLoop {
         snapshot.refused += 1
         snapshot.lastRefusal = refusal
         logger.error("the upstream will never take a message; it is dropped", metadata: ["error": "\(refusal)"])
-        mailbox.tell { $0.settled.append(claimed.id) }
+        settle(claimed.id)
     }
 
     // MARK: Looking

@@ -22,8 +22,6 @@ final class LinkMailbox: Sendable {
         var settled: [MessageID] = []
         /// The number of the connection that is up, counted from 1; `nil` while there is none.
         var connection: UInt64?
-        /// How many messages may be on their way on it.
-        var window = 0
         var isStopped = false
     }
 

@@ -47,10 +47,10 @@ package struct UpstreamConfiguration: Sendable {
     /// Topic filters to receive. With none, no session is kept on the broker.
     package var subscriptions: [String]
 
-    /// Messages on their way without acknowledgement, 1…65,535; lowered to the broker's receive maximum. It bounds the
-    /// duplicates after a crash, too.
+    /// Messages claimed from the outbox and not removed yet, 1…65,535: the most that a crash can duplicate. On the
+    /// network there are no more of them than this and than the broker's receive maximum.
     package var window = 100
-    /// Bytes of topics and payloads on their way; a larger message still goes, alone.
+    /// Bytes of the topics and payloads of those; a larger message still goes, alone.
     package var windowBytes = 4 << 20
     /// 5 s…65,535 s. A broker that falls silent on an idle link is noticed within twice this.
     package var keepAlive = Duration.seconds(10)

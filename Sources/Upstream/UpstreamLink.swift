@@ -117,7 +117,7 @@ package final class UpstreamLink: Sendable {
     // MARK: The task
 
     private func serve() async {
-        var claims = Claims(limit: 0, bytes: configuration.windowBytes)
+        var claims = Claims(limit: configuration.window, bytes: configuration.windowBytes)
         var acknowledged: [MessageID] = []
         var connection: UInt64?
         var expiry: Expiry?
@@ -135,7 +135,7 @@ package final class UpstreamLink: Sendable {
             if report.connection != connection, acknowledged.isEmpty {
                 await outbox.release()
                 connection = report.connection
-                claims = Claims(limit: report.window, bytes: configuration.windowBytes)
+                claims = Claims(limit: configuration.window, bytes: configuration.windowBytes)
             }
             if let connection, connection == report.connection, acknowledged.isEmpty, expiry == nil {
                 await refill(&claims, connection: connection)
