@@ -78,7 +78,7 @@ let package = Package(
         tests("OutboxTests", ["Outbox", "Database", "Readings"]),
         tests("UpstreamTests", ["Upstream", "Outbox", "Readings", .log]),
         tests("AdminTests", ["Admin", "TestSupport", .nio("NIOPosix"), .log]),
-        tests("GatewayTests", ["Gateway", "Readings", "Settings", "TestSupport"]),
+        tests("GatewayTests", ["Gateway", "Broker", "Pipeline", "Upstream", "Readings", "Settings", "TestSupport"]),
         tests("IntegrationTests", ["TestSupport", "tidegate"]),
     ]
 )

@@ -270,7 +270,7 @@ package struct TOMLParser {
             skipBlank()
             if peek == "," {
                 advance()
-            } else if peek != "]" {
+            } else if peek != nil, peek != "]" {
                 throw abandon("expected \",\" or \"]\" in the array, found \(foundHere)", at: here)
             }
         }

@@ -1,9 +1,12 @@
 import Glibc
+import Broker
 import Gateway
+import Pipeline
 import Readings
 import Settings
 import TestSupport
 import Testing
+import Upstream
 
 @Suite struct SettingsTests {
     static let minimal = "[gateway]\nid = \"gw\"\ndata_dir = \"/tmp/x\"\n[upstream]\nurl = \"mqtt://localhost\"\n"

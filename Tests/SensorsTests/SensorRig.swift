@@ -53,14 +53,16 @@ final class SensorRig: Sendable {
     var arrivals: [Arrival] { collected.arrivals.withLock { $0 } }
 
     func lines(of index: Int) -> [String] {
-        arrivals.filter { $0.source == .sensor(DeviceID("s\(index)")) }.compactMap { arrival in
-            if case .payload(let bytes) = arrival.body { String(decoding: bytes, as: UTF8.self) } else { nil }
+        arrivals.filter { $0.source == .sensor(DeviceID("s\(index)")) }.compactMap { arrival -> String? in
+            guard case .payload(let bytes) = arrival.body else { return nil }
+            return String(decoding: bytes, as: UTF8.self)
         }
     }
 
     func values(of index: Int) -> [Value] {
-        arrivals.filter { $0.source == .sensor(DeviceID("s\(index)")) }.flatMap { arrival in
-            if case .samples(let samples) = arrival.body { samples.map(\.value) } else { [] }
+        arrivals.filter { $0.source == .sensor(DeviceID("s\(index)")) }.flatMap { arrival -> [Value] in
+            guard case .samples(let samples) = arrival.body else { return [] }
+            return samples.map(\.value)
         }
     }
 

@@ -60,7 +60,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("a = ", "1:5: error: expected a value, found the end of the line"),
+        ("a = \n", "1:5: error: expected a value, found the end of the line"),
         ("a = yes", "1:5: error: yes is not a value; a string needs quotes: \"yes\""),
         ("a = 01", "1:5: error: \"01\" is not a value of TOML"),
         ("a = 1__0", "1:5: error: \"1__0\" is not a value of TOML"),
