@@ -57,7 +57,8 @@ let package = Package(
         room(
             "Gateway",
             [
-                "CLinux", "Readings", "Settings", "Database", "MQTT", "Broker", "Sensors", "Pipeline", "Outbox", "Upstream", "Admin",
+                "CLinux", "Readings", "Settings", "Database", "MQTT", "Broker", "Sensors", "Pipeline", "Outbox",
+                "Upstream", "Admin",
                 .nio("NIOCore"), .nio("NIOPosix"), .log, .lifecycle, .signals,
             ]
         ),

@@ -31,7 +31,8 @@ extension GatewayStatus {
                     + "\(Self.age(client.secondsConnected)), \(client.received) in, \(client.sent) out")
         }
         if clients.count < clientCount { lines.append("  and \(clientCount - clients.count) more") }
-        var intakeLine = "intake    \(intake.received) received, \(intake.forwarded) forwarded, \(intake.waiting) waiting"
+        var intakeLine =
+            "intake    \(intake.received) received, \(intake.forwarded) forwarded, \(intake.waiting) waiting"
         if intake.dropped > 0 { intakeLine += ", \(intake.dropped) DROPPED" }
         if intake.undecodable > 0 { intakeLine += ", \(intake.undecodable) unusable" }
         lines.append(intakeLine)

@@ -17,7 +17,11 @@ package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
             (0...65_535).contains(port)
         else { return nil }
         var host = text[..<colon]
-        if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() } else if host.contains(":") { return nil }
+        if host.hasPrefix("["), host.hasSuffix("]") {
+            host = host.dropFirst().dropLast()
+        } else if host.contains(":") {
+            return nil
+        }
         guard !host.isEmpty, !host.contains(where: { $0 == " " || $0 == "/" }) else { return nil }
         self.init(host: String(host), port: port)
     }
@@ -57,7 +61,8 @@ package struct BrokerConfiguration: Sendable {
     package func validate() throws(BrokerError) {
         for address in listen where !address.isLoopback && authenticator == nil {
             throw BrokerError(
-                .unsafe, doing: "listen on \(address)", reason: "it can be reached from the network, and nobody would be asked for a password",
+                .unsafe, doing: "listen on \(address)",
+                reason: "it can be reached from the network, and nobody would be asked for a password",
                 remedy: "listen on 127.0.0.1 or [::1]")
         }
     }

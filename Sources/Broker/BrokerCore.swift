@@ -205,7 +205,8 @@ final class BrokerCore {
         var assigned: String?
         if identifier.isEmpty {
             if connect.version == .v3_1_1, !connect.cleanStart {
-                throw refuse(.clientIdentifierNotValid, "an empty client identifier needs a clean session [MQTT-3.1.3-8]")
+                throw refuse(
+                    .clientIdentifierNotValid, "an empty client identifier needs a clean session [MQTT-3.1.3-8]")
             }
             identifier = "auto-\(client.number)-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
             assigned = identifier
@@ -216,7 +217,8 @@ final class BrokerCore {
             // The new connection takes the identifier over [MQTT-3.1.4-3].
             close(old, for: MQTTError(.sessionTakenOver, "another connection uses the client identifier"))
         } else if clients.count - pendingCount >= configuration.maximumClients {
-            throw refuse(.serverBusy, "\(configuration.maximumClients) clients are connected, which is all that are served")
+            throw refuse(
+                .serverBusy, "\(configuration.maximumClients) clients are connected, which is all that are served")
         }
         client.identifier = identifier
         pendingCount -= 1
@@ -421,7 +423,8 @@ final class BrokerCore {
         let identifier = packet.properties.subscriptionIdentifier
         for filter in packet.filters {
             if Topic.isShared(filter.filter) {
-                reasons.append(Topic.isValidFilter(filter.filter) ? .sharedSubscriptionsNotSupported : .topicFilterInvalid)
+                reasons.append(
+                    Topic.isValidFilter(filter.filter) ? .sharedSubscriptionsNotSupported : .topicFilterInvalid)
                 continue
             }
             guard Topic.isValidFilter(filter.filter) else {
@@ -437,7 +440,8 @@ final class BrokerCore {
             let isNew = subscriptions.insert(
                 client.number, filter: filter.filter,
                 options: Subscription(
-                    qos: qos, noLocal: filter.noLocal, retainAsPublished: filter.retainAsPublished, identifier: identifier))
+                    qos: qos, noLocal: filter.noLocal, retainAsPublished: filter.retainAsPublished,
+                    identifier: identifier))
             client.filters.insert(filter.filter)
             reasons.append(qos == .atMostOnce ? .success : .grantedQoS1)
             deliveries.append((filter, isNew))

@@ -1,7 +1,7 @@
+import Glibc
 package import Logging
 package import MQTT
 package import NIOCore
-import Glibc
 import NIOPosix
 package import Readings
 import Synchronization

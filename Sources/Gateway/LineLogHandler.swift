@@ -21,7 +21,8 @@ package struct LineLogHandler: LogHandler {
     }
 
     package func log(event: LogEvent) {
-        var text = isJournal ? "<\(Self.severity(event.level))>" : "\(Self.clock()) \(event.level.rawValue.uppercased()) "
+        var text =
+            isJournal ? "<\(Self.severity(event.level))>" : "\(Self.clock()) \(event.level.rawValue.uppercased()) "
         text += "\(label): \(event.message)"
         let merged = event.metadata.map { metadata.merging($0) { _, new in new } } ?? metadata
         for (key, value) in merged.sorted(by: { $0.key < $1.key }) { text += " \(key)=\(Self.field("\(value)"))" }

@@ -46,7 +46,8 @@ struct UnixSocketAddress {
             if bytes[0] == UInt8(ascii: "@") { buffer[0] = 0 }
         }
         // An abstract name is exactly as long as it says; a path ends at its NUL.
-        length = socklen_t(MemoryLayout<sockaddr_un>.size - capacity + bytes.count + (bytes[0] == UInt8(ascii: "@") ? 0 : 1))
+        length = socklen_t(
+            MemoryLayout<sockaddr_un>.size - capacity + bytes.count + (bytes[0] == UInt8(ascii: "@") ? 0 : 1))
     }
 
     mutating func withSockaddr<R>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {

@@ -37,7 +37,8 @@ package struct PacketDecoder: Sendable {
         }
         let size = ahead.readerIndex - buffer.readerIndex + length
         guard size <= maximumPacketSize else {
-            throw MQTTError(.packetTooLarge, "\(type) of \(size) bytes, \(maximumPacketSize) are accepted [MQTT-3.2.2-15]")
+            throw MQTTError(
+                .packetTooLarge, "\(type) of \(size) bytes, \(maximumPacketSize) are accepted [MQTT-3.2.2-15]")
         }
         guard let body = ahead.readSlice(length: length) else { return nil }
         buffer = ahead
@@ -113,7 +114,9 @@ package struct PacketDecoder: Sendable {
         let flags = try reader.byte("connect flags")
         guard flags & 0x01 == 0 else { throw reader.malformed("reserved connect flag is set [MQTT-3.1.2-3]") }
         let hasWill = flags & 0x04 != 0
-        guard let willQoS = QoS(rawValue: flags >> 3 & 0x03) else { throw reader.malformed("will QoS is 3 [MQTT-3.1.2-12]") }
+        guard let willQoS = QoS(rawValue: flags >> 3 & 0x03) else {
+            throw reader.malformed("will QoS is 3 [MQTT-3.1.2-12]")
+        }
         if !hasWill, flags & 0x38 != 0 {
             throw reader.malformed("has will QoS or will retain without a will [MQTT-3.1.2-11] [MQTT-3.1.2-13]")
         }
@@ -155,7 +158,9 @@ package struct PacketDecoder: Sendable {
         let code = try reader.byte("reason code")
         let reason: ReasonCode
         if version == .v5_0 {
-            guard let known = ReasonCode(rawValue: code) else { throw reader.malformed("reason code \(code) is unknown") }
+            guard let known = ReasonCode(rawValue: code) else {
+                throw reader.malformed("reason code \(code) is unknown")
+            }
             reason = known
         } else {
             guard let known = ReasonCode(connectReturnCode: code) else {
@@ -186,7 +191,9 @@ package struct PacketDecoder: Sendable {
         } else if !Topic.isValidName(topic) {
             throw MQTTError(.topicNameInvalid, "PUBLISH topic name holds a wildcard [MQTT-3.3.2-2]")
         }
-        if role == .server, properties.list.contains(where: { if case .subscriptionIdentifier = $0 { true } else { false } }) {
+        if role == .server,
+            properties.list.contains(where: { if case .subscriptionIdentifier = $0 { true } else { false } })
+        {
             throw reader.protocolError("from a client has a subscription identifier [MQTT-3.3.4-6]")
         }
         return Publish(
@@ -249,7 +256,8 @@ package struct PacketDecoder: Sendable {
             }
             filters.append(
                 Subscribe.Filter(
-                    filter, qos: qos, noLocal: noLocal, retainAsPublished: options & 0x08 != 0, retainHandling: handling))
+                    filter, qos: qos, noLocal: noLocal, retainAsPublished: options & 0x08 != 0, retainHandling: handling
+                ))
         } while !reader.isAtEnd
         return Subscribe(packetIdentifier: identifier, filters: filters, properties: properties)
     }
@@ -285,7 +293,9 @@ package struct PacketDecoder: Sendable {
         var reasons: [ReasonCode] = []
         while !reader.isAtEnd {
             let code = try reader.byte("reason code")
-            guard let reason = ReasonCode(rawValue: code) else { throw reader.malformed("reason code \(code) is unknown") }
+            guard let reason = ReasonCode(rawValue: code) else {
+                throw reader.malformed("reason code \(code) is unknown")
+            }
             reasons.append(reason)
         }
         return reasons
@@ -299,7 +309,8 @@ package struct PacketDecoder: Sendable {
             return Disconnect()
         }
         let code = try reader.byte("reason code")
-        guard let reason = ReasonCode(rawValue: code), reason == .success || reason == .disconnectWithWill || reason.isError
+        guard let reason = ReasonCode(rawValue: code),
+            reason == .success || reason == .disconnectWithWill || reason.isError
         else { throw reader.malformed("reason code \(code) is not one of its own [MQTT-3.14.2-1]") }
         let properties = reader.isAtEnd ? Properties() : try reader.properties(in: .disconnect)
         try reader.expectEnd()

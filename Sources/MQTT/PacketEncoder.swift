@@ -20,7 +20,9 @@ extension Packet {
         case .pubrel(let packet): packet.write(.pubrel, into: &buffer, version: version)
         case .pubcomp(let packet): packet.write(.pubcomp, into: &buffer, version: version)
         case .subscribe(let packet):
-            let size = packet.filters.reduce(2 + (isV5 ? packet.properties.wireSize : 0)) { $0 + 3 + $1.filter.utf8.count }
+            let size = packet.filters.reduce(2 + (isV5 ? packet.properties.wireSize : 0)) {
+                $0 + 3 + $1.filter.utf8.count
+            }
             Self.frame(.subscribe, size, into: &buffer) { buffer in
                 buffer.writeInteger(packet.packetIdentifier)
                 if isV5 { packet.properties.write(into: &buffer) }

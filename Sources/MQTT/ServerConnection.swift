@@ -113,7 +113,8 @@ package struct ServerConnection: Sendable {
             state = .closed
             return .disconnect(withWill: disconnect.reason == .disconnectWithWill)
         case (.live, .auth):
-            throw MQTTError(.protocolError, "AUTH came, but the connection has no authentication method [MQTT-4.12.0-6]")
+            throw MQTTError(
+                .protocolError, "AUTH came, but the connection has no authentication method [MQTT-4.12.0-6]")
         case (.live, .pubrec), (.live, .pubrel), (.live, .pubcomp):
             throw MQTTError(.protocolError, "a packet of QoS 2 came, which was not granted")
         case (.closed, _): return .nothing

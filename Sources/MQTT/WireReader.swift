@@ -95,7 +95,9 @@ enum VariableByteInteger {
     static func read(from buffer: inout ByteBuffer) -> Outcome {
         var value = 0
         for index in 0..<4 {
-            guard let byte = buffer.getInteger(at: buffer.readerIndex + index, as: UInt8.self) else { return .incomplete }
+            guard let byte = buffer.getInteger(at: buffer.readerIndex + index, as: UInt8.self) else {
+                return .incomplete
+            }
             value |= Int(byte & 0x7F) << (7 * index)
             if byte & 0x80 == 0 {
                 guard index == 0 || byte != 0 else { return .malformed }

@@ -126,7 +126,9 @@ package struct DecodingFailure: Error, Hashable, Sendable, CustomStringConvertib
 
     init(expected: String, text: String) {
         let head = text.prefix(80)
-        let shown = head.unicodeScalars.map { $0.properties.generalCategory == .control ? $0.escaped(asASCII: true) : String($0) }
+        let shown = head.unicodeScalars.map {
+            $0.properties.generalCategory == .control ? $0.escaped(asASCII: true) : String($0)
+        }
         self.init(expected: expected, found: "\"\(shown.joined())\(head.endIndex < text.endIndex ? "…" : "")\"")
     }
 

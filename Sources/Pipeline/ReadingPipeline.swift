@@ -83,7 +83,9 @@ package struct ReadingPipeline: Sendable {
             else { continue }
             let json = reading.json
             step.local.append(LocalMessage(topic: topic, payload: json, retain: arrival.retain))
-            guard let route = route(topic, device: id, step: &step), let upstream = route.upstreamTopic else { continue }
+            guard let route = route(topic, device: id, step: &step), let upstream = route.upstreamTopic else {
+                continue
+            }
             step.messages.append(
                 Message(
                     topic: upstream, payload: json, format: .reading, retain: arrival.retain,
@@ -149,7 +151,8 @@ package struct ReadingPipeline: Sendable {
     /// `base`, or `base/metric` for a source with several values.
     private func topic(_ base: String, for reading: Reading, step: inout Step) -> String? {
         guard let metric = reading.metric else { return base }
-        let isLevel = !metric.isEmpty && !metric.utf8.contains { $0 == 0 || $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: "#") }
+        let isLevel =
+            !metric.isEmpty && !metric.utf8.contains { $0 == 0 || $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: "#") }
         guard isLevel, base.utf8.count + 1 + metric.utf8.count <= 65_535 else {
             step.failure = .invalidMetric(String(metric.prefix(80)))
             return nil

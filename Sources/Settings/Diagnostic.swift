@@ -56,7 +56,8 @@ package final class Diagnostics {
         }
         return found.enumerated().sorted { a, b in
             guard let first = a.element.position, let second = b.element.position else {
-                return a.element.position == nil && b.element.position != nil || a.offset < b.offset && b.element.position == nil
+                return a.element.position == nil && b.element.position != nil
+                    || a.offset < b.offset && b.element.position == nil
             }
             let files = (order[first.file] ?? 0, order[second.file] ?? 0)
             return files.0 != files.1 ? files.0 < files.1 : first != second ? first < second : a.offset < b.offset

@@ -41,9 +41,12 @@ package struct Key: Sendable {
     }
 
     package static func string(
-        _ name: String, default fallback: String? = nil, required: Bool = false, example: String? = nil, _ summary: String
+        _ name: String, default fallback: String? = nil, required: Bool = false, example: String? = nil,
+        _ summary: String
     ) -> Key {
-        Key(name, .string, fallback: fallback.map { .string($0) }, required: required, example: example, summary: summary)
+        Key(
+            name, .string, fallback: fallback.map { .string($0) }, required: required, example: example,
+            summary: summary)
     }
 
     package static func strings(
@@ -70,7 +73,9 @@ package struct Key: Sendable {
         _ name: String, default fallback: Double? = nil, required: Bool = false, example: String? = nil,
         _ summary: String
     ) -> Key {
-        Key(name, .number, fallback: fallback.map { .float($0) }, required: required, example: example, summary: summary)
+        Key(
+            name, .number, fallback: fallback.map { .float($0) }, required: required, example: example, summary: summary
+        )
     }
 
     package static func boolean(
@@ -140,7 +145,8 @@ package struct Key: Sendable {
                 return wrong("a duration with its unit, such as \"250ms\", \"20s\", \"5m\", \"24h\" or \"30d\"")
             }
             return range.contains(value)
-                ? nil : wrong("a duration from \(Quantity.text(range.lowerBound)) to \(Quantity.text(range.upperBound))")
+                ? nil
+                : wrong("a duration from \(Quantity.text(range.lowerBound)) to \(Quantity.text(range.upperBound))")
         case (.duration, _):
             return wrong("a duration as a string with its unit, such as \"250ms\", \"20s\" or \"30d\"")
         case (.byteSize(let range), .string(let text)):

@@ -46,7 +46,8 @@ package enum Quantity {
             }
             return "\(total)ns"
         }
-        for (unit, scale) in [("d", Int64(86_400)), ("h", 3_600), ("m", 60)] where seconds != 0 && seconds % scale == 0 {
+        for (unit, scale) in [("d", Int64(86_400)), ("h", 3_600), ("m", 60)] where seconds != 0 && seconds % scale == 0
+        {
             return "\(seconds / scale)\(unit)"
         }
         return "\(seconds)s"
@@ -55,7 +56,9 @@ package enum Quantity {
     /// "256MB", "64KiB", "1000B": the largest unit that leaves a whole number.
     package static func text(_ bytes: Int64) -> String {
         guard bytes != 0 else { return "0B" }
-        for (unit, scale) in sizes.reversed() where unit != "KB" && bytes % scale == 0 { return "\(bytes / scale)\(unit)" }
+        for (unit, scale) in sizes.reversed() where unit != "KB" && bytes % scale == 0 {
+            return "\(bytes / scale)\(unit)"
+        }
         return "\(bytes)B"
     }
 

@@ -321,7 +321,8 @@ package struct TOMLParser {
         guard !text.isEmpty else { throw abandon("expected a value, found \(foundHere)", at: position) }
         let isWord = text.allSatisfy { $0.isLetter || "-_".contains($0) }
         throw abandon(
-            isWord ? "\(text) is not a value; a string needs quotes: \"\(text)\"" : "\"\(text)\" is not a value of TOML",
+            isWord
+                ? "\(text) is not a value; a string needs quotes: \"\(text)\"" : "\"\(text)\" is not a value of TOML",
             at: position)
     }
 
@@ -394,7 +395,8 @@ package struct TOMLParser {
             time = time.dropLast()
         } else if let sign = time.lastIndex(where: { $0 == "+" || $0 == "-" }) {
             let offset = time[time.index(after: sign)...].split(separator: ":", omittingEmptySubsequences: false)
-            guard offset.map(\.count) == [2, 2], let hour = digits(offset[0]), let minute = digits(offset[1]), hour < 24,
+            guard offset.map(\.count) == [2, 2], let hour = digits(offset[0]), let minute = digits(offset[1]),
+                hour < 24,
                 minute < 60
             else { return false }
             time = time[..<sign]
@@ -512,7 +514,9 @@ package struct TOMLParser {
             return
         }
         guard scalar == "u" || scalar == "U" else {
-            throw abandon("\"\\\(scalar)\" is not an escape; a backslash is written \"\\\\\", or use 'single quotes'", at: position)
+            throw abandon(
+                "\"\\\(scalar)\" is not an escape; a backslash is written \"\\\\\", or use 'single quotes'",
+                at: position)
         }
         advance()
         var digits = ""

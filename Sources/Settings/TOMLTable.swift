@@ -72,7 +72,9 @@ package struct TOMLTable: Sendable {
                 mine.merge(theirs, into: diagnostics)
                 set(entry.key, at: entry.keyPosition, to: TOMLNode(value: .table(mine), position: existing.position))
             case (.array(let mine), .array(let theirs)) where Self.areTables(mine) && Self.areTables(theirs):
-                set(entry.key, at: entry.keyPosition, to: TOMLNode(value: .array(mine + theirs), position: existing.position))
+                set(
+                    entry.key, at: entry.keyPosition,
+                    to: TOMLNode(value: .array(mine + theirs), position: existing.position))
             case (.table, _), (_, .table):
                 diagnostics.error(
                     "\"\(entry.key)\" is \(entry.node.value.found) here, but \(existing.value.found) at \(existing.position)",

@@ -1,5 +1,6 @@
-@testable import Admin
 import Testing
+
+@testable import Admin
 
 @Suite struct StatusTextTests {
     @Test(arguments: [

@@ -1,6 +1,6 @@
-import Glibc
 import Broker
 import Gateway
+import Glibc
 import Pipeline
 import Readings
 import Settings
@@ -38,7 +38,9 @@ import Upstream
                 }
             for key in section.keys {
                 #expect(
-                    text.split(separator: "\n").contains { $0.hasPrefix("\(key.name) = ") || $0.hasPrefix("#\(key.name) = ") },
+                    text.split(separator: "\n").contains {
+                        $0.hasPrefix("\(key.name) = ") || $0.hasPrefix("#\(key.name) = ")
+                    },
                     "\(header) \(key.name) is missing")
             }
             #expect(text.contains("\n\(header)\n") || text.contains("\n#\(header)\n"), "\(header) is missing")
@@ -56,7 +58,8 @@ import Upstream
         let lines = SampleSettings.text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
         // Whole commented-out sections are opened; keys that only make sense with another stay comments.
         let dependent = [
-            "password_file", "ca_file", "cert_file", "key_file", "fields", "separator", "pattern", "unit", "scale", "offset",
+            "password_file", "ca_file", "cert_file", "key_file", "fields", "separator", "pattern", "unit", "scale",
+            "offset",
             "deadband", "max_silence", "decode", "username", "client_id", "topic", "id",
         ]
         var isFirstSensor = true
@@ -82,7 +85,10 @@ import Upstream
         (minimal + "reconnect_min = \"61s\"\n", "f:6:17: error: reconnect_min is longer than reconnect_max"),
         (minimal + "[lan]\nlisten = [\"127.0.0.1:1\", \"x\"]\n", "f:7:26: error: listen: expected host:port"),
         (minimal + "[[forward]]\nfrom = \"a\"\nunit = \"V\"\n", "f:8:8: error: unit has a meaning only with decode"),
-        (minimal + "[[forward]]\nfrom = \"a\"\nto = \"{tpoic}\"\n", "f:8:6: error: to: \"{tpoic}\" is not a placeholder"),
+        (
+            minimal + "[[forward]]\nfrom = \"a\"\nto = \"{tpoic}\"\n",
+            "f:8:6: error: to: \"{tpoic}\" is not a placeholder"
+        ),
         (minimal + "[class.\"a b\"]\n", "f:6:1: error: \"a b\": expected 1 to 32 letters"),
         (
             minimal + "[[sensor]]\nid = \"s\"\ndriver = \"simulated\"\ndecode = \"csv\"\n",
@@ -94,7 +100,10 @@ import Upstream
         ),
         (minimal + "[[sensor]]\nid = \"s\"\ndriver = \"gpio\"\n", "f:6:1: error: [[sensor]] needs the key \"line\""),
         (minimal + "sensor = 5\n", "f:6:1: error: unknown key \"sensor\" in [upstream]"),
-        ("sensor = 5\n" + minimal, "f:1:10: error: \"sensor\": expected an array of tables, [[sensor]], found the number 5"),
+        (
+            "sensor = 5\n" + minimal,
+            "f:1:10: error: \"sensor\": expected an array of tables, [[sensor]], found the number 5"
+        ),
     ])
     func mistakesAreTold(text: String, expected: String) {
         let errors = Self.errors(text)
@@ -112,12 +121,15 @@ import Upstream
         #expect(result.files == [path, directory["conf.d/10-early.toml"], directory["conf.d/20-late.toml"]])
         #expect(result.settings?.gateway.id == "late")
         directory.write("[gateway]\nidd = 1\n", to: "conf.d/30-bad.toml")
-        #expect(SettingsLoader.load(path).diagnostics.map { "\($0)" }.first?.hasPrefix("\(directory["conf.d/30-bad.toml"]):2:1") == true)
+        #expect(
+            SettingsLoader.load(path).diagnostics.map { "\($0)" }.first?.hasPrefix(
+                "\(directory["conf.d/30-bad.toml"]):2:1") == true)
     }
 
     @Test func aSensorNobodyForwardsIsWarnedAbout() {
         let result = SettingsLoader.load(
-            text: Self.minimal + "[[forward]]\nfrom = \"x\"\n[[sensor]]\nid = \"s\"\ndriver = \"simulated\"\n", name: "f")
+            text: Self.minimal + "[[forward]]\nfrom = \"x\"\n[[sensor]]\nid = \"s\"\ndriver = \"simulated\"\n",
+            name: "f")
         #expect(result.settings != nil)
         #expect(result.diagnostics.map(\.severity) == [.warning])
     }

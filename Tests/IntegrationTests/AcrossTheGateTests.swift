@@ -62,7 +62,8 @@ import Testing
         var acknowledged = 0
         let first = try publisher()
         #expect(
-            await eventually(within: .seconds(60)) { Self.acknowledgements(first.output) > total / 3 }, "\(first.errors)")
+            await eventually(within: .seconds(60)) { Self.acknowledgements(first.output) > total / 3 },
+            "\(first.errors)")
         await gateway.process.kill()
         await first.kill()
         acknowledged = Self.acknowledgements(first.output)

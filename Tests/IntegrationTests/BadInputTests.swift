@@ -3,7 +3,8 @@ import Testing
 
 /// What a LAN listener meets in the field, against the real binary: others must not notice.
 @Suite(.serialized, .timeLimit(.minutes(3))) struct BadInputTests {
-    static let connectV5: [UInt8] = [0x10, 0x10, 0, 4] + Array("MQTT".utf8) + [5, 2, 0, 60, 0, 0, 3] + Array("bad".utf8)
+    static let connectV5: [UInt8] =
+        [0x10, 0x10, 0, 4] + Array("MQTT".utf8) + [5, 2, 0, 60, 0, 0, 3] + Array("bad".utf8)
     static let connectV4: [UInt8] = [0x10, 0x0F, 0, 4] + Array("MQTT".utf8) + [4, 2, 0, 60, 0, 3] + Array("bad".utf8)
 
     struct Case: Sendable, CustomTestStringConvertible {
@@ -16,11 +17,15 @@ import Testing
 
     static let cases: [Case] = [
         Case(testDescription: "not MQTT at all", bytes: Array("GET / HTTP/1.1\r\n\r\n".utf8), answer: []),
-        Case(testDescription: "256 MB remaining length before CONNECT", bytes: [0x10, 0xFF, 0xFF, 0xFF, 0x7F], answer: []),
-        Case(testDescription: "remaining length of five bytes", bytes: [0x10, 0xFF, 0xFF, 0xFF, 0xFF, 0x01], answer: []),
+        Case(
+            testDescription: "256 MB remaining length before CONNECT", bytes: [0x10, 0xFF, 0xFF, 0xFF, 0x7F], answer: []
+        ),
+        Case(
+            testDescription: "remaining length of five bytes", bytes: [0x10, 0xFF, 0xFF, 0xFF, 0xFF, 0x01], answer: []),
         Case(testDescription: "PUBLISH before CONNECT", bytes: [0x30, 0x04, 0, 1, 0x61, 0x31], answer: []),
         Case(
-            testDescription: "256 MB PUBLISH, 5.0: packet too large", bytes: connectV5 + [0x30, 0xFF, 0xFF, 0xFF, 0x7F],
+            testDescription: "256 MB PUBLISH, 5.0: packet too large",
+            bytes: connectV5 + [0x30, 0xFF, 0xFF, 0xFF, 0x7F],
             answer: [0xE0, 0x01, 0x95]),
         Case(
             testDescription: "second CONNECT, 5.0: protocol error", bytes: connectV5 + connectV5,
@@ -32,7 +37,8 @@ import Testing
             testDescription: "wildcard in a topic name, 5.0: topic name invalid",
             bytes: connectV5 + [0x30, 0x04, 0, 1, 0x23, 0], answer: [0xE0, 0x01, 0x90]),
         Case(
-            testDescription: "reserved flags of SUBSCRIBE, 3.1.1", bytes: connectV4 + [0x80, 0x06, 0, 1, 0, 1, 0x61, 0],
+            testDescription: "reserved flags of SUBSCRIBE, 3.1.1",
+            bytes: connectV4 + [0x80, 0x06, 0, 1, 0, 1, 0x61, 0],
             answer: []),
     ]
 
@@ -68,7 +74,11 @@ import Testing
         for _ in 0..<200 {
             let socket = try #require(LoopbackSocket(port: gateway.lanPort))
             let prefix = Bool.random(using: &random) ? Self.connectV5 : []
-            socket.send(prefix + (0..<Int.random(in: 1...2_000, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) })
+            socket.send(
+                prefix
+                    + (0..<Int.random(in: 1...2_000, using: &random)).map { _ in
+                        UInt8.random(in: 0...255, using: &random)
+                    })
         }
         let before = gateway.process.anonymousMemory
         // The default limit is 1,000 clients: the watcher is one, and a publisher must still find a place.

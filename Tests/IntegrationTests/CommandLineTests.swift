@@ -43,7 +43,8 @@ import Testing
         let result = try await runToEnd([TidegateProcess.binary, "check", "--config", path])
         #expect(result.ending == .exited(78))
         for place in [
-            "2:6", "3:1", "5:11", "6:19", "8:7", "9:14", "10:13", "12:12", "14:8", "15:9", "18:6", "23:6", "22:1", "27:10",
+            "2:6", "3:1", "5:11", "6:19", "8:7", "9:14", "10:13", "12:12", "14:8", "15:9", "18:6", "23:6", "22:1",
+            "27:10",
             "28:2", "30:1",
         ] {
             #expect(result.errors.contains("\(path):\(place): error: "), "nothing at \(place):\n\(result.errors)")
@@ -67,7 +68,8 @@ import Testing
         let missing = directory["none.toml"]
         #expect(try await runToEnd([TidegateProcess.binary, "run", "--config", missing]).ending == .exited(78))
         #expect(try await runToEnd([TidegateProcess.binary, "fly"]).ending == .exited(64))
-        #expect(try await runToEnd([TidegateProcess.binary, "status", "--data-dir", directory.path]).ending == .exited(69))
+        #expect(
+            try await runToEnd([TidegateProcess.binary, "status", "--data-dir", directory.path]).ending == .exited(69))
         #expect(try await runToEnd([TidegateProcess.binary, "version"]).ending == .exited(0))
         #expect(try await runToEnd([TidegateProcess.binary, "help"]).ending == .exited(0))
     }

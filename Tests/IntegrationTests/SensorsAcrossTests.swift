@@ -31,16 +31,22 @@ import Testing
                 """)
         #expect(try await eventually { try await gateway.status().contains("\"state\" : \"running\"") })
         Self.send("W=1.5\r\n", to: far)
-        #expect(await eventually { cloud.messages.contains { $0.contains("\"v\":1.5,\"u\":\"kg\"") } }, "\(cloud.process.output)")
+        #expect(
+            await eventually { cloud.messages.contains { $0.contains("\"v\":1.5,\"u\":\"kg\"") } },
+            "\(cloud.process.output)")
 
         await cable.kill()
         #expect(try await eventually { try await gateway.status().contains("\"state\" : \"failed\"") })
         cable = try await plugIn()
         #expect(
-            try await eventually(within: .seconds(30)) { try await gateway.status().contains("\"state\" : \"running\"") },
+            try await eventually(within: .seconds(30)) {
+                try await gateway.status().contains("\"state\" : \"running\"")
+            },
             "\(gateway.process.errors)")
         Self.send("W=2.5\r\n", to: far)
-        #expect(await eventually { cloud.messages.contains { $0.contains("\"v\":2.5,\"u\":\"kg\"") } }, "\(cloud.process.output)")
+        #expect(
+            await eventually { cloud.messages.contains { $0.contains("\"v\":2.5,\"u\":\"kg\"") } },
+            "\(cloud.process.output)")
         await cable.kill()
     }
 

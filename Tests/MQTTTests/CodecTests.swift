@@ -19,7 +19,8 @@ import Testing
         Golden(
             testDescription: "CONNECT 3.1.1, all flags", version: .v3_1_1,
             bytes: [
-                0x10, 0x1E, 0, 4, 0x4D, 0x51, 0x54, 0x54, 4, 0xEE, 0, 10, 0, 3, 0x61, 0x62, 0x63, 0, 1, 0x77, 0, 2, 0x68,
+                0x10, 0x1E, 0, 4, 0x4D, 0x51, 0x54, 0x54, 4, 0xEE, 0, 10, 0, 3, 0x61, 0x62, 0x63, 0, 1, 0x77, 0, 2,
+                0x68,
                 0x69, 0, 2, 0x75, 0x31, 0, 2, 0x70, 0x31,
             ],
             packet: .connect(
@@ -30,7 +31,8 @@ import Testing
         Golden(
             testDescription: "CONNECT 5.0 with properties and will properties", version: .v5_0,
             bytes: [
-                0x10, 0x21, 0, 4, 0x4D, 0x51, 0x54, 0x54, 5, 0x06, 0, 60, 8, 0x11, 0, 0, 0, 30, 0x21, 0, 20, 0, 1, 0x61, 5,
+                0x10, 0x21, 0, 4, 0x4D, 0x51, 0x54, 0x54, 5, 0x06, 0, 60, 8, 0x11, 0, 0, 0, 30, 0x21, 0, 20, 0, 1, 0x61,
+                5,
                 0x18, 0, 0, 0, 5, 0, 1, 0x77, 0, 0,
             ],
             packet: .connect(
@@ -59,7 +61,8 @@ import Testing
             packet: .publish(
                 Publish(
                     topic: "a", payload: bytes("!"), qos: .atLeastOnce, dup: true, packetIdentifier: 7,
-                    properties: Properties([.userProperty(name: "k", value: "1"), .userProperty(name: "k", value: "2")])))),
+                    properties: Properties([.userProperty(name: "k", value: "1"), .userProperty(name: "k", value: "2")])
+                ))),
         Golden(
             testDescription: "PUBACK short", version: .v5_0, bytes: [0x40, 2, 1, 2],
             packet: .puback(Acknowledgement(packetIdentifier: 0x0102))),
@@ -75,7 +78,10 @@ import Testing
             packet: .subscribe(
                 Subscribe(
                     packetIdentifier: 5,
-                    filters: [.init("#", qos: .atLeastOnce, noLocal: true, retainAsPublished: true, retainHandling: .doNotSend)],
+                    filters: [
+                        .init(
+                            "#", qos: .atLeastOnce, noLocal: true, retainAsPublished: true, retainHandling: .doNotSend)
+                    ],
                     properties: Properties([.subscriptionIdentifier(9)])))),
         Golden(
             testDescription: "SUBACK 3.1.1", version: .v3_1_1, role: .client, bytes: [0x90, 4, 0, 5, 1, 0x80],
@@ -210,7 +216,9 @@ import Testing
                     bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
                 }
             } else {
-                bytes = (0..<Int.random(in: 1...64, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
+                bytes = (0..<Int.random(in: 1...64, using: &random)).map { _ in
+                    UInt8.random(in: 0...255, using: &random)
+                }
             }
             let version: ProtocolVersion? = [nil, .v3_1_1, .v5_0][Int.random(in: 0..<3, using: &random)]
             var decoder = PacketDecoder(version: version, maximumPacketSize: 4_096)

@@ -10,7 +10,8 @@ import Testing
         var connection = ServerConnection(limits: limits, now: 0)
         _ = try connection.receive(
             .connect(
-                Connect(version: version, keepAlive: keepAlive, clientIdentifier: "c", properties: Properties(properties))),
+                Connect(
+                    version: version, keepAlive: keepAlive, clientIdentifier: "c", properties: Properties(properties))),
             now: 0)
         _ = connection.accept(assignedClientIdentifier: nil, now: 0)
         return connection
@@ -116,7 +117,8 @@ import Testing
             return
         }
         #expect(version == .v5_0)
-        #expect(packet == .disconnect(Disconnect(reason: .protocolError, properties: Properties([.reasonString("why")]))))
+        #expect(
+            packet == .disconnect(Disconnect(reason: .protocolError, properties: Properties([.reasonString("why")]))))
         #expect(five.closing(for: error) == nil)
         var three = try Self.connected(.v3_1_1)
         #expect(three.closing(for: error) == nil)

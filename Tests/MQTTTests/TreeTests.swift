@@ -4,14 +4,18 @@ import Testing
 
 @Suite struct TreeTests {
     @Test(arguments: [
-        ("a", true), ("a/b", true), ("/", true), ("#", true), ("+", true), ("a/+/b", true), ("a/#", true), ("+/+/#", true),
-        ("$share/g/a/#", true), ("a//b", true), ("", false), ("a#", false), ("#/a", false), ("a/+b", false), ("a+/b", false),
+        ("a", true), ("a/b", true), ("/", true), ("#", true), ("+", true), ("a/+/b", true), ("a/#", true),
+        ("+/+/#", true),
+        ("$share/g/a/#", true), ("a//b", true), ("", false), ("a#", false), ("#/a", false), ("a/+b", false),
+        ("a+/b", false),
         ("##", false), ("+#", false), ("a\0", false), ("$share/g", false), ("$share//a", false), ("$share/g+/a", false),
         ("$share/g/", false),
     ])
     func filtersAreChecked(filter: String, isValid: Bool) { #expect(Topic.isValidFilter(filter) == isValid) }
 
-    @Test(arguments: [("a", true), ("/", true), ("a/b c", true), ("", false), ("a/+", false), ("#", false), ("a\0", false)])
+    @Test(arguments: [
+        ("a", true), ("/", true), ("a/b c", true), ("", false), ("a/+", false), ("#", false), ("a\0", false),
+    ])
     func namesAreChecked(name: String, isValid: Bool) { #expect(Topic.isValidName(name) == isValid) }
 
     @Test func lengthsAreBounded() {
@@ -22,7 +26,9 @@ import Testing
 
     private static func randomTopic(wild: Bool, _ random: inout SplitMix64) -> String {
         let levels = ["a", "b", "", "c", "$x"] + (wild ? ["+", "+"] : [])
-        var parts = (0..<Int.random(in: 1...4, using: &random)).map { _ in levels[Int.random(in: 0..<levels.count, using: &random)] }
+        var parts = (0..<Int.random(in: 1...4, using: &random)).map { _ in
+            levels[Int.random(in: 0..<levels.count, using: &random)]
+        }
         if wild, Int.random(in: 0..<3, using: &random) == 0 { parts.append("#") }
         return parts.joined(separator: "/")
     }
@@ -48,7 +54,9 @@ import Testing
             #expect(tree.count == model.count && topics.count == topicModel.count)
             var found: [String] = []
             tree.forEachMatch(topic: name) { found.append($1) }
-            #expect(found.sorted() == model.filter { Topic.matches(name: name, filter: $0) }.sorted(), "seed \(seed), \(name)")
+            #expect(
+                found.sorted() == model.filter { Topic.matches(name: name, filter: $0) }.sorted(),
+                "seed \(seed), \(name)")
             var values: [String] = []
             topics.forEachMatch(filter: filter) { values.append($0) }
             #expect(

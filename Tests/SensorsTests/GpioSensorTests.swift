@@ -55,7 +55,8 @@ struct GpioSensorTests {
         try await rig.run {
             #expect(await eventually { rig.values(of: 0).count == 1 })
             for round in 0..<9 { Self.pull(4, up: round % 2 == 0) }
-            #expect(await eventually { rig.values(of: 0) == [.boolean(false), .boolean(true)] }, "\(rig.values(of: 0))")
+            #expect(
+                await eventually { rig.values(of: 0) == [.boolean(false), .boolean(true)] }, "\(rig.values(of: 0))")
         }
     }
 

@@ -16,7 +16,8 @@ import Testing
 
     @Test func dropsAndCountsWhatIsTooLong() {
         var framer = LineFramer(delimiter: Array("##".utf8), maximumLength: 4, skipsFirst: false)
-        #expect(Self.lines(&framer, "1234##12345##" + String(repeating: "x", count: 10_000) + "##ok##") == ["1234", "ok"])
+        #expect(
+            Self.lines(&framer, "1234##12345##" + String(repeating: "x", count: 10_000) + "##ok##") == ["1234", "ok"])
         #expect(framer.overlong == 2)
     }
 

@@ -15,7 +15,8 @@ struct KernelTime: TimeSource {
             return Int64(spec.tv_sec) * 1_000_000_000 + Int64(spec.tv_nsec)
         }
         return Timestamp(
-            instant: Instant(nanoseconds: read(CLOCK_BOOTTIME)), unixNanoseconds: read(CLOCK_REALTIME), quality: .unsynced)
+            instant: Instant(nanoseconds: read(CLOCK_BOOTTIME)), unixNanoseconds: read(CLOCK_REALTIME),
+            quality: .unsynced)
     }
 }
 

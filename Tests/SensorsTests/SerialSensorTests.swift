@@ -71,7 +71,10 @@ import Testing
     }
 
     @Test(arguments: [
-        ("port = 'ttyUSB0'", "f:1:8: error: port: expected an absolute path, such as \"/dev/ttyUSB0\", found \"ttyUSB0\""),
+        (
+            "port = 'ttyUSB0'",
+            "f:1:8: error: port: expected an absolute path, such as \"/dev/ttyUSB0\", found \"ttyUSB0\""
+        ),
         ("port = '/x'\ndelimiter = ''", "f:2:13: error: delimiter: expected 1 to 8 bytes"),
         ("baud = 9600", "f:1:1: error: [[sensor]] needs the key \"port\""),
         ("port = '/x'\nbaud = 9601", "f:2:8: error: baud: 9601 is not a standard speed"),

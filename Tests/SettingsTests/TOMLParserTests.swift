@@ -67,7 +67,10 @@ import Testing
         ("a = 9223372036854775808", "1:5: error: \"9223372036854775808\" is not a value of TOML"),
         ("a = 2026-02-30", "1:5: error: \"2026-02-30\" is not a value of TOML"),
         ("a = \"x", "1:5: error: the string is not closed with a quotation mark"),
-        ("a = \"\\q\"", "1:6: error: \"\\q\" is not an escape; a backslash is written \"\\\\\", or use 'single quotes'"),
+        (
+            "a = \"\\q\"",
+            "1:6: error: \"\\q\" is not an escape; a backslash is written \"\\\\\", or use 'single quotes'"
+        ),
         ("a = 1 b = 2", "1:7: error: expected the end of the line, found \"b\""),
         ("a 1", "1:3: error: expected \"=\" between the key \"a\" and its value, found \"1\""),
         ("[a\nb = 1", "1:3: error: expected \"]\" to close the header, found the end of the line"),
@@ -156,7 +159,9 @@ import Testing
         try #require(result.ending == .exited(0), "\(result.errors)")
         for (text, verdict) in zip(cases, result.output.split(separator: "\n")) {
             let errors = Self.parse(text).errors
-            #expect(errors.isEmpty == (verdict == "yes"), "seed \(seed): tomllib says \(verdict), we \(errors) to:\n\(text)")
+            #expect(
+                errors.isEmpty == (verdict == "yes"), "seed \(seed): tomllib says \(verdict), we \(errors) to:\n\(text)"
+            )
         }
     }
 
@@ -164,7 +169,9 @@ import Testing
         let seed = UInt64.random(in: 0 ... .max)
         var random = SplitMix64(seed: seed)
         for _ in 0..<2_000 {
-            let bytes = (0..<Int.random(in: 0...200, using: &random)).map { _ in UInt8.random(in: 0...127, using: &random) }
+            let bytes = (0..<Int.random(in: 0...200, using: &random)).map { _ in
+                UInt8.random(in: 0...127, using: &random)
+            }
             _ = Self.parse(String(decoding: bytes, as: UTF8.self))
         }
     }

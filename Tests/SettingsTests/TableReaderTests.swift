@@ -34,7 +34,8 @@ import Testing
 
     @Test func valuesAreTaken() {
         let (reader, diagnostics) = Self.read(
-            "name = 'n'\nlisten = 'one'\ncount = 10\nfactor = 2\non = false\npause = '1m'\nroom = '1MB'\nkind = 'green'")
+            "name = 'n'\nlisten = 'one'\ncount = 10\nfactor = 2\non = false\npause = '1m'\nroom = '1MB'\nkind = 'green'"
+        )
         #expect(diagnostics.list.isEmpty)
         #expect(reader.strings("listen") == ["one"])
         #expect(reader.integer("count") == 10)
@@ -57,13 +58,19 @@ import Testing
             "name = 'x'\npause = 250",
             "f:2:9: error: pause: expected a duration as a string with its unit, such as \"250ms\", \"20s\" or \"30d\", found the number 250"
         ),
-        ("name = 'x'\npause = '2m'", "f:2:9: error: pause: expected a duration from 1ms to 1m, found the string \"2m\""),
+        (
+            "name = 'x'\npause = '2m'",
+            "f:2:9: error: pause: expected a duration from 1ms to 1m, found the string \"2m\""
+        ),
         ("name = 'x'\nroom = '2MB'", "f:2:8: error: room: expected a size from 1B to 1MB, found the string \"2MB\""),
         (
             "name = 'x'\nkind = 'grene'",
             "f:2:8: error: kind: \"grene\" is not one of \"red\", \"green\"; did you mean \"green\"?"
         ),
-        ("name = 'x'\nlisten = ['a', 1]", "f:2:16: error: listen: expected only strings in the array, found the number 1"),
+        (
+            "name = 'x'\nlisten = ['a', 1]",
+            "f:2:16: error: listen: expected only strings in the array, found the number 1"
+        ),
     ])
     func mistakesAreTold(text: String, expected: String) {
         let (_, diagnostics) = Self.read(text)
@@ -94,11 +101,15 @@ import Testing
         let diagnostics = Diagnostics()
         var document = SettingsDocument(
             TOMLParser.parse("[g]\nid = 'a'\nkeep = 1\n[[s]]\nx = 1\n[t]\n", file: "main", into: diagnostics))
-        document.merge(TOMLParser.parse("[g]\nid = 'b'\n[[s]]\nx = 2\n", file: "more", into: diagnostics), into: diagnostics)
+        document.merge(
+            TOMLParser.parse("[g]\nid = 'b'\n[[s]]\nx = 2\n", file: "more", into: diagnostics), into: diagnostics)
         #expect(diagnostics.list.isEmpty)
         #expect(TOMLParserTests.render(.table(document.root)) == "{g:{id:\"b\",keep:1},s:[{x:1},{x:2}],t:{}}")
         document.merge(TOMLParser.parse("t = 5", file: "bad", into: diagnostics), into: diagnostics)
-        #expect(diagnostics.list.map(\.description) == ["bad:1:5: error: \"t\" is the number 5 here, but a table at main:6:1"])
+        #expect(
+            diagnostics.list.map(\.description) == [
+                "bad:1:5: error: \"t\" is the number 5 here, but a table at main:6:1"
+            ])
     }
 
     @Test func aMissingRequiredKeyIsToldOnceAndNearNamesAreFound() {

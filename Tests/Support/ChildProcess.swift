@@ -1,28 +1,28 @@
-public import Glibc
+package import Glibc
 import Synchronization
 
 /// A real program, started by a test and gone at its end at the latest. What it prints goes to files, so that a full
 /// pipe can never stall it.
-public final class ChildProcess: Sendable {
-    public struct SpawnFailure: Error, CustomStringConvertible {
-        public let description: String
+package final class ChildProcess: Sendable {
+    package struct SpawnFailure: Error, CustomStringConvertible {
+        package let description: String
 
-        public init(description: String) { self.description = description }
+        package init(description: String) { self.description = description }
     }
 
-    public enum Ending: Hashable, Sendable {
+    package enum Ending: Hashable, Sendable {
         case exited(Int32)
         case signalled(Int32)
     }
 
-    public let pid: pid_t
+    package let pid: pid_t
     private let outputPath: String
     private let errorPath: String
     private let directory: TemporaryDirectory
     private let ending = Mutex<Ending?>(nil)
 
     /// Starts `arguments[0]`, searched in `PATH` unless it has a slash, with the environment and `environment` on top.
-    public init(_ arguments: [String], environment: [String: String] = [:], input: String = "/dev/null") throws {
+    package init(_ arguments: [String], environment: [String: String] = [:], input: String = "/dev/null") throws {
         directory = TemporaryDirectory()
         outputPath = directory["stdout"]
         errorPath = directory["stderr"]
@@ -66,25 +66,27 @@ public final class ChildProcess: Sendable {
         var cursor = environ
         while let entry = cursor.pointee {
             let text = String(cString: entry)
-            if let equals = text.firstIndex(of: "=") { result[String(text[..<equals])] = String(text[text.index(after: equals)...]) }
+            if let equals = text.firstIndex(of: "=") {
+                result[String(text[..<equals])] = String(text[text.index(after: equals)...])
+            }
             cursor += 1
         }
         return result
     }
 
     /// What it printed on standard output so far.
-    public var output: String { textOfFile(outputPath) }
-    public var outputLines: [Substring] { output.split(separator: "\n") }
+    package var output: String { textOfFile(outputPath) }
+    package var outputLines: [Substring] { output.split(separator: "\n") }
     /// What it printed on standard error so far.
-    public var errors: String { textOfFile(errorPath) }
+    package var errors: String { textOfFile(errorPath) }
 
     /// Sends a signal, unless it has ended already.
-    public func signal(_ number: Int32) {
+    package func signal(_ number: Int32) {
         ending.withLock { if $0 == nil { _ = Glibc.kill(pid, number) } }
     }
 
     /// How it ended, if it has.
-    public var endingIfOver: Ending? {
+    package var endingIfOver: Ending? {
         ending.withLock { ending in
             if let ending { return ending }
             var status: Int32 = 0
@@ -95,28 +97,29 @@ public final class ChildProcess: Sendable {
     }
 
     /// Waits for its end; `nil` when it still runs after `limit`.
-    public func wait(upTo limit: Duration = .seconds(20)) async -> Ending? {
+    package func wait(upTo limit: Duration = .seconds(20)) async -> Ending? {
         _ = await eventually(within: limit) { self.endingIfOver != nil }
         return endingIfOver
     }
 
     /// Kills it with SIGKILL and waits until it is gone.
-    public func kill() async {
+    package func kill() async {
         signal(SIGKILL)
         _ = await wait()
     }
 
     /// Anonymous resident memory, in bytes (`RssAnon` of /proc/PID/status, proc(5)).
-    public var anonymousMemory: Int {
+    package var anonymousMemory: Int {
         for line in textOfFile("/proc/\(pid)/status").split(separator: "\n") where line.hasPrefix("RssAnon:") {
-            return (line.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap { Int($0) } ?? 0) * 1_024
+            return (line.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap { Int($0) } ?? 0)
+                * 1_024
         }
         return 0
     }
 }
 
 /// Runs a program to its end; `nil` as the ending when it took longer than `limit`.
-public func runToEnd(
+package func runToEnd(
     _ arguments: [String], environment: [String: String] = [:], input: String = "/dev/null",
     upTo limit: Duration = .seconds(30)
 ) async throws -> (ending: ChildProcess.Ending?, output: String, errors: String) {
@@ -126,7 +129,7 @@ public func runToEnd(
 }
 
 /// True when a program of that name is in `PATH`.
-public func isInstalled(_ program: String) -> Bool {
+package func isInstalled(_ program: String) -> Bool {
     let path = getenv("PATH").map { String(cString: $0) } ?? ""
     return (path.split(separator: ":") + ["/usr/sbin", "/sbin"]).contains { access("\($0)/\(program)", X_OK) == 0 }
 }

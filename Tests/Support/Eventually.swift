@@ -1,5 +1,5 @@
 /// Waits until `condition` holds, asking again every few milliseconds; false when it does not within `limit`.
-public func eventually(
+package func eventually(
     within limit: Duration = .seconds(20), _ condition: () async throws -> Bool
 ) async rethrows -> Bool {
     let deadline = ContinuousClock.now + limit

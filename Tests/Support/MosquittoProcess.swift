@@ -1,12 +1,12 @@
 /// A real mosquitto broker on a loopback port, memory only, with what it logs.
-public final class MosquittoProcess: Sendable {
-    public let port: Int
-    public let process: ChildProcess
+package final class MosquittoProcess: Sendable {
+    package let port: Int
+    package let process: ChildProcess
     private let directory: TemporaryDirectory
 
     /// Starts it and waits until it accepts connections.
     /// - Parameter settings: lines of mosquitto.conf(5) that replace `allow_anonymous true`.
-    public init(port: Int = freePort(), settings: String = "allow_anonymous true") async throws {
+    package init(port: Int = freePort(), settings: String = "allow_anonymous true") async throws {
         directory = TemporaryDirectory()
         let path = directory.write(
             """
@@ -26,25 +26,27 @@ public final class MosquittoProcess: Sendable {
         else { throw ChildProcess.SpawnFailure(description: "mosquitto does not listen: \(process.errors)") }
     }
 
-    public func stop() async { await process.kill() }
+    package func stop() async { await process.kill() }
 }
 
 /// A `mosquitto_sub` that is subscribed once `init` returns, printing `topic payload` lines.
-public final class Subscriber: Sendable {
-    public let process: ChildProcess
+package final class Subscriber: Sendable {
+    package let process: ChildProcess
 
-    public init(port: Int, topic: String, arguments: [String] = ["-v"]) async throws {
+    package init(port: Int, topic: String, arguments: [String] = ["-v"]) async throws {
         // -d prints the SUBACK, which is the only sign that the subscription stands.
         process = try ChildProcess(
-            ["stdbuf", "-oL", "mosquitto_sub", "-d", "-h", "127.0.0.1", "-p", "\(port)", "-q", "1", "-t", topic] + arguments)
+            ["stdbuf", "-oL", "mosquitto_sub", "-d", "-h", "127.0.0.1", "-p", "\(port)", "-q", "1", "-t", topic]
+                + arguments)
         let process = process
         guard await eventually({ process.output.contains("Subscribed (mid") }) else {
-            throw ChildProcess.SpawnFailure(description: "mosquitto_sub did not subscribe: \(process.output)\(process.errors)")
+            throw ChildProcess.SpawnFailure(
+                description: "mosquitto_sub did not subscribe: \(process.output)\(process.errors)")
         }
     }
 
     /// The messages so far, without mosquitto_sub's own remarks.
-    public var messages: [Substring] {
+    package var messages: [Substring] {
         process.outputLines.filter { !$0.hasPrefix("Client ") && !$0.hasPrefix("Subscribed (mid") }
     }
 }

@@ -1,7 +1,7 @@
 import Glibc
 
 /// A TCP port of the loopback address that was free a moment ago.
-public func freePort() -> Int {
+package func freePort() -> Int {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     defer { close(descriptor) }
     var address = sockaddr_in()
@@ -18,18 +18,18 @@ public func freePort() -> Int {
 }
 
 /// True when something accepts connections on a loopback port.
-public func acceptsConnections(_ port: Int) -> Bool {
+package func acceptsConnections(_ port: Int) -> Bool {
     guard let socket = LoopbackSocket(port: port) else { return false }
     socket.close()
     return true
 }
 
 /// A plain blocking TCP connection to a loopback port, for tests that speak bytes.
-public final class LoopbackSocket {
+package final class LoopbackSocket {
     private var descriptor: Int32
 
     /// `nil` when nobody listens there.
-    public init?(port: Int) {
+    package init?(port: Int) {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -48,17 +48,19 @@ public final class LoopbackSocket {
 
     deinit { close() }
 
-    public func close() {
+    package func close() {
         if descriptor >= 0 { Glibc.close(descriptor) }
         descriptor = -1
     }
 
     /// Sends all of `bytes`; false once the peer has closed.
     @discardableResult
-    public func send(_ bytes: [UInt8]) -> Bool {
+    package func send(_ bytes: [UInt8]) -> Bool {
         var offset = 0
         while offset < bytes.count {
-            let count = bytes[offset...].withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+            let count = bytes[offset...].withUnsafeBytes {
+                Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+            }
             guard count > 0 else { return false }
             offset += count
         }
@@ -66,9 +68,10 @@ public final class LoopbackSocket {
     }
 
     /// What has come within `limit`: up to 64 KiB; empty at end of file; `nil` when nothing came.
-    public func receive(within limit: Duration = .seconds(10)) -> [UInt8]? {
+    package func receive(within limit: Duration = .seconds(10)) -> [UInt8]? {
         var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        let milliseconds = Int32(limit.components.seconds * 1_000 + limit.components.attoseconds / 1_000_000_000_000_000)
+        let milliseconds = Int32(
+            limit.components.seconds * 1_000 + limit.components.attoseconds / 1_000_000_000_000_000)
         guard poll(&entry, 1, milliseconds) > 0 else { return nil }
         var bytes = [UInt8](repeating: 0, count: 65_536)
         let count = recv(descriptor, &bytes, bytes.count, 0)

@@ -1,11 +1,11 @@
 import CLinux
-public import Glibc
+package import Glibc
 
 /// A fresh directory below `$TMPDIR` or /tmp, gone with everything in it when the value's last owner is.
-public final class TemporaryDirectory: Sendable {
-    public let path: String
+package final class TemporaryDirectory: Sendable {
+    package let path: String
 
-    public init() {
+    package init() {
         let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
         var template = Array("\(parent)/tidegate-test.XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { preconditionFailure("no temporary directory in \(parent)") }
@@ -15,11 +15,11 @@ public final class TemporaryDirectory: Sendable {
     deinit { clinux_remove_tree(path) }
 
     /// The path of a file in the directory.
-    public subscript(_ name: String) -> String { "\(path)/\(name)" }
+    package subscript(_ name: String) -> String { "\(path)/\(name)" }
 
     /// Writes a file, with `mode` as its permissions; returns its path.
     @discardableResult
-    public func write(_ text: String, to name: String, mode: mode_t = 0o644) -> String {
+    package func write(_ text: String, to name: String, mode: mode_t = 0o644) -> String {
         let path = self[name]
         guard let file = fopen(path, "w") else { preconditionFailure("cannot write \(path)") }
         fputs(text, file)
@@ -30,7 +30,7 @@ public final class TemporaryDirectory: Sendable {
 }
 
 /// A whole text file, or what of it is there; empty when it is missing.
-public func textOfFile(_ path: String) -> String {
+package func textOfFile(_ path: String) -> String {
     guard let file = fopen(path, "r") else { return "" }
     defer { fclose(file) }
     var bytes: [UInt8] = []

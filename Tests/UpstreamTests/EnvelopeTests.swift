@@ -36,7 +36,10 @@ struct EnvelopeTests {
         ] as [(String, Message.Format, String)]
     )
     func splice(_ payload: String, _ format: Message.Format, _ expected: String) {
-        #expect(String(decoding: claimed(payload, format).message.wirePayload(sequence: claimed(payload, format).sequence), as: UTF8.self) == expected)
+        #expect(
+            String(
+                decoding: claimed(payload, format).message.wirePayload(sequence: claimed(payload, format).sequence),
+                as: UTF8.self) == expected)
     }
 
     @Test("the epoch has 16 digits")

@@ -34,7 +34,9 @@ final class DemoLedger: Sendable {
 
     var counts: (sent: Int, arrived: Int) { books.withLock { ($0.sent.count, $0.arrived.count) } }
     /// What has arrived since the first `count` deliveries.
-    func arrivals(after count: Int) -> ArraySlice<Delivery> { books.withLock { $0.arrived[min(count, $0.arrived.count)...] } }
+    func arrivals(after count: Int) -> ArraySlice<Delivery> {
+        books.withLock { $0.arrived[min(count, $0.arrived.count)...] }
+    }
 
     /// Compares both books. The outbox numbers each class's messages from 1, so what must come out is known exactly.
     func verdict() -> Verdict {

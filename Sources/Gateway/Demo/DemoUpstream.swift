@@ -14,7 +14,9 @@ actor DemoUpstream {
     private var server: BrokerServer?
     private(set) var port = 0
 
-    init(group: MultiThreadedEventLoopGroup, time: any TimeSource, logger: Logger, ledger: DemoLedger, stateTopic: String) {
+    init(
+        group: MultiThreadedEventLoopGroup, time: any TimeSource, logger: Logger, ledger: DemoLedger, stateTopic: String
+    ) {
         self.group = group
         self.time = time
         self.logger = logger

@@ -15,7 +15,8 @@ package enum SettingsKeys {
     static let lan: [Key] = [
         .strings(
             "listen", default: ["127.0.0.1:1883"],
-            "Addresses the MQTT listener serves, host:port. Only loopback addresses, since it asks nobody for a password."),
+            "Addresses the MQTT listener serves, host:port. Only loopback addresses, since it asks nobody for a password."
+        ),
         .integer("max_connections", in: 1...100_000, default: 1_000, "Clients served at once."),
         .byteSize(
             "max_packet_size", in: 1_024...268_435_455, default: "256KiB",
@@ -33,7 +34,8 @@ package enum SettingsKeys {
         .string("username", "User name at the upstream broker."),
         .string(
             "password_file",
-            "A systemd credential of that name, or a file with mode 0600, relative to this one. Never the password itself."),
+            "A systemd credential of that name, or a file with mode 0600, relative to this one. Never the password itself."
+        ),
         .string("ca_file", "Certificates to trust instead of the system's (PEM)."),
         .string("cert_file", "The gateway's own certificate (PEM), where the broker asks for one."),
         .string("key_file", "The private key of cert_file (PEM)."),
@@ -55,7 +57,8 @@ package enum SettingsKeys {
 
     static let deliveryClass: [Key] = [
         .byteSize(
-            "max_bytes", in: 65_536...Int64(1) << 50, default: "256MB", "What may wait in this class, in bytes of messages."),
+            "max_bytes", in: 65_536...Int64(1) << 50, default: "256MB",
+            "What may wait in this class, in bytes of messages."),
         .duration(
             "max_age", in: .seconds(1)...(.seconds(3_650 * 86_400)), default: "30d",
             "How long a message may wait, in elapsed time: a wall clock that jumps changes nothing."),
@@ -75,7 +78,8 @@ package enum SettingsKeys {
             "How a payload becomes values: one number, text, JSON, separated columns, or a regular expression."),
         .strings(
             "fields",
-            "json: the paths to take, as in \"gps.lat\"; everything at the top unless set. csv: names of the columns, \"\" to skip one."),
+            "json: the paths to take, as in \"gps.lat\"; everything at the top unless set. csv: names of the columns, \"\" to skip one."
+        ),
         .string("separator", default: ",", "csv: the character between columns."),
         .string("pattern", "regex: a regular expression with named groups, as in 'T=(?<temperature>[-0-9.]+)'."),
         .string("unit", "Unit of the numbers, by its UCUM or SenML name: \"Cel\", \"%RH\", \"V\"."),
@@ -103,7 +107,8 @@ package enum SettingsKeys {
             "from", required: true, example: "\"{gateway}/cmd/#\"",
             "Which upstream topics are subscribed to. Without any rule: \"{gateway}/cmd/#\" to \"cmd/#\"."),
         .string(
-            "to", required: true, example: "\"cmd/#\"", "Where they come out on the LAN: +, # as matched by from, {topic}."),
+            "to", required: true, example: "\"cmd/#\"",
+            "Where they come out on the LAN: +, # as matched by from, {topic}."),
     ]
 
     static let sensor: [Key] =

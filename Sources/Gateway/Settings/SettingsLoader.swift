@@ -24,9 +24,14 @@ package enum SettingsLoader {
             do {
                 let table = TOMLParser.parse(
                     try FileBytes.read(file, limit: TOMLParser.sizeLimit), file: file, into: diagnostics)
-                if document == nil { document = SettingsDocument(table) } else { document?.merge(table, into: diagnostics) }
+                if document == nil {
+                    document = SettingsDocument(table)
+                } else {
+                    document?.merge(table, into: diagnostics)
+                }
             } catch {
-                diagnostics.error("cannot read \(file): \(error)" + (file == path && error.isMissing ? missingHint : ""))
+                diagnostics.error(
+                    "cannot read \(file): \(error)" + (file == path && error.isMissing ? missingHint : ""))
             }
         }
         return read(document, directory: directory, files: files, diagnostics: diagnostics)

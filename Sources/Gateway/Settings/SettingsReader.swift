@@ -38,7 +38,9 @@ struct SettingsReader {
     private func identity() -> GatewaySettings.Identity {
         let reader = reader("gateway", keys: SettingsKeys.gateway)
         let id = reader.string("id") ?? Self.hostName()
-        if id.isEmpty || id.utf8.count > 64 || id.first == "$" || id.contains(where: { "+#/{}".contains($0) || $0.isNewline }) {
+        if id.isEmpty || id.utf8.count > 64 || id.first == "$"
+            || id.contains(where: { "+#/{}".contains($0) || $0.isNewline })
+        {
             reader.error(
                 "id: \"\(id)\" becomes the first level of every topic: expected 1 to 64 bytes without / + # { }, not beginning with $",
                 at: "id")
@@ -71,7 +73,8 @@ struct SettingsReader {
             let position = positions.indices.contains(index) ? positions[index] : reader.position
             guard let address = ListenAddress(text) else {
                 diagnostics.error(
-                    "listen: expected host:port, such as \"127.0.0.1:1883\" or \"[::1]:1883\", found \"\(text)\"", at: position)
+                    "listen: expected host:port, such as \"127.0.0.1:1883\" or \"[::1]:1883\", found \"\(text)\"",
+                    at: position)
                 return nil
             }
             if !address.isLoopback {
@@ -117,7 +120,8 @@ struct SettingsReader {
         let pauses = (reader.duration("reconnect_min") ?? .seconds(1), reader.duration("reconnect_max") ?? .seconds(60))
         if pauses.0 > pauses.1 {
             reader.error(
-                "reconnect_min is longer than reconnect_max", at: reader.has("reconnect_min") ? "reconnect_min" : "reconnect_max")
+                "reconnect_min is longer than reconnect_max",
+                at: reader.has("reconnect_min") ? "reconnect_min" : "reconnect_max")
         }
         guard !addresses.isEmpty, pauses.0 <= pauses.1 else { return nil }
         var configuration = UpstreamConfiguration(
@@ -125,7 +129,8 @@ struct SettingsReader {
             subscriptions: AcceptRules(accept).filters)
         configuration.username = reader.string("username")
         configuration.tls = UpstreamConfiguration.TLS(
-            authorityFile: reader.string("ca_file").map(path(_:)), certificateFile: reader.string("cert_file").map(path(_:)),
+            authorityFile: reader.string("ca_file").map(path(_:)),
+            certificateFile: reader.string("cert_file").map(path(_:)),
             keyFile: reader.string("key_file").map(path(_:)))
         switch reader.choice("protocol") {
         case "5": configuration.protocolChoice = .only(.v5)
@@ -162,7 +167,8 @@ struct SettingsReader {
         for (name, table) in document.named("class", into: diagnostics) {
             let reader = TableReader(
                 table, keys: SettingsKeys.deliveryClass, path: "[class.\(name)]", diagnostics: diagnostics)
-            let isValid = (1...32).contains(name.utf8.count)
+            let isValid =
+                (1...32).contains(name.utf8.count)
                 && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == "_") }
             if !isValid {
                 reader.error("\"\(name)\": expected 1 to 32 letters, digits, - or _ as the name of a class")
@@ -181,7 +187,9 @@ struct SettingsReader {
     private func forward(gateway: String, classes: [DeliveryClass: ClassLimits]) -> [ForwardRule] {
         let tables = document.tables("forward", into: diagnostics)
         guard let tables else {
-            return rule(from: "#", to: "{gateway}/{topic}", gateway: gateway).map { [ForwardRule(from: $0.0, to: $0.1)] } ?? []
+            return rule(from: "#", to: "{gateway}/{topic}", gateway: gateway).map {
+                [ForwardRule(from: $0.0, to: $0.1)]
+            } ?? []
         }
         return tables.compactMap { table in
             let reader = TableReader(table, keys: SettingsKeys.forward, path: "[[forward]]", diagnostics: diagnostics)
@@ -204,7 +212,9 @@ struct SettingsReader {
 
     private func accept(gateway: String) -> [AcceptRule] {
         guard let tables = document.tables("accept", into: diagnostics) else {
-            return rule(from: "\(gateway)/cmd/#", to: "cmd/#", gateway: gateway).map { [AcceptRule(from: $0.0, to: $0.1)] } ?? []
+            return rule(from: "\(gateway)/cmd/#", to: "cmd/#", gateway: gateway).map {
+                [AcceptRule(from: $0.0, to: $0.1)]
+            } ?? []
         }
         return tables.compactMap { table in
             let reader = TableReader(table, keys: SettingsKeys.accept, path: "[[accept]]", diagnostics: diagnostics)
@@ -230,7 +240,8 @@ struct SettingsReader {
 
     /// A built-in rule; `nil` only when the gateway's id is not usable, which is told elsewhere.
     private func rule(from: String, to: String, gateway: String) -> (TopicFilter, TopicTemplate)? {
-        guard let filter = try? TopicFilter(from), let template = try? TopicTemplate(to, gateway: gateway, filter: filter)
+        guard let filter = try? TopicFilter(from),
+            let template = try? TopicTemplate(to, gateway: gateway, filter: filter)
         else { return nil }
         return (filter, template)
     }
@@ -263,11 +274,14 @@ struct SettingsReader {
             places[id] = reader.position("id")
         }
         let topic = reader.string("topic") ?? "sensors/\(id)"
-        let isTopic = (1...60_000).contains(topic.utf8.count) && !topic.contains { "+#".contains($0) } && topic.first != "$"
+        let isTopic =
+            (1...60_000).contains(topic.utf8.count) && !topic.contains { "+#".contains($0) } && topic.first != "$"
         if !isTopic {
-            reader.error("topic: expected a topic without + and #, not beginning with $, found \"\(topic)\"", at: "topic")
+            reader.error(
+                "topic: expected a topic without + and #, not beginning with $, found \"\(topic)\"", at: "topic")
         } else if !forward.isEmpty, !forward.contains(where: { $0.from.match(topic) != nil }) {
-            reader.warning("sensor \"\(id)\" stays on the LAN: no [[forward]] rule takes its topic \"\(topic)\"", at: "id")
+            reader.warning(
+                "sensor \"\(id)\" stays on the LAN: no [[forward]] rule takes its topic \"\(topic)\"", at: "id")
         }
         let treatment = reader.treatment()
         guard let driver, let sensor = driver.init(reader) else { return nil }

@@ -11,7 +11,8 @@ extension TableReader {
         let deadband = number("deadband")
         if let deadband, deadband <= 0 { error("deadband: expected a number above 0", at: "deadband") }
         return Treatment(
-            decoding: decoding(), scale: number("scale") ?? 1, offset: number("offset") ?? 0, unit: unit.map { Unit($0) },
+            decoding: decoding(), scale: number("scale") ?? 1, offset: number("offset") ?? 0,
+            unit: unit.map { Unit($0) },
             deadband: deadband, maximumSilence: duration("max_silence") ?? .seconds(300))
     }
 
@@ -19,7 +20,9 @@ extension TableReader {
         let kind = choice("decode") ?? "number"
         let users = ["fields": ["json", "csv"], "separator": ["csv"], "pattern": ["regex"]]
         for (key, kinds) in users.sorted(by: { $0.key < $1.key }) where has(key) && !kinds.contains(kind) {
-            error("\(key) has a meaning only with decode = \(kinds.map { "\"\($0)\"" }.joined(separator: " or "))", at: key)
+            error(
+                "\(key) has a meaning only with decode = \(kinds.map { "\"\($0)\"" }.joined(separator: " or "))",
+                at: key)
         }
         let fields = strings("fields") ?? []
         switch kind {
@@ -29,7 +32,9 @@ extension TableReader {
             return .json(fields: fields)
         case "csv":
             if !fields.contains(where: { !$0.isEmpty }) {
-                error("decode = \"csv\" needs the names of the columns, as in fields = [\"temperature\", \"\", \"humidity\"]", at: "decode")
+                error(
+                    "decode = \"csv\" needs the names of the columns, as in fields = [\"temperature\", \"\", \"humidity\"]",
+                    at: "decode")
             }
             checkNames(fields)
             let separator = string("separator") ?? ","

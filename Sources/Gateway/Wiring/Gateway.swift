@@ -57,7 +57,9 @@ package final class Gateway: Sendable {
         let broker = BrokerServer(
             configuration: settings.lan, group: group, intake: intake, time: time, logger: logger("broker"))
         let sensors = SensorSupervisor(
-            settings.sensors.map { SensorSupervisor.Entry(id: $0.id, driver: $0.driver, topic: $0.topic, sensor: $0.sensor) },
+            settings.sensors.map {
+                SensorSupervisor.Entry(id: $0.id, driver: $0.driver, topic: $0.topic, sensor: $0.sensor)
+            },
             time: time, logger: logger("sensors")
         ) { arrival in _ = intake.accept([arrival]) }
 

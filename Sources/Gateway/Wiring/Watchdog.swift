@@ -1,7 +1,7 @@
 import Admin
 import Logging
-import Upstream
 import Synchronization
+import Upstream
 
 /// Feeds systemd's watchdog, and only when every part has just shown that it still gets on: the event loop answers,
 /// the outbox answers, the link's thread has turned over, and ingest has not stood still with work waiting.

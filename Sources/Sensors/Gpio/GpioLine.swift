@@ -34,7 +34,8 @@ struct GpioLine: ~Copyable {
             throw SensorError(
                 doing: "\(doing) (\(chip), line \(line.offset))", code: code,
                 remedies: [
-                    EBUSY: "it is held by \(holder.isEmpty ? "another program or driver" : "\"\(holder)\""); stop that, or use another line",
+                    EBUSY:
+                        "it is held by \(holder.isEmpty ? "another program or driver" : "\"\(holder)\""); stop that, or use another line",
                     EACCES: "add the gateway's user to the chip's group: usermod -aG gpio tidegate",
                     EINVAL: "the chip does not do that bias or edge; leave bias out",
                 ])

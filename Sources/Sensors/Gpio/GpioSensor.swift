@@ -6,12 +6,14 @@ package import Settings
 /// A contact or another digital input on a GPIO line: true and false, with the kernel's own times.
 package struct GpioSensor: SensorDriver {
     package static let name = "gpio"
-    package static let summary = "a contact on a GPIO line, found by its label: chip numbers differ between boards and kernels."
+    package static let summary =
+        "a contact on a GPIO line, found by its label: chip numbers differ between boards and kernels."
     package static let keys: [Key] = [
         .string("line", required: true, example: "\"GPIO17\"", "The line's label, as gpioinfo prints it."),
         .choice("edge", ["both", "rising", "falling"], default: "both", "Which changes are reported."),
         .duration(
-            "debounce", in: .zero...(.seconds(10)), default: "0ms", "A change counts once the line has been quiet this long."),
+            "debounce", in: .zero...(.seconds(10)), default: "0ms",
+            "A change counts once the line has been quiet this long."),
         .boolean("active_low", default: false, "true: the contact pulls the line to ground when it is active."),
         .choice(
             "bias", ["as-is", "disabled", "pull-up", "pull-down"], default: "as-is", "The line's own resistor."),
@@ -27,7 +29,8 @@ package struct GpioSensor: SensorDriver {
     private let bias: Int32
 
     package init?(_ reader: TableReader) {
-        guard let label = reader.string("line"), let edge = reader.choice("edge"), let quiet = reader.duration("debounce"),
+        guard let label = reader.string("line"), let edge = reader.choice("edge"),
+            let quiet = reader.duration("debounce"),
             let activeLow = reader.boolean("active_low"), let bias = reader.choice("bias")
         else { return nil }
         guard !label.isEmpty, label.utf8.count < 64 else {
@@ -35,7 +38,9 @@ package struct GpioSensor: SensorDriver {
             return nil
         }
         if edge != "both", quiet > .zero {
-            reader.error("debounce needs edge = \"both\": with one edge only, nobody sees when the line is quiet", at: "debounce")
+            reader.error(
+                "debounce needs edge = \"both\": with one edge only, nobody sees when the line is quiet", at: "debounce"
+            )
             return nil
         }
         self.label = label

@@ -39,7 +39,8 @@ struct SerialPort: ~Copyable {
         }
         // From here on deinit closes it.
         guard isatty(descriptor) == 1 else {
-            throw SensorError(doing: doing, reason: "it is not a serial port", remedy: "name a tty, such as /dev/ttyUSB0")
+            throw SensorError(
+                doing: doing, reason: "it is not a serial port", remedy: "name a tty, such as /dev/ttyUSB0")
         }
         _ = ioctl(descriptor, UInt(TIOCEXCL), 0)
         var settings = termios()
@@ -73,7 +74,8 @@ struct SerialPort: ~Copyable {
             if count < 0, errno == EINTR { continue }
             if count < 0, errno == EAGAIN { return [] }
             throw SensorError(
-                doing: "read from \(path)", reason: count == 0 ? "the line was hung up" : String(cString: strerror(errno)),
+                doing: "read from \(path)",
+                reason: count == 0 ? "the line was hung up" : String(cString: strerror(errno)),
                 remedy: "plug the adapter in again; it is opened as soon as it is there", isAbsent: true)
         }
     }

@@ -25,7 +25,8 @@ package struct SerialSensor: SensorDriver {
     let maximumLength: Int
 
     package init?(_ reader: TableReader) {
-        guard let path = reader.string("port"), let baud = reader.integer("baud"), let data = reader.integer("data_bits"),
+        guard let path = reader.string("port"), let baud = reader.integer("baud"),
+            let data = reader.integer("data_bits"),
             let parity = reader.choice("parity").flatMap(SerialPort.Parity.init(rawValue:)),
             let stop = reader.integer("stop_bits"), let length = reader.integer("max_length"),
             let delimiter = reader.string("delimiter")

@@ -1,5 +1,5 @@
-package import Settings
 import Readings
+package import Settings
 
 /// A sensor that needs no hardware: for trying out and for tests.
 package struct SimulatedSensor: SensorDriver {
@@ -22,7 +22,8 @@ package struct SimulatedSensor: SensorDriver {
     package init?(_ reader: TableReader) {
         guard let interval = reader.duration("interval"), let period = reader.duration("period"),
             let minimum = reader.number("minimum"), let maximum = reader.number("maximum"),
-            let seed = reader.integer("seed"), let shape = reader.choice("waveform").flatMap(Waveform.Shape.init(rawValue:))
+            let seed = reader.integer("seed"),
+            let shape = reader.choice("waveform").flatMap(Waveform.Shape.init(rawValue:))
         else { return nil }
         guard minimum < maximum else {
             reader.error("minimum: expected a number below maximum", at: reader.has("minimum") ? "minimum" : "maximum")
