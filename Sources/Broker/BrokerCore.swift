@@ -257,9 +257,16 @@ final class BrokerCore {
     }
 
     /// Messages are safe: their PUBACKs leave, each connection's in order. Reading goes on where it had to stop.
+    ///
+    /// With an error as `reason` they are not kept. A PUBACK of 3.1.1 cannot say so and would promise what is not true:
+    /// such a client is closed instead, and will send again [MQTT-3.3.5-2 of 3.1.1].
     func settle(_ tokens: [SettleToken], reason: ReasonCode) {
         for token in tokens {
             guard let client = clients[token.connection] else { continue }
+            if reason.isError, client.version == .v3_1_1 {
+                close(client, for: MQTTError(reason, "its message was not kept"))
+                continue
+            }
             let wasPaused = client.isPaused
             acknowledge(token.publication, reason: reason, to: client)
             if wasPaused, !client.isPaused { goOn(client) }

@@ -2,8 +2,10 @@
 #include "clinux.h"
 
 #include <ftw.h>
+#include <limits.h>
 #include <malloc.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/timex.h>
 
 bool clinux_clock_is_synced(void) {
@@ -13,6 +15,15 @@ bool clinux_clock_is_synced(void) {
 }
 
 void clinux_limit_arenas(int count) { mallopt(M_ARENA_MAX, count); }
+
+int clinux_raise_open_files(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return -1;
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    rlim_t now = setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : before;
+    return now > INT_MAX ? INT_MAX : (int)now;
+}
 
 static int remove_one(const char *path, const struct stat *information, int type, struct FTW *place) {
     (void)information, (void)type, (void)place;

@@ -267,6 +267,21 @@ final class PacketClient {
         }
     }
 
+    /// What is not kept must not look acknowledged: 5.0 has a reason for it, 3.1.1 has only the close.
+    @Test func whatIsNotKeptIsNotAcknowledged() async throws {
+        try await Self.withServer { server, intake, port in
+            let five = try PacketClient(port: port, id: "five")
+            let three = try PacketClient(port: port, id: "three", version: .v3_1_1)
+            five.publish("t", "x", qos: .atLeastOnce, id: 1)
+            three.publish("t", "x", qos: .atLeastOnce, id: 1)
+            #expect(await eventually { intake.tokens.count == 2 })
+            server.settle(intake.tokens, reason: .quotaExceeded)
+            #expect(try five.receive() == .puback(Acknowledgement(packetIdentifier: 1, reason: .quotaExceeded)))
+            #expect(try three.receive() == nil)
+            #expect(three.socket.receive() == [])
+        }
+    }
+
     @Test func silentConnectionsGiveWayToNewOnes() async throws {
         try await Self.withServer({
             $0.maximumPending = 10

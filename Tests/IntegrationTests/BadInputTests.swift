@@ -65,6 +65,18 @@ import Testing
         #expect(await eventually { watcher.messages == ["alive/1 yes"] })
     }
 
+    /// With hardly any descriptors left, accepting fails for a while; what is connected goes on, and nothing spins or ends.
+    @Test func runningOutOfDescriptorsEndsNothing() async throws {
+        let gateway = try await TidegateProcess(upstreamPort: freePort(), prefix: ["prlimit", "--nofile=60:60"])
+        let watcher = try await Subscriber(port: gateway.lanPort, topic: "alive/#")
+        var crowd = (0..<200).compactMap { _ in LoopbackSocket(port: gateway.lanPort) }
+        #expect(crowd.count == 200)
+        crowd = []
+        try await gateway.publish("alive/1", "yes")
+        #expect(await eventually { watcher.messages == ["alive/1 yes"] })
+        #expect(gateway.process.endingIfOver == nil)
+    }
+
     @Test func randomBytesAndSilentConnectionsStayHarmless() async throws {
         let gateway = try await TidegateProcess(upstreamPort: freePort(), settings: "")
         let watcher = try await Subscriber(port: gateway.lanPort, topic: "alive/#")

@@ -48,16 +48,18 @@ final class TidegateProcess: Sendable {
     }
 
     /// Starts a gateway and waits until its listener accepts connections.
+    /// - Parameter prefix: a program that starts it under other limits.
     init(
         upstreamPort: Int, lanPort: Int = freePort(), directory: TemporaryDirectory = TemporaryDirectory(),
-        settings: String = "", environment: [String: String] = [:]
+        settings: String = "", environment: [String: String] = [:], prefix: [String] = []
     ) async throws {
         self.lanPort = lanPort
         self.directory = directory
         settingsPath = directory.write(
             Self.settings(lanPort: lanPort, upstreamPort: upstreamPort, directory: directory, more: settings),
             to: "tidegate.toml")
-        process = try ChildProcess([Self.binary, "run", "--config", settingsPath], environment: environment)
+        process = try ChildProcess(
+            prefix + [Self.binary, "run", "--config", settingsPath], environment: environment)
         let process = process
         let listens = await eventually(within: .seconds(30)) {
             acceptsConnections(lanPort) || process.endingIfOver != nil

@@ -10,6 +10,10 @@ bool clinux_clock_is_synced(void);
 /* At most count heaps for all threads (mallopt(3), M_ARENA_MAX). */
 void clinux_limit_arenas(int count);
 
+/* Raises the limit on open files to what the process may have (RLIMIT_NOFILE, getrlimit(2)); returns the limit that
+ * holds then, at most INT_MAX, or -1 and errno. */
+int clinux_raise_open_files(void);
+
 /* Removes a folder and everything below it, links not followed (nftw(3)). */
 void clinux_remove_tree(const char *path);
 

@@ -1,4 +1,5 @@
 package import Admin
+import Broker
 import CLinux
 import Logging
 import Upstream
@@ -18,9 +19,9 @@ package enum GatewayProcess {
         var settings = settings
         settings.upstream.configuration.password = try SecretFile.read(
             settings.upstream.passwordFile, settingsDirectory: settings.upstream.settingsDirectory)
-        let gateway = try Gateway(settings: settings, time: SystemTime()) { label in
-            LineLogHandler(label: label, level: level)
-        }
+        let logging: @Sendable (String) -> any LogHandler = { LineLogHandler(label: $0, level: level) }
+        raiseOpenFiles(for: settings.lan, logger: Logger(label: "gateway", factory: logging))
+        let gateway = try Gateway(settings: settings, time: SystemTime(), logging: logging)
         try await gateway.run()
     }
 
@@ -41,6 +42,17 @@ package enum GatewayProcess {
             case .io, .badAnswer:
                 throw GatewayError(.io, doing: doing, reason: "\(error)")
             }
+        }
+    }
+
+    /// Each connection takes a descriptor; the usual limit of 1,024 is below what the listener is meant to serve.
+    private static func raiseOpenFiles(for lan: BrokerConfiguration, logger: Logger) {
+        let wanted = lan.maximumClients + lan.maximumPending + 64
+        let limit = clinux_raise_open_files()
+        if limit >= 0, limit < wanted {
+            logger.warning(
+                "fewer connections can be served than the settings allow",
+                metadata: ["open_files": "\(limit)", "wanted": "\(wanted)", "try": "LimitNOFILE=\(wanted) in the unit"])
         }
     }
 
