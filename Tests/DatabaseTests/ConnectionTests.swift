@@ -1,11 +1,12 @@
 import Database
+import TestSupport
 import Testing
 
 @Suite struct ConnectionTests {
-    let folder: TemporaryFolder
+    let folder: TemporaryDirectory
     var path: String { "\(folder.path)/test.db" }
 
-    init() throws { folder = try TemporaryFolder() }
+    init() throws { folder = try TemporaryDirectory() }
 
     @Test(arguments: [
         ("PRAGMA journal_mode", "wal"), ("PRAGMA synchronous", "2"), ("PRAGMA locking_mode", "exclusive"),

@@ -1,13 +1,14 @@
 import Database
+import TestSupport
 import Testing
 
 @Suite struct MigrationsTests {
-    let folder: TemporaryFolder
+    let folder: TemporaryDirectory
     var path: String { "\(folder.path)/test.db" }
     let first = "CREATE TABLE a(x); INSERT INTO a VALUES(1)"
     let second = "CREATE TABLE b(y); INSERT INTO b SELECT x + 1 FROM a"
 
-    init() throws { folder = try TemporaryFolder() }
+    init() throws { folder = try TemporaryDirectory() }
 
     @Test func everyStepRunsOnceWhateverVersionTheFileHas() throws {
         do {

@@ -1,10 +1,11 @@
 import Database
+import TestSupport
 import Testing
 
 @Suite struct StatementTests {
-    let folder: TemporaryFolder
+    let folder: TemporaryDirectory
 
-    init() throws { folder = try TemporaryFolder() }
+    init() throws { folder = try TemporaryDirectory() }
 
     @Test(
         arguments: [

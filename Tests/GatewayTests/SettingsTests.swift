@@ -111,16 +111,17 @@ import Upstream
     }
 
     @Test func fragmentsAreMergedInTheOrderOfTheirNames() throws {
-        let directory = TemporaryDirectory()
-        let path = directory.write(Self.minimal, to: "tidegate.toml")
+        let directory = try TemporaryDirectory()
+        let path = try directory.write(Self.minimal, to: "tidegate.toml")
         try #require(mkdir(directory["conf.d"], 0o755) == 0)
-        directory.write("[gateway]\nid = \"late\"\n", to: "conf.d/20-late.toml")
-        directory.write("[gateway]\nid = \"early\"\n[[accept]]\nfrom = \"a\"\nto = \"b\"\n", to: "conf.d/10-early.toml")
-        directory.write("not read", to: "conf.d/readme.txt")
+        try directory.write("[gateway]\nid = \"late\"\n", to: "conf.d/20-late.toml")
+        try directory.write(
+            "[gateway]\nid = \"early\"\n[[accept]]\nfrom = \"a\"\nto = \"b\"\n", to: "conf.d/10-early.toml")
+        try directory.write("not read", to: "conf.d/readme.txt")
         let result = SettingsLoader.load(path)
         #expect(result.files == [path, directory["conf.d/10-early.toml"], directory["conf.d/20-late.toml"]])
         #expect(result.settings?.gateway.id == "late")
-        directory.write("[gateway]\nidd = 1\n", to: "conf.d/30-bad.toml")
+        try directory.write("[gateway]\nidd = 1\n", to: "conf.d/30-bad.toml")
         #expect(
             SettingsLoader.load(path).diagnostics.map { "\($0)" }.first?.hasPrefix(
                 "\(directory["conf.d/30-bad.toml"]):2:1") == true)

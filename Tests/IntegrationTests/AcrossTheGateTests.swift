@@ -46,11 +46,11 @@ import Testing
     /// what was acknowledged arrives, in order, and only what was in flight may come twice.
     @Test func nothingAcknowledgedIsLostWhenTheGatewayIsKilled() async throws {
         let upstreamPort = freePort()
-        let directory = TemporaryDirectory()
+        let directory = try TemporaryDirectory()
         let lanPort = freePort()
         var gateway = try await TidegateProcess(upstreamPort: upstreamPort, lanPort: lanPort, directory: directory)
         let total = 10_000
-        let lines = directory.write((1...total).map { "\($0)\n" }.joined(), to: "lines")
+        let lines = try directory.write((1...total).map { "\($0)\n" }.joined(), to: "lines")
         // -d prints a line for each PUBACK: the acknowledged ones are known exactly.
         func publisher() throws -> ChildProcess {
             try ChildProcess(
@@ -86,10 +86,10 @@ import Testing
     /// The other half of the same promise: killed while it drains, a window's worth may come twice and no more.
     @Test func killedWhileDrainingRepeatsAtMostTheWindow() async throws {
         let upstreamPort = freePort()
-        let directory = TemporaryDirectory()
+        let directory = try TemporaryDirectory()
         var gateway = try await TidegateProcess(upstreamPort: upstreamPort, directory: directory)
         let total = 10_000
-        let lines = directory.write((1...total).map { "\($0)\n" }.joined(), to: "lines")
+        let lines = try directory.write((1...total).map { "\($0)\n" }.joined(), to: "lines")
         let publisher = try ChildProcess(
             ["mosquitto_pub", "-h", "127.0.0.1", "-p", "\(gateway.lanPort)", "-q", "1", "-l", "-t", "sensors/count"],
             input: lines)

@@ -5,8 +5,8 @@ import Testing
 /// The command line's exit codes and words, with the real binary.
 @Suite(.timeLimit(.minutes(2))) struct CommandLineTests {
     @Test func checkNamesEveryMistakeWithItsPlace() async throws {
-        let directory = TemporaryDirectory()
-        let path = directory.write(
+        let directory = try TemporaryDirectory()
+        let path = try directory.write(
             """
             [gateway]
             id = "a/b"
@@ -57,14 +57,14 @@ import Testing
     @Test func checkAcceptsItsOwnSample() async throws {
         let sample = try await runToEnd([TidegateProcess.binary, "check", "--sample"])
         #expect(sample.ending == .exited(0))
-        let directory = TemporaryDirectory()
-        let path = directory.write(sample.output, to: "tidegate.toml")
+        let directory = try TemporaryDirectory()
+        let path = try directory.write(sample.output, to: "tidegate.toml")
         let result = try await runToEnd([TidegateProcess.binary, "check", "--config", path])
         #expect(result.ending == .exited(0), "\(result.errors)")
     }
 
     @Test func exitCodesAreSysexits() async throws {
-        let directory = TemporaryDirectory()
+        let directory = try TemporaryDirectory()
         let missing = directory["none.toml"]
         #expect(try await runToEnd([TidegateProcess.binary, "run", "--config", missing]).ending == .exited(78))
         #expect(try await runToEnd([TidegateProcess.binary, "fly"]).ending == .exited(64))
@@ -76,8 +76,8 @@ import Testing
 
     @Test func aPortInUseSaysWhatToDo() async throws {
         let other = try await MosquittoProcess()
-        let directory = TemporaryDirectory()
-        let path = directory.write(
+        let directory = try TemporaryDirectory()
+        let path = try directory.write(
             TidegateProcess.settings(lanPort: other.port, upstreamPort: freePort(), directory: directory), to: "t.toml")
         let result = try await runToEnd([TidegateProcess.binary, "run", "--config", path])
         #expect(result.ending == .exited(69), "\(result.errors)")
@@ -87,7 +87,7 @@ import Testing
 
     @Test func aSecondGatewayOnTheSameDataIsRefused() async throws {
         let first = try await TidegateProcess(upstreamPort: freePort())
-        let path = first.directory.write(
+        let path = try first.directory.write(
             TidegateProcess.settings(lanPort: freePort(), upstreamPort: freePort(), directory: first.directory),
             to: "second.toml")
         let result = try await runToEnd([TidegateProcess.binary, "run", "--config", path])
@@ -96,9 +96,9 @@ import Testing
     }
 
     @Test func aReadableSecretIsRefused() async throws {
-        let directory = TemporaryDirectory()
-        directory.write("secret\n", to: "password", mode: 0o644)
-        let path = directory.write(
+        let directory = try TemporaryDirectory()
+        try directory.write("secret\n", to: "password", mode: 0o644)
+        let path = try directory.write(
             TidegateProcess.settings(
                 lanPort: freePort(), upstreamPort: freePort(), directory: directory,
                 more: "username = \"u\"\npassword_file = \"password\""), to: "t.toml")
@@ -110,7 +110,7 @@ import Testing
 
     /// READY only once the listener stands, and STOPPING when asked to stop: sd_notify(3) on a real socket.
     @Test func systemdIsToldReadyAndStopping() async throws {
-        let directory = TemporaryDirectory()
+        let directory = try TemporaryDirectory()
         let notifyPath = directory["notify"]
         let log = try ChildProcess(["socat", "-u", "UNIX-RECV:\(notifyPath)", "OPEN:\(directory["log"]),creat,append"])
         #expect(await eventually { access(notifyPath, F_OK) == 0 }, "\(log.errors)")

@@ -8,7 +8,7 @@ import Testing
     @Test func aSerialSensorSurvivesBeingUnplugged() async throws {
         let upstream = try await MosquittoProcess()
         let cloud = try await Subscriber(port: upstream.port, topic: "gw/sensors/#")
-        let directory = TemporaryDirectory()
+        let directory = try TemporaryDirectory()
         let near = directory["near"]
         let far = directory["far"]
         func plugIn() async throws -> ChildProcess {

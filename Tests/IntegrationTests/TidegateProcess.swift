@@ -50,12 +50,13 @@ final class TidegateProcess: Sendable {
     /// Starts a gateway and waits until its listener accepts connections.
     /// - Parameter prefix: a program that starts it under other limits.
     init(
-        upstreamPort: Int, lanPort: Int = freePort(), directory: TemporaryDirectory = TemporaryDirectory(),
+        upstreamPort: Int, lanPort: Int = freePort(), directory: TemporaryDirectory? = nil,
         settings: String = "", environment: [String: String] = [:], prefix: [String] = []
     ) async throws {
         self.lanPort = lanPort
+        let directory = try directory ?? TemporaryDirectory()
         self.directory = directory
-        settingsPath = directory.write(
+        settingsPath = try directory.write(
             Self.settings(lanPort: lanPort, upstreamPort: upstreamPort, directory: directory, more: settings),
             to: "tidegate.toml")
         process = try ChildProcess(

@@ -1,14 +1,15 @@
 import Database
 import Outbox
 import Readings
+import TestSupport
 import Testing
 
 @Suite struct BoundsTests {
-    let folder: TemporaryFolder
+    let folder: TemporaryDirectory
     let time = ManualTime()
     let sinks = Sinks()
 
-    init() throws { folder = try TemporaryFolder() }
+    init() throws { folder = try TemporaryDirectory() }
 
     /// Room for so many messages of topic `t` and a two-byte payload.
     static func room(for count: Int64) -> Int64 { count * (OutboxStore.bytesPerMessage + 3) }

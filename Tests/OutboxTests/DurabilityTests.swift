@@ -2,14 +2,15 @@ import Database
 import Glibc
 import Outbox
 import Readings
+import TestSupport
 import Testing
 
 @Suite struct DurabilityTests {
-    let folder: TemporaryFolder
+    let folder: TemporaryDirectory
     let time = ManualTime()
     let sinks = Sinks()
 
-    init() throws { folder = try TemporaryFolder() }
+    init() throws { folder = try TemporaryDirectory() }
 
     @Test func sequencesGoOnAcrossAReopeningEvenOfAnEmptyStore() async throws {
         var store = try sinks.open(.test(folder, time: time))
@@ -59,7 +60,7 @@ import Testing
             Task.detached { try await store.append([.test("m\(appends + 1)", time: now, token: UInt64(appends + 1))]) }
             kill(getpid(), SIGKILL)
         }
-        let acknowledged = Int(folder.size(of: "acknowledged") ?? 0)
+        let acknowledged = Int(folder.bytes(of: "acknowledged")?.count ?? 0)
         #expect(acknowledged >= appends)
         let store = try sinks.open(.test(folder, time: time))
         let claimed = try await store.claim(limit: 1000, byteLimit: 1 << 20)
@@ -156,7 +157,7 @@ import Testing
         let reopened = try sinks.open(.test(folder, time: time, boot: "boot-2"))
         #expect(try await reopened.claim(limit: 1, byteLimit: 100).map(\.text) == ["a"])
         #expect(folder.bytes(of: "outbox.db") == before)
-        #expect(folder.size(of: "outbox.db-wal") == 0)
+        #expect(folder.bytes(of: "outbox.db-wal")?.count == 0)
     }
 
     // MARK: No room

@@ -2,6 +2,7 @@ import Database
 import Outbox
 import Readings
 import Synchronization
+import TestSupport
 
 /// A clock that a test moves by hand.
 final class ManualTime: TimeSource {
@@ -49,7 +50,7 @@ final class Sinks: Sendable {
 
 extension OutboxStore.Configuration {
     static func test(
-        _ folder: TemporaryFolder, classes: [DeliveryClass: ClassLimits] = [.telemetry: ClassLimits()],
+        _ folder: TemporaryDirectory, classes: [DeliveryClass: ClassLimits] = [.telemetry: ClassLimits()],
         time: ManualTime = ManualTime(), boot: String = "boot-1"
     ) -> Self {
         Self(path: "\(folder.path)/outbox.db", classes: classes, time: time, boot: BootID(boot)) { "gaps/\($0.name)" }

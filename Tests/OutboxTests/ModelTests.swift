@@ -1,6 +1,7 @@
 import Database
 import Outbox
 import Readings
+import TestSupport
 import Testing
 
 /// The queue as a list, written as plainly as possible.
@@ -97,8 +98,8 @@ private struct Consumer {
 
     @Test(arguments: 1...40)
     func theStoreDoesWhatTheListDoes(seed: UInt64) async throws {
-        var random = SeededGenerator(seed: seed)
-        let folder = try TemporaryFolder()
+        var random = SplitMix64(seed: seed)
+        let folder = try TemporaryDirectory()
         let time = ManualTime()
         let configuration = OutboxStore.Configuration.test(
             folder, classes: Dictionary(uniqueKeysWithValues: Self.classes.map { ($0.name, $0.limits) }), time: time
@@ -179,7 +180,7 @@ private struct Consumer {
     }
 
     /// Next sequence, count, bytes and drops per class: the counters as stored, and checked against the rows.
-    static func truth(_ folder: TemporaryFolder) throws -> [[Int64]] {
+    static func truth(_ folder: TemporaryDirectory) throws -> [[Int64]] {
         let connection = try Connection.open("\(folder.path)/outbox.db")
         let select = try Statement(
             """

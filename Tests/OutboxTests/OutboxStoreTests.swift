@@ -1,15 +1,16 @@
 import Database
 import Outbox
 import Readings
+import TestSupport
 import Testing
 
 @Suite struct OutboxStoreTests {
-    let folder: TemporaryFolder
+    let folder: TemporaryDirectory
     let time = ManualTime()
     let sinks = Sinks()
     let events = DeliveryClass("events")
 
-    init() throws { folder = try TemporaryFolder() }
+    init() throws { folder = try TemporaryDirectory() }
 
     @Test func messagesLeaveInOrderUnderAGaplessSequence() async throws {
         let store = try sinks.open(.test(folder, time: time))
@@ -144,7 +145,7 @@ import Testing
         let now = time.now()
         try await store.append([.test("a", time: now)])
         await store.close()
-        #expect(folder.size(of: "outbox.db-wal") == 0)
+        #expect(folder.bytes(of: "outbox.db-wal")?.count == 0)
         await #expect(throws: OutboxError.closed) { try await store.append([.test("b", time: now)]) }
         await #expect(throws: OutboxError.closed) { try await store.claim(limit: 1, byteLimit: 1) }
         await #expect(throws: OutboxError.closed) { try await store.settle([MessageID(rawValue: 1)]) }
@@ -166,7 +167,7 @@ import Testing
             try await store.settle(try await store.claim(limit: 1, byteLimit: 100).map(\.id))
         }
         await store.close()
-        let size = try #require(folder.size(of: "outbox.db"))
+        let size = try #require(folder.bytes(of: "outbox.db")?.count)
         #expect(size < 6 << 20, "the file still has \(size) bytes")
     }
 }

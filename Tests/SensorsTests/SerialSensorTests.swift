@@ -37,7 +37,7 @@ import Testing
     }
 
     @Test func aPortThatGoesIsReportedAndComesBack() async throws {
-        let directory = TemporaryDirectory()
+        let directory = try TemporaryDirectory()
         let link = directory["port"]
         var pty: Pty? = try Pty()
         symlink(try #require(pty?.path), link)
@@ -62,8 +62,8 @@ import Testing
     }
 
     @Test func whatIsNoSerialPortSaysSo() async throws {
-        let directory = TemporaryDirectory()
-        let file = directory.write("", to: "file")
+        let directory = try TemporaryDirectory()
+        let file = try directory.write("", to: "file")
         let rig = try SensorRig([(SerialSensor.self, "port = '\(file)'")])
         try await rig.run {
             #expect(await eventually { rig.state(of: 0).problem?.contains("it is not a serial port") == true })

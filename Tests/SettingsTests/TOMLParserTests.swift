@@ -143,9 +143,9 @@ import Testing
             }
             cases.append(String(String.UnicodeScalarView(scalars)))
         }
-        let directory = TemporaryDirectory()
-        directory.write(cases.joined(separator: "\u{1E}"), to: "cases")
-        let script = directory.write(
+        let directory = try TemporaryDirectory()
+        try directory.write(cases.joined(separator: "\u{1E}"), to: "cases")
+        let script = try directory.write(
             """
             import sys, tomllib
             for case in open(sys.argv[1], encoding="utf-8", newline="").read().split("\\x1e"):

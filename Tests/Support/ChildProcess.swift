@@ -13,6 +13,11 @@ package final class ChildProcess: Sendable {
     package enum Ending: Hashable, Sendable {
         case exited(Int32)
         case signalled(Int32)
+
+        /// From waitpid(2)'s status.
+        fileprivate init(_ status: Int32) {
+            self = status & 0x7F == 0 ? .exited(status >> 8 & 0xFF) : .signalled(status & 0x7F)
+        }
     }
 
     package let pid: pid_t
@@ -22,10 +27,13 @@ package final class ChildProcess: Sendable {
     private let ending = Mutex<Ending?>(nil)
 
     /// Starts `arguments[0]`, searched in `PATH` unless it has a slash, with the environment and `environment` on top.
-    package init(_ arguments: [String], environment: [String: String] = [:], input: String = "/dev/null") throws {
-        directory = TemporaryDirectory()
-        outputPath = directory["stdout"]
-        errorPath = directory["stderr"]
+    /// - Parameter output: a file for what it prints on both, instead of one of its own for each.
+    package init(
+        _ arguments: [String], environment: [String: String] = [:], input: String = "/dev/null", output: String? = nil
+    ) throws {
+        directory = try TemporaryDirectory()
+        outputPath = output ?? directory["stdout"]
+        errorPath = output ?? directory["stderr"]
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
@@ -91,7 +99,7 @@ package final class ChildProcess: Sendable {
             if let ending { return ending }
             var status: Int32 = 0
             guard waitpid(pid, &status, WNOHANG) == pid else { return nil }
-            ending = status & 0x7F == 0 ? .exited(status >> 8 & 0xFF) : .signalled(status & 0x7F)
+            ending = Ending(status)
             return ending
         }
     }
@@ -100,6 +108,29 @@ package final class ChildProcess: Sendable {
     package func wait(upTo limit: Duration = .seconds(20)) async -> Ending? {
         _ = await eventually(within: limit) { self.endingIfOver != nil }
         return endingIfOver
+    }
+
+    /// Signals it and blocks until it is gone.
+    package func end(_ number: Int32) {
+        ending.withLock { ending in
+            guard ending == nil else { return }
+            _ = Glibc.kill(pid, number)
+            var status: Int32 = 0
+            while waitpid(pid, &status, 0) < 0, errno == EINTR {}
+            ending = Ending(status)
+        }
+    }
+
+    /// Runs a program to its end, blocking; returns its exit status, -1 when a signal ended it.
+    package static func run(_ arguments: [String], output: String) throws -> Int32 {
+        let process = try ChildProcess(arguments, output: output)
+        return process.ending.withLock { ending in
+            var status: Int32 = 0
+            while waitpid(process.pid, &status, 0) < 0, errno == EINTR {}
+            ending = Ending(status)
+            if case .exited(let code) = ending { return code }
+            return -1
+        }
     }
 
     /// Kills it with SIGKILL and waits until it is gone.

@@ -7,8 +7,8 @@ package final class MosquittoProcess: Sendable {
     /// Starts it and waits until it accepts connections.
     /// - Parameter settings: lines of mosquitto.conf(5) that replace `allow_anonymous true`.
     package init(port: Int = freePort(), settings: String = "allow_anonymous true") async throws {
-        directory = TemporaryDirectory()
-        let path = directory.write(
+        directory = try TemporaryDirectory()
+        let path = try directory.write(
             """
             listener \(port) 127.0.0.1
             persistence false

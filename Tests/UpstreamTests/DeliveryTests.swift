@@ -1,5 +1,6 @@
 import Outbox
 import Readings
+import TestSupport
 import Testing
 
 @testable import Upstream

@@ -1,4 +1,5 @@
 import Readings
+import TestSupport
 import Testing
 
 @testable import Outbox
@@ -73,7 +74,7 @@ struct InFlightTests {
 
     @Test("acknowledgements in any order agree with a naive list", arguments: 1...10 as ClosedRange<UInt64>)
     func anyOrder(seed: UInt64) {
-        var random = SeededGenerator(seed: seed)
+        var random = SplitMix64(seed: seed)
         var inFlight = InFlight()
         var naive: [Int] = []
         var next = 1

@@ -1,5 +1,6 @@
 import Glibc
 import Synchronization
+import TestSupport
 
 /// A broker that does what no real one can be brought to: a script for each connection, on a thread of its own.
 final class FakeBroker: Sendable {
@@ -71,7 +72,7 @@ final class FakeBroker: Sendable {
     /// - Parameter script: called for one connection after the other with its number, from 0, and the protocol level
     ///   of its CONNECT, which has been read. The connection is closed when it returns.
     init(_ script: @escaping @Sendable (_ connection: Connection, _ number: Int, _ level: UInt8) -> Void) throws {
-        port = try freePort()
+        port = UInt16(freePort())
         listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var on: Int32 = 1
         setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, 4)

@@ -2,6 +2,7 @@ import Logging
 import Outbox
 import Readings
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Upstream
@@ -9,7 +10,7 @@ import Testing
 /// An outbox and a link on it: what the tests run.
 final class Gateway: Sendable {
     let configuration: UpstreamConfiguration
-    let folder: TemporaryFolder
+    let folder: TemporaryDirectory
     let outbox: OutboxStore
     let link: UpstreamLink
     let arrivals: Arrivals
@@ -32,12 +33,12 @@ final class Gateway: Sendable {
 
     init(_ configuration: UpstreamConfiguration) throws {
         self.configuration = configuration
-        folder = try TemporaryFolder()
+        folder = try TemporaryDirectory()
         let wake = Wake()
         let arrivals = Arrivals()
         outbox = try OutboxStore(
             configuration: OutboxStore.Configuration(
-                path: folder.file("outbox.db"), classes: [.telemetry: ClassLimits(), .alarm: ClassLimits()],
+                path: folder["outbox.db"], classes: [.telemetry: ClassLimits(), .alarm: ClassLimits()],
                 time: KernelTime(), boot: BootID("boot-1")
             ) { "gw/$gap/\($0.name)" },
             settled: { _ in }, available: { wake() }

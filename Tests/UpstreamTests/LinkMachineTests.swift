@@ -1,21 +1,8 @@
 import Readings
+import TestSupport
 import Testing
 
 @testable import Upstream
-
-/// xorshift64*: small, seeded, good enough for jitter.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed == 0 ? 0x9E37_79B9_7F4A_7C15 : seed }
-
-    mutating func next() -> UInt64 {
-        state ^= state >> 12
-        state ^= state << 25
-        state ^= state >> 27
-        return state &* 0x2545_F491_4F6C_DD1D
-    }
-}
 
 @Suite("LinkMachine")
 struct LinkMachineTests {
@@ -35,7 +22,7 @@ struct LinkMachineTests {
 
     @Test("pauses double, stay within their bounds and are jittered", arguments: [1, 7, 42, 1_234_567] as [UInt64])
     func backoff(seed: UInt64) {
-        var random = SeededGenerator(seed: seed)
+        var random = SplitMix64(seed: seed)
         var machine = LinkMachine(policy: Self.policy)
         #expect(machine.start(now: at(0)) == .connect)
         var now = at(0)
@@ -65,7 +52,7 @@ struct LinkMachineTests {
 
     @Test("a stable connection makes the next pause short again, an unstable one does not")
     func stability() {
-        var random = SeededGenerator(seed: 5)
+        var random = SplitMix64(seed: 5)
         for (held, failures) in [(29.9, 5), (30.0, 1)] {
             var machine = LinkMachine(policy: Self.policy)
             _ = machine.start(now: at(0))
@@ -131,7 +118,7 @@ struct LinkMachineTests {
 
     @Test("stopping without a connection ends at once; losing it while stopping ends, too")
     func stoppingWithoutConnection() {
-        var random = SeededGenerator(seed: 1)
+        var random = SplitMix64(seed: 1)
         var machine = LinkMachine(policy: Self.policy)
         #expect(machine.stop(deadline: at(5)) == .close)
         machine = LinkMachine(policy: Self.policy)
@@ -147,7 +134,7 @@ struct LinkMachineTests {
 
     @Test("any sequence of events keeps the bounds", arguments: 1...20 as ClosedRange<UInt64>)
     func randomEvents(seed: UInt64) {
-        var random = SeededGenerator(seed: seed)
+        var random = SplitMix64(seed: seed)
         var machine = LinkMachine(policy: Self.policy)
         var now = at(0)
         _ = machine.start(now: now)

@@ -1,18 +1,19 @@
 import Glibc
 import Synchronization
+import TestSupport
 import Testing
 
 /// A real mosquitto on a free port of the loopback, with a configuration of its own.
 final class MosquittoProcess: Sendable {
     private let currentPort = Atomic<UInt16>(0)
     var port: UInt16 { currentPort.load(ordering: .relaxed) }
-    let folder: TemporaryFolder
+    let folder: TemporaryDirectory
     private let process = Mutex<ChildProcess?>(nil)
 
     static let isInstalled: Bool = {
         let isInstalled =
-            ChildProcess.isInstalled("mosquitto") && ChildProcess.isInstalled("mosquitto_sub")
-            && ChildProcess.isInstalled("mosquitto_pub")
+            TestSupport.isInstalled("mosquitto") && TestSupport.isInstalled("mosquitto_sub")
+            && TestSupport.isInstalled("mosquitto_pub")
         if !isInstalled { print("SKIPPED: no mosquitto, or no mosquitto-clients: the upstream is NOT tested") }
         return isInstalled
     }()
@@ -20,11 +21,11 @@ final class MosquittoProcess: Sendable {
     /// - Parameters:
     ///   - settings: lines for the configuration, after those for the listener.
     ///   - isAnonymous: whether clients need no password.
-    init(_ settings: [String] = [], isAnonymous: Bool = true, in folder: TemporaryFolder? = nil) async throws {
-        self.folder = try folder ?? TemporaryFolder()
+    init(_ settings: [String] = [], isAnonymous: Bool = true, in folder: TemporaryDirectory? = nil) async throws {
+        self.folder = try folder ?? TemporaryDirectory()
         // Another test may take the port before mosquitto does.
         for attempt in 1... {
-            let port = try freePort()
+            let port = UInt16(freePort())
             currentPort.store(port, ordering: .relaxed)
             let lines =
                 [
@@ -45,7 +46,7 @@ final class MosquittoProcess: Sendable {
     func start() async throws {
         let already = running
         let child = try ChildProcess(
-            ["/usr/sbin/mosquitto", "-c", folder.file("mosquitto.conf")], output: folder.file("mosquitto.log")
+            ["/usr/sbin/mosquitto", "-c", folder["mosquitto.conf"]], output: folder["mosquitto.log"]
         )
         process.withLock { $0 = child }
         // Its own word for it: on the port somebody else might listen.
@@ -84,7 +85,7 @@ final class MosquittoProcess: Sendable {
     func publish(_ topic: String, _ payload: String, arguments: [String] = []) throws {
         let status = try ChildProcess.run(
             ["mosquitto_pub", "-h", "127.0.0.1", "-p", "\(port)", "-q", "1", "-t", topic, "-m", payload] + arguments,
-            output: folder.file("pub.log")
+            output: folder["pub.log"]
         )
         guard status == 0 else { throw TestFailure("mosquitto_pub: status \(status)") }
     }
@@ -100,10 +101,10 @@ final class Observer: Sendable {
     }
 
     private let process: ChildProcess
-    private let folder: TemporaryFolder
+    private let folder: TemporaryDirectory
     private let name: String
 
-    init(_ filter: String, port: UInt16, name: String, arguments: [String], folder: TemporaryFolder) throws {
+    init(_ filter: String, port: UInt16, name: String, arguments: [String], folder: TemporaryDirectory) throws {
         self.folder = folder
         self.name = name
         process = try ChildProcess(
@@ -111,7 +112,7 @@ final class Observer: Sendable {
                 "mosquitto_sub", "-h", "127.0.0.1", "-p", "\(port)", "-V", "5", "-q", "0", "-i", name, "-t", filter,
                 "-F", "%t\t%r\t%p\t%P",
             ] + arguments,
-            output: folder.file("\(name).out")
+            output: folder["\(name).out"]
         )
     }
 

@@ -1,5 +1,6 @@
 import Glibc
 import Readings
+import TestSupport
 import Testing
 
 @testable import Upstream
@@ -7,7 +8,7 @@ import Testing
 @Suite("Outages of a real mosquitto", .enabled(if: MosquittoProcess.isInstalled), .serialized)
 struct OutageTests {
     private static let hasSocat: Bool = {
-        let isInstalled = ChildProcess.isInstalled("socat")
+        let isInstalled = TestSupport.isInstalled("socat")
         if !isInstalled { print("SKIPPED: no socat: a killed broker is NOT tested") }
         return isInstalled
     }()
@@ -16,7 +17,7 @@ struct OutageTests {
     private func gate(_ port: UInt16, to broker: MosquittoProcess) async throws -> ChildProcess {
         let gate = try ChildProcess(
             ["socat", "TCP-LISTEN:\(port),bind=127.0.0.1,reuseaddr,fork", "TCP:127.0.0.1:\(broker.port)"],
-            output: broker.folder.file("socat.log")
+            output: broker.folder["socat.log"]
         )
         try await eventually("socat listens") { isListening(port) }
         return gate
@@ -27,7 +28,7 @@ struct OutageTests {
         .enabled(if: hasSocat))
     func brokerKilled() async throws {
         let broker = try await MosquittoProcess()
-        let port = try freePort()
+        let port = UInt16(freePort())
         var gate = try await gate(port, to: broker)
         let before = try await broker.subscribe("gw/t", name: "before")
         var configuration = UpstreamConfiguration.test(port: port)
@@ -113,7 +114,7 @@ struct OutageTests {
 
     @Test("nobody listens: the link says so and keeps trying")
     func nobodyListens() async throws {
-        let port = try freePort()
+        let port = UInt16(freePort())
         let gateway = try Gateway(.test(port: port))
         try await gateway.run {
             try await eventually("a second failure", details: { "\(gateway.link.snapshot())" }) {
@@ -144,7 +145,7 @@ struct OutageTests {
     @Test("several addresses: the next is tried when one fails")
     func failover() async throws {
         let broker = try await MosquittoProcess()
-        var configuration = UpstreamConfiguration.test(port: try freePort())
+        var configuration = UpstreamConfiguration.test(port: UInt16(freePort()))
         configuration.addresses.append(UpstreamAddress(transport: .tcp, host: "127.0.0.1", port: broker.port))
         let gateway = try Gateway(configuration)
         try await gateway.run { try await gateway.connected() }

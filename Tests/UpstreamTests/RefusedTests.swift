@@ -1,6 +1,7 @@
 import Glibc
 import Outbox
 import Readings
+import TestSupport
 import Testing
 
 @testable import Upstream
@@ -9,15 +10,15 @@ import Testing
 struct RefusedTests {
     @Test("a wrong password is named, the right one is taken", arguments: [WireVersion.v5, .v311])
     func password(version: WireVersion) async throws {
-        let folder = try TemporaryFolder()
+        let folder = try TemporaryDirectory()
         try folder.write("site-12:hunter2\n", to: "passwords")
         #expect(
             try ChildProcess.run(
-                ["mosquitto_passwd", "-U", folder.file("passwords")], output: folder.file("passwd.log")
+                ["mosquitto_passwd", "-U", folder["passwords"]], output: folder["passwd.log"]
             ) == 0
         )
         let broker = try await MosquittoProcess(
-            ["password_file \(folder.file("passwords"))"], isAnonymous: false, in: folder
+            ["password_file \(folder["passwords"])"], isAnonymous: false, in: folder
         )
         var configuration = UpstreamConfiguration.test(port: broker.port)
         configuration.protocolChoice = .only(version)
@@ -105,9 +106,9 @@ struct RefusedTests {
 
     @Test("a topic that is not allowed is refused and counted, the messages around it arrive")
     func notAuthorised() async throws {
-        let folder = try TemporaryFolder()
+        let folder = try TemporaryDirectory()
         try folder.write("topic write gw/t\ntopic write gw/$state\ntopic read #\n", to: "acl")
-        let broker = try await MosquittoProcess(["acl_file \(folder.file("acl"))"], in: folder)
+        let broker = try await MosquittoProcess(["acl_file \(folder["acl"])"], in: folder)
         let observer = try await broker.subscribe("gw/t", name: "observer")
         let gateway = try Gateway(.test(port: broker.port))
         try await gateway.run {

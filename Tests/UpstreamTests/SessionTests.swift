@@ -1,5 +1,6 @@
 import Glibc
 import Readings
+import TestSupport
 import Testing
 
 @testable import Upstream
@@ -30,7 +31,7 @@ struct SessionTests {
             let seen = observer.messages.count
             let thief = try ChildProcess(
                 ["mosquitto_pub", "-h", "127.0.0.1", "-p", "\(broker.port)", "-i", "gw", "-t", "x", "-m", "x"],
-                output: broker.folder.file("thief.log")
+                output: broker.folder["thief.log"]
             )
             try await eventually("the will is seen") {
                 observer.messages.dropFirst(seen).first?.payload == "offline"

@@ -1,27 +1,28 @@
 import Glibc
 import Readings
+import TestSupport
 import Testing
 
 @testable import Upstream
 
 private let hasOpenSSL: Bool = {
-    let isInstalled = ChildProcess.isInstalled("openssl")
+    let isInstalled = TestSupport.isInstalled("openssl")
     if !isInstalled { print("SKIPPED: no openssl: TLS is NOT tested") }
     return isInstalled
 }()
 
 /// An authority with a certificate for a broker on the loopback and one for a client, made by openssl.
 private struct Certificates {
-    let folder: TemporaryFolder
-    var authority: String { folder.file("ca.crt") }
-    var strangeAuthority: String { folder.file("other-ca.crt") }
+    let folder: TemporaryDirectory
+    var authority: String { folder["ca.crt"] }
+    var strangeAuthority: String { folder["other-ca.crt"] }
 
     init() throws {
-        folder = try TemporaryFolder()
+        folder = try TemporaryDirectory()
         for name in ["ca", "other-ca"] {
             try openssl(
                 "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test \(name)", "-keyout",
-                folder.file("\(name).key"), "-out", folder.file("\(name).crt")
+                folder["\(name).key"], "-out", folder["\(name).crt"]
             )
         }
         try issue("broker", "subjectAltName=IP:127.0.0.1,DNS:localhost")
@@ -31,18 +32,18 @@ private struct Certificates {
 
     private func issue(_ name: String, _ extensionLine: String) throws {
         try openssl(
-            "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=\(name)", "-keyout", folder.file("\(name).key"),
-            "-out", folder.file("\(name).csr")
+            "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=\(name)", "-keyout", folder["\(name).key"],
+            "-out", folder["\(name).csr"]
         )
         try folder.write(extensionLine + "\n", to: "\(name).ext")
         try openssl(
-            "x509", "-req", "-in", folder.file("\(name).csr"), "-CA", authority, "-CAkey", folder.file("ca.key"),
-            "-CAcreateserial", "-days", "2", "-extfile", folder.file("\(name).ext"), "-out", folder.file("\(name).crt")
+            "x509", "-req", "-in", folder["\(name).csr"], "-CA", authority, "-CAkey", folder["ca.key"],
+            "-CAcreateserial", "-days", "2", "-extfile", folder["\(name).ext"], "-out", folder["\(name).crt"]
         )
     }
 
     private func openssl(_ arguments: String...) throws {
-        guard try ChildProcess.run(["openssl"] + arguments, output: folder.file("openssl.log")) == 0 else {
+        guard try ChildProcess.run(["openssl"] + arguments, output: folder["openssl.log"]) == 0 else {
             throw TestFailure("openssl \(arguments):\n" + folder.lines("openssl.log").joined(separator: "\n"))
         }
     }
@@ -50,8 +51,8 @@ private struct Certificates {
     func broker(_ name: String = "broker") async throws -> MosquittoProcess {
         try await MosquittoProcess(
             [
-                "cafile \(authority)", "certfile \(folder.file("\(name).crt"))",
-                "keyfile \(folder.file("\(name).key"))",
+                "cafile \(authority)", "certfile \(folder["\(name).crt"])",
+                "keyfile \(folder["\(name).key"])",
                 "require_certificate true",
             ],
             in: folder
@@ -62,7 +63,7 @@ private struct Certificates {
         var configuration = UpstreamConfiguration.test(port: broker.port)
         configuration.addresses[0].transport = .tls
         configuration.tls = UpstreamConfiguration.TLS(
-            authorityFile: authority, certificateFile: folder.file("client.crt"), keyFile: folder.file("client.key")
+            authorityFile: authority, certificateFile: folder["client.crt"], keyFile: folder["client.key"]
         )
         return configuration
     }
@@ -123,7 +124,7 @@ struct TLSTests {
 
     @Test("a missing file is named")
     func missingFile() async throws {
-        var configuration = UpstreamConfiguration.test(port: try freePort())
+        var configuration = UpstreamConfiguration.test(port: UInt16(freePort()))
         configuration.addresses[0].transport = .tls
         configuration.tls.authorityFile = "/nonexistent/ca.crt"
         let gateway = try Gateway(configuration)
@@ -156,7 +157,7 @@ struct TLSTests {
     func silentPeer() async throws {
         let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(listener) }
-        let port = try freePort()
+        let port = UInt16(freePort())
         var address = loopback(port: port)
         let result = withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {

@@ -29,24 +29,6 @@ func eventually(
     }
 }
 
-/// A port of the loopback that nobody uses: below the range from which the kernel takes the ports of outgoing
-/// connections, so that none of those takes it before it is listened on.
-func freePort() throws -> UInt16 {
-    for _ in 1...100 {
-        let port = UInt16.random(in: 12_000...32_000)
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
-        var address = loopback(port: port)
-        let result = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        if result == 0 { return port }
-    }
-    throw TestFailure("no free port: errno \(errno)")
-}
-
 func loopback(port: UInt16) -> sockaddr_in {
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
@@ -64,4 +46,10 @@ func isListening(_ port: UInt16) -> Bool {
             connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
         }
     }
+}
+
+struct TestFailure: Error, CustomStringConvertible {
+    var description: String
+
+    init(_ description: String) { self.description = description }
 }
