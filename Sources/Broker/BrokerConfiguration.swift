@@ -47,6 +47,8 @@ package struct BrokerConfiguration: Sendable {
     package var maximumPending = 1_000
     /// Subscriptions of one client.
     package var maximumSubscriptions = 1_000
+    /// Levels of a filter, and of a retained message's topic: each takes memory of its own in the trees.
+    package var maximumTopicLevels = 200
     /// Retained messages, in number and bytes.
     package var maximumRetained = 10_000
     package var maximumRetainedBytes = 8 << 20

@@ -48,7 +48,8 @@ final class BrokerCore {
         self.time = time
         self.logger = logger
         retained = RetainedStore(
-            countLimit: configuration.maximumRetained, byteLimit: configuration.maximumRetainedBytes)
+            countLimit: configuration.maximumRetained, byteLimit: configuration.maximumRetainedBytes,
+            levelLimit: configuration.maximumTopicLevels)
     }
 
     private var now: Int64 { Int64(NIODeadline.now().uptimeNanoseconds) }
@@ -136,8 +137,10 @@ final class BrokerCore {
     // MARK: Packets
 
     /// Decodes and handles what a client sent, as far as it may go on.
-    func received(_ client: Client) {
-        while !client.isClosing, !client.isPaused, var input = client.input {
+    /// - Parameter isGone: the client hung up, so nothing can be held back any longer: what it had sent before is
+    ///   still taken, its DISCONNECT among it.
+    func received(_ client: Client, isGone: Bool = false) {
+        while !client.isClosing, isGone || !client.isPaused, var input = client.input {
             client.input = nil
             do throws(MQTTError) {
                 let packet = try client.decoder.next(from: &input)
@@ -438,7 +441,8 @@ final class BrokerCore {
                 reasons.append(.topicFilterInvalid)
                 continue
             }
-            guard client.filters.contains(filter.filter) || client.filters.count < configuration.maximumSubscriptions
+            guard client.filters.contains(filter.filter) || client.filters.count < configuration.maximumSubscriptions,
+                Topic.levelCount(filter.filter) <= configuration.maximumTopicLevels
             else {
                 reasons.append(.quotaExceeded)
                 continue

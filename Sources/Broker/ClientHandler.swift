@@ -55,6 +55,7 @@ final class ClientHandler: ChannelDuplexHandler, NIOScheduledCallbackHandler {
         timer?.cancel()
         timer = nil
         if let client {
+            core.received(client, isGone: true)
             core.closed(client)
             core.endTurn()
         }

@@ -11,14 +11,16 @@ struct RetainedStore {
 
     private let countLimit: Int
     private let byteLimit: Int
+    private let levelLimit: Int
     private var tree = TopicTree<Entry>()
     private var bytes = 0
     /// Messages that found no room: the topic's older one, if any, stays.
     private(set) var refused: UInt64 = 0
 
-    init(countLimit: Int, byteLimit: Int) {
+    init(countLimit: Int, byteLimit: Int, levelLimit: Int) {
         self.countLimit = countLimit
         self.byteLimit = byteLimit
+        self.levelLimit = levelLimit
     }
 
     var count: Int { tree.count }
@@ -32,7 +34,9 @@ struct RetainedStore {
         }
         let old = tree[publish.topic]
         let newBytes = bytes - (old?.publish.queuedSize ?? 0) + publish.queuedSize
-        guard newBytes <= byteLimit, old != nil || tree.count < countLimit else {
+        guard newBytes <= byteLimit, old != nil || tree.count < countLimit,
+            Topic.levelCount(publish.topic) <= levelLimit
+        else {
             refused += 1
             return
         }

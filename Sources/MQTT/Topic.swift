@@ -51,6 +51,11 @@ package enum Topic {
         topic.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).map { Substring($0) }
     }
 
+    /// How many levels a topic has.
+    package static func levelCount(_ topic: String) -> Int {
+        topic.utf8.reduce(1) { $1 == UInt8(ascii: "/") ? $0 + 1 : $0 }
+    }
+
     /// Whether a name matches a filter, level by level: what the trees must agree with. A leading wildcard does not
     /// match names that begin with `$` [MQTT-4.7.2-1].
     package static func matches(name: String, filter: String) -> Bool {

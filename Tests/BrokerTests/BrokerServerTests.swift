@@ -236,6 +236,22 @@ final class PacketClient {
         }
     }
 
+    /// A device that sends a burst and leaves while the reading is stopped: nothing of it is lost, and it has left in
+    /// order, so its will keeps silent.
+    @Test func whoLeavesWhileTheReadingIsStoppedIsHeardToTheEnd() async throws {
+        try await Self.withServer { server, intake, port in
+            intake.verdict.withLock { $0 = .congested }
+            let will = Will(topic: "will", payload: ByteBuffer())
+            let client = try PacketClient(port: port, id: "a", version: .v3_1_1, will: will)
+            for number in 1...2_000 { client.publish("t", "\(number)") }
+            client.send(.disconnect(Disconnect()))
+            client.socket.close()
+            #expect(await eventually { intake.topics.count == 2_000 })
+            #expect(await eventually { await server.snapshot().clients.isEmpty })
+            #expect(!intake.topics.contains("will"))
+        }
+    }
+
     @Test func aWindowFullOf311PublishesStopsTheReadingToo() async throws {
         try await Self.withServer({ $0.limits.receiveMaximum = 2 }) { server, intake, port in
             let client = try PacketClient(port: port, id: "a", version: .v3_1_1)
@@ -293,6 +309,19 @@ final class PacketClient {
             #expect(try client.receive() == .pingresp)
             #expect(silent[0].receive() == [])
             #expect(await server.snapshot().counters.silent >= 20)
+        }
+    }
+
+    @Test func topicsOfTooManyLevelsAreNotKept() async throws {
+        try await Self.withServer { server, intake, port in
+            let deep = String(repeating: "x/", count: 10_000)
+            let client = try PacketClient(port: port, id: "a")
+            #expect(try client.subscribe(.init(deep, qos: .atMostOnce), .init("#", qos: .atMostOnce)) == [.quotaExceeded, .success])
+            client.publish(deep, "1", retain: true)
+            #expect(try client.message() == "\(deep)=1")
+            #expect(await server.snapshot().retained == 0)
+            #expect(await server.snapshot().counters.retainedRefused == 1)
+            #expect(intake.topics == [deep])
         }
     }
 
