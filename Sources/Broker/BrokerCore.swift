@@ -400,9 +400,11 @@ final class BrokerCore {
         markDirty(client)
     }
 
-    /// The client takes bytes: its socket does, or there is still room in front of it.
+    /// There is room in front of the client, if need be after handing its socket what waits already: one turn may
+    /// bring more than the bound.
     private func hasRoom(_ client: Client) -> Bool {
-        client.channel.isWritable || client.outputBytes < configuration.maximumOutputBytes
+        if client.outputBytes >= configuration.maximumOutputBytes { client.flush() }
+        return client.outputBytes < configuration.maximumOutputBytes
     }
 
     /// Sends what waited in the client's window, as far as it goes.
@@ -414,7 +416,7 @@ final class BrokerCore {
         client.append(packet, version: client.version)
         markDirty(client)
         // Answers are owed, so they cannot be dropped: a client that asks and asks and never reads has to go.
-        if client.outputBytes > configuration.maximumOutputBytes * 4 {
+        if !hasRoom(client), client.outputBytes > configuration.maximumOutputBytes * 4 {
             close(client, for: MQTTError(.quotaExceeded, "the client does not read its answers"))
         }
     }

@@ -1,15 +1,7 @@
 /// Values by topic name, found by topic filter: the retained messages' index. A search visits only the branches that
 /// the filter can reach.
 package struct TopicTree<Value: Sendable>: Sendable {
-    private struct Node: Sendable {
-        var children: [String: Int] = [:]
-        var value: Value?
-        var parent: Int
-        var level: String
-    }
-
-    private var nodes: [Node] = [Node(parent: -1, level: "")]
-    private var free: [Int] = []
+    private var trie = TopicTrie<Value>()
 
     /// Values in the tree.
     package private(set) var count = 0
@@ -17,39 +9,14 @@ package struct TopicTree<Value: Sendable>: Sendable {
     package init() {}
 
     /// The value of exactly this topic.
-    package subscript(topic: String) -> Value? {
-        var node = 0
-        for level in Topic.levels(topic) {
-            guard let next = nodes[node].children[String(level)] else { return nil }
-            node = next
-        }
-        return nodes[node].value
-    }
+    package subscript(topic: String) -> Value? { trie.find(topic).flatMap { trie[$0] } }
 
     /// Sets a topic's value; returns the one it had.
     @discardableResult
     package mutating func set(_ topic: String, to value: Value) -> Value? {
-        var node = 0
-        for level in Topic.levels(topic) {
-            let level = String(level)
-            if let next = nodes[node].children[level] {
-                node = next
-                continue
-            }
-            let new = Node(parent: node, level: level)
-            let index: Int
-            if let reused = free.popLast() {
-                nodes[reused] = new
-                index = reused
-            } else {
-                nodes.append(new)
-                index = nodes.count - 1
-            }
-            nodes[node].children[level] = index
-            node = index
-        }
-        let old = nodes[node].value
-        nodes[node].value = value
+        let node = trie.insert(topic)
+        let old = trie[node]
+        trie[node] = value
         if old == nil { count += 1 }
         return old
     }
@@ -57,65 +24,44 @@ package struct TopicTree<Value: Sendable>: Sendable {
     /// Removes a topic's value; returns the one it had.
     @discardableResult
     package mutating func remove(_ topic: String) -> Value? {
-        var node = 0
-        for level in Topic.levels(topic) {
-            guard let next = nodes[node].children[String(level)] else { return nil }
-            node = next
-        }
-        guard let old = nodes[node].value else { return nil }
-        nodes[node].value = nil
+        guard let node = trie.find(topic), let old = trie[node] else { return nil }
         count -= 1
-        while node != 0, nodes[node].children.isEmpty, nodes[node].value == nil {
-            let parent = nodes[node].parent
-            nodes[parent].children[nodes[node].level] = nil
-            nodes[node] = Node(parent: -1, level: "")
-            free.append(node)
-            node = parent
-        }
+        trie.remove(at: node)
         return old
     }
 
     /// Calls `body` for the value of every topic that `filter` matches, in no particular order.
     package func forEachMatch(filter: String, _ body: (Value) -> Void) {
         guard count > 0 else { return }
-        var frontier = [0]
-        let levels = Topic.levels(filter)
-        for (depth, level) in levels.enumerated() {
-            var next: [Int] = []
+        var frontier = [TopicTrie<Value>.root]
+        for (depth, level) in Topic.levels(filter).enumerated() {
+            // A leading wildcard does not match topics that begin with `$` [MQTT-4.7.2-1].
+            func isReached(_ name: String) -> Bool { depth > 0 || name.utf8.first != UInt8(ascii: "$") }
             switch level {
             case "#":
+                var stack: [Int] = []
                 for node in frontier {
                     if depth > 0 { visit(node, body) }
-                    visitBelow(node, isRoot: depth == 0, body)
+                    for (name, child) in trie.children(of: node) where isReached(name) { stack.append(child) }
+                }
+                while let node = stack.popLast() {
+                    visit(node, body)
+                    stack.append(contentsOf: trie.children(of: node).values)
                 }
                 return
             case "+":
-                for node in frontier {
-                    for (name, child) in nodes[node].children where depth > 0 || name.utf8.first != UInt8(ascii: "$") {
-                        next.append(child)
-                    }
+                frontier = frontier.flatMap { node in
+                    trie.children(of: node).filter { isReached($0.key) }.map(\.value)
                 }
             default:
                 let level = String(level)
-                next = frontier.compactMap { nodes[$0].children[level] }
+                frontier = frontier.compactMap { trie.children(of: $0)[level] }
             }
-            frontier = next
         }
         for node in frontier { visit(node, body) }
     }
 
     private func visit(_ node: Int, _ body: (Value) -> Void) {
-        if let value = nodes[node].value { body(value) }
-    }
-
-    private func visitBelow(_ top: Int, isRoot: Bool, _ body: (Value) -> Void) {
-        var stack: [Int] = []
-        for (name, child) in nodes[top].children where !isRoot || name.utf8.first != UInt8(ascii: "$") {
-            stack.append(child)
-        }
-        while let node = stack.popLast() {
-            visit(node, body)
-            stack.append(contentsOf: nodes[node].children.values)
-        }
+        if let value = trie[node] { body(value) }
     }
 }

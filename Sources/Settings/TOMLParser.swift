@@ -227,8 +227,8 @@ package struct TOMLParser {
     private mutating func key() throws(Abandon) -> Name {
         let position = here
         switch peek {
-        case "\"": return Name(text: try basicString(isKey: true), position: position)
-        case "'": return Name(text: try literalString(isKey: true), position: position)
+        case .some(let quote) where quote == "\"" || quote == "'":
+            return Name(text: try string(quotedBy: quote, isKey: true), position: position)
         default:
             var text = ""
             while let scalar = peek, Self.isBare(scalar) {
@@ -248,9 +248,9 @@ package struct TOMLParser {
         }
         switch peek {
         case "\"":
-            return .string(starts(with: "\"\"\"") ? try multiLine("\"") : try basicString(isKey: false))
+            return .string(starts(with: "\"\"\"") ? try multiLine("\"") : try string(quotedBy: "\"", isKey: false))
         case "'":
-            return .string(starts(with: "'''") ? try multiLine("'") : try literalString(isKey: false))
+            return .string(starts(with: "'''") ? try multiLine("'") : try string(quotedBy: "'", isKey: false))
         case "[": return try array(depth: depth)
         case "{": return .table(try inlineTable(depth: depth))
         default: return try scalarValue()
@@ -420,35 +420,21 @@ package struct TOMLParser {
 
     // MARK: Strings
 
-    private mutating func basicString(isKey: Bool) throws(Abandon) -> String {
+    /// A string on one line: `"basic"`, with escapes, or `'literal'`, without.
+    private mutating func string(quotedBy quote: Unicode.Scalar, isKey: Bool) throws(Abandon) -> String {
         let open = here
         advance()
         var text = ""
         while true {
             guard let scalar = peek, scalar != "\n", scalar != "\r" else {
-                throw abandon("the \(isKey ? "key" : "string") is not closed with a quotation mark", at: open)
+                let mark = quote == "'" ? "an apostrophe" : "a quotation mark"
+                throw abandon("the \(isKey ? "key" : "string") is not closed with \(mark)", at: open)
             }
-            if scalar == "\"" {
+            if scalar == quote {
                 advance()
                 return text
             }
-            if scalar == "\\" { try escape(into: &text) } else { try plain(into: &text) }
-        }
-    }
-
-    private mutating func literalString(isKey: Bool) throws(Abandon) -> String {
-        let open = here
-        advance()
-        var text = ""
-        while true {
-            guard let scalar = peek, scalar != "\n", scalar != "\r" else {
-                throw abandon("the \(isKey ? "key" : "string") is not closed with an apostrophe", at: open)
-            }
-            if scalar == "'" {
-                advance()
-                return text
-            }
-            try plain(into: &text)
+            if scalar == "\\", quote == "\"" { try escape(into: &text) } else { try plain(into: &text) }
         }
     }
 

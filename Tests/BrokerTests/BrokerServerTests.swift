@@ -316,7 +316,10 @@ final class PacketClient {
         try await Self.withServer { server, intake, port in
             let deep = String(repeating: "x/", count: 10_000)
             let client = try PacketClient(port: port, id: "a")
-            #expect(try client.subscribe(.init(deep, qos: .atMostOnce), .init("#", qos: .atMostOnce)) == [.quotaExceeded, .success])
+            #expect(
+                try client.subscribe(.init(deep, qos: .atMostOnce), .init("#", qos: .atMostOnce)) == [
+                    .quotaExceeded, .success,
+                ])
             client.publish(deep, "1", retain: true)
             #expect(try client.message() == "\(deep)=1")
             #expect(await server.snapshot().retained == 0)
