@@ -1,4 +1,4 @@
-/// Whether a value can be believed, in the words of OPC and DESIGN.
+/// Whether a value can be believed, in the words of OPC (OPC UA part 8, status codes).
 package enum Quality: String, Hashable, Sendable, CaseIterable {
     /// Measured and decoded as expected.
     case good

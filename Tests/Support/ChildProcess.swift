@@ -162,5 +162,6 @@ package func runToEnd(
 /// True when a program of that name is in `PATH`.
 package func isInstalled(_ program: String) -> Bool {
     let path = getenv("PATH").map { String(cString: $0) } ?? ""
-    return (path.split(separator: ":") + ["/usr/sbin", "/sbin"]).contains { access("\($0)/\(program)", X_OK) == 0 }
+    let folders: [String] = path.split(separator: ":").map(String.init) + ["/usr/sbin", "/sbin"]
+    return folders.contains { access("\($0)/\(program)", X_OK) == 0 }
 }
