@@ -1,7 +1,7 @@
 /// The commented sample file, written from the declared sections.
 package enum SampleText {
-    /// Every key with what it is for and its default, commented out; required keys stand with an example, in sections
-    /// that are there in any case. What it says is valid as it stands, and with the comment signs of any key removed.
+    /// Every key with what it is for and its default, or an example where it has none, commented out; required keys
+    /// stand, in sections that are there in any case. The file is valid as it stands.
     /// - Parameter active: names of sections that are not commented out.
     package static func render(_ sections: [Section], heading: String, active: Set<String>) -> String {
         var out = wrap(heading, indent: "# ")

@@ -5,7 +5,8 @@ package import Settings
 package enum SettingsKeys {
     static let gateway: [Key] = [
         .string(
-            "id", "The gateway's name, one topic level: first part of every upstream topic. The host name unless set."),
+            "id", example: "\"site-12\"",
+            "The gateway's name, one topic level: first part of every upstream topic. The host name unless set."),
         .string("data_dir", default: "/var/lib/tidegate", "Where the outbox is kept. Must survive a restart."),
         .choice(
             "log_level", ["trace", "debug", "info", "notice", "warning", "error"], default: "notice",
@@ -30,15 +31,17 @@ package enum SettingsKeys {
         .strings(
             "url", required: true, example: "\"mqtts://broker.example.com:8883\"",
             "The upstream broker, mqtt:// or mqtts:// (TLS). A list is tried in order."),
-        .string("client_id", "MQTT client identifier. The gateway's id unless set."),
-        .string("username", "User name at the upstream broker."),
+        .string("client_id", example: "\"site-12\"", "MQTT client identifier. The gateway's id unless set."),
+        .string("username", example: "\"site-12\"", "User name at the upstream broker."),
         .string(
-            "password_file",
+            "password_file", example: "\"upstream.password\"",
             "A systemd credential of that name, or a file with mode 0600, relative to this one. Never the password itself."
         ),
-        .string("ca_file", "Certificates to trust instead of the system's (PEM)."),
-        .string("cert_file", "The gateway's own certificate (PEM), where the broker asks for one."),
-        .string("key_file", "The private key of cert_file (PEM)."),
+        .string("ca_file", example: "\"ca.pem\"", "Certificates to trust instead of the system's (PEM)."),
+        .string(
+            "cert_file", example: "\"gateway.pem\"",
+            "The gateway's own certificate (PEM), where the broker asks for one."),
+        .string("key_file", example: "\"gateway.key\"", "The private key of cert_file (PEM)."),
         .choice(
             "protocol", ["auto", "5", "3.1.1"], default: "auto",
             "MQTT version. auto: 5, and 3.1.1 where the broker refuses that."),
@@ -74,18 +77,20 @@ package enum SettingsKeys {
     /// What becomes of payloads and samples; shared by sensors and forward rules.
     static let treatment: [Key] = [
         .choice(
-            "decode", ["number", "text", "json", "csv", "regex"],
+            "decode", ["number", "text", "json", "csv", "regex"], example: "\"number\"",
             "How a payload becomes values: one number, text, JSON, separated columns, or a regular expression."),
         .strings(
-            "fields",
+            "fields", example: "[\"temperature\", \"gps.lat\"]",
             "json: the paths to take, as in \"gps.lat\"; everything at the top unless set. csv: names of the columns, \"\" to skip one."
         ),
         .string("separator", default: ",", "csv: the character between columns."),
-        .string("pattern", "regex: a regular expression with named groups, as in 'T=(?<temperature>[-0-9.]+)'."),
-        .string("unit", "Unit of the numbers, by its UCUM or SenML name: \"Cel\", \"%RH\", \"V\"."),
+        .string(
+            "pattern", example: "'T=(?<temperature>[-0-9.]+)'",
+            "regex: a regular expression with named groups, as in 'T=(?<temperature>[-0-9.]+)'."),
+        .string("unit", example: "\"Cel\"", "Unit of the numbers, by its UCUM or SenML name: \"Cel\", \"%RH\", \"V\"."),
         .number("scale", default: 1, "Numbers are multiplied by this,"),
         .number("offset", default: 0, "and then this is added."),
-        .number("deadband", "A number closer than this to the last one sent is held back."),
+        .number("deadband", example: "0.1", "A number closer than this to the last one sent is held back."),
         .duration(
             "max_silence", in: .seconds(1)...(.seconds(86_400)), default: "5m",
             "A value held back by deadband is sent all the same after this long."),
@@ -115,7 +120,7 @@ package enum SettingsKeys {
         [
             .string("id", required: true, example: "\"front-door\"", "The sensor's name, unique."),
             .choice("driver", SensorDrivers.all.map { $0.name }, required: true, "What it is wired to."),
-            .string("topic", "Its LAN topic. \"sensors/\" and the id unless set."),
+            .string("topic", example: "\"sensors/front-door\"", "Its LAN topic. \"sensors/\" and the id unless set."),
         ] + treatment
 
     /// All of it, in the order of the sample file.

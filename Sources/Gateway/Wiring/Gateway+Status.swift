@@ -8,7 +8,7 @@ import Upstream
 
 /// Lets the control server ask a gateway that is made after it.
 final class StatusSource: Sendable {
-    private struct Weak: Sendable { weak let gateway: Gateway? }
+    private struct Weak: Sendable { weak var gateway: Gateway? }
     private let source = Mutex<Weak?>(nil)
 
     func attach(_ gateway: Gateway) { source.withLock { $0 = Weak(gateway: gateway) } }
