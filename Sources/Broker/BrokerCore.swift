@@ -21,7 +21,7 @@ final class BrokerCore {
     private let allocator = ByteBufferAllocator()
 
     private var clients: [UInt64: Client] = [:]
-    private var byIdentifier: [String: UInt64] = [:]
+    private var byIdentifier: [WireText: UInt64] = [:]
     /// Connections without a CONNECT yet, oldest first; numbers of those that went on are skipped when they come up.
     private var pending: [UInt64] = []
     private var pendingCount = 0
@@ -91,8 +91,9 @@ final class BrokerCore {
         guard clients.removeValue(forKey: client.number) != nil else { return }
         if client.identifier.isEmpty { pendingCount -= 1 }
         counters.dropped += client.connection.droppedMessages
-        for filter in client.filters { subscriptions.remove(client.number, filter: filter) }
-        if byIdentifier[client.identifier] == client.number { byIdentifier[client.identifier] = nil }
+        for filter in client.filters { subscriptions.remove(client.number, filter: filter.string) }
+        let identifier = WireText(client.identifier)
+        if byIdentifier[identifier] == client.number { byIdentifier[identifier] = nil }
         if let will = client.will {
             client.will = nil
             // The session ends with the connection, and the will is due at its end at the latest [MQTT-3.1.3-9].
@@ -165,7 +166,7 @@ final class BrokerCore {
             batch.removeAll(keepingCapacity: true)
             if intake.accept(full) == .congested {
                 for arrival in full {
-                    if case .device(let id) = arrival.source, let number = byIdentifier[id.name] {
+                    if case .device(let id) = arrival.source, let number = byIdentifier[WireText(id.name)] {
                         clients[number]?.isHeldBack = true
                     }
                 }
@@ -216,7 +217,7 @@ final class BrokerCore {
         }
         let verdict = authenticator.decide(connect)
         guard verdict == .success else { throw refuse(verdict, "the client may not connect") }
-        if let number = byIdentifier[identifier], let old = clients[number] {
+        if let number = byIdentifier[WireText(identifier)], let old = clients[number] {
             // The new connection takes the identifier over [MQTT-3.1.4-3].
             close(old, for: MQTTError(.sessionTakenOver, "another connection uses the client identifier"))
         } else if clients.count - pendingCount >= configuration.maximumClients {
@@ -225,7 +226,7 @@ final class BrokerCore {
         }
         client.identifier = identifier
         pendingCount -= 1
-        byIdentifier[identifier] = client.number
+        byIdentifier[WireText(identifier)] = client.number
         client.will = connect.will.map { will in
             var kept = will
             kept.payload = ByteBuffer(bytes: will.payload.readableBytesView)
@@ -443,7 +444,9 @@ final class BrokerCore {
                 reasons.append(.topicFilterInvalid)
                 continue
             }
-            guard client.filters.contains(filter.filter) || client.filters.count < configuration.maximumSubscriptions,
+            guard
+                client.filters.contains(WireText(filter.filter))
+                    || client.filters.count < configuration.maximumSubscriptions,
                 Topic.levelCount(filter.filter) <= configuration.maximumTopicLevels
             else {
                 reasons.append(.quotaExceeded)
@@ -455,7 +458,7 @@ final class BrokerCore {
                 options: Subscription(
                     qos: qos, noLocal: filter.noLocal, retainAsPublished: filter.retainAsPublished,
                     identifier: identifier))
-            client.filters.insert(filter.filter)
+            client.filters.insert(WireText(filter.filter))
             reasons.append(qos == .atMostOnce ? .success : .grantedQoS1)
             deliveries.append((filter, isNew))
         }
@@ -479,7 +482,7 @@ final class BrokerCore {
 
     private func unsubscribe(_ packet: Unsubscribe, _ client: Client) {
         let reasons = packet.filters.map { filter -> ReasonCode in
-            guard client.filters.remove(filter) != nil else { return .noSubscriptionExisted }
+            guard client.filters.remove(WireText(filter)) != nil else { return .noSubscriptionExisted }
             subscriptions.remove(client.number, filter: filter)
             return .success
         }

@@ -12,7 +12,7 @@ final class Client {
     var identifier = ""
     var will: Will?
     /// What it subscribed to, so that its end costs only its own.
-    var filters: Set<String> = []
+    var filters: Set<WireText> = []
     /// Monotonic nanoseconds.
     let connectedAt: Int64
     var received: UInt64 = 0

@@ -60,7 +60,8 @@ extension Packet {
         case .pingreq: Self.frame(.pingreq, 0, into: &buffer) { _ in }
         case .pingresp: Self.frame(.pingresp, 0, into: &buffer) { _ in }
         case .disconnect(let packet):
-            Self.reasoned(.disconnect, isV5 ? packet.reason : .success, packet.properties, into: &buffer)
+            Self.reasoned(
+                .disconnect, isV5 ? packet.reason : .success, isV5 ? packet.properties : Properties(), into: &buffer)
         case .auth(let packet): Self.reasoned(.auth, packet.reason, packet.properties, into: &buffer)
         }
     }

@@ -85,7 +85,7 @@ extension WireReader {
                 throw malformed("has a property of unknown identifier \(code)")
             }
             guard identifier.holders.contains(holder) else {
-                throw protocolError("must not have the property \(identifier)")
+                throw malformed("must not have the property \(identifier) (§2.2.2.2)")
             }
             let bit = UInt64(1) << UInt64(code)
             let mayRepeat = identifier == .userProperty || identifier == .subscriptionIdentifier && holder == .publish

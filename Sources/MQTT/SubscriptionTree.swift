@@ -33,14 +33,14 @@ package struct SubscriptionTree<Subscriber: Hashable & Sendable, Options: Sendab
         var mayBeWild = topic.utf8.first != UInt8(ascii: "$")
         var frontier = [TopicTrie<[Subscriber: Options]>.root]
         for level in Topic.levels(topic) {
-            let level = String(level)
+            let level = WireText(String(level))
             var next: [Int] = []
             for node in frontier {
                 let children = trie.children(of: node)
                 guard !children.isEmpty else { continue }
                 if mayBeWild {
-                    if let multi = children["#"] { visit(multi, body) }
-                    if let single = children["+"] { next.append(single) }
+                    if let multi = children[WireText("#")] { visit(multi, body) }
+                    if let single = children[WireText("+")] { next.append(single) }
                 }
                 if let exact = children[level] { next.append(exact) }
             }
@@ -51,7 +51,7 @@ package struct SubscriptionTree<Subscriber: Hashable & Sendable, Options: Sendab
         for node in frontier {
             visit(node, body)
             // "a/#" matches "a" itself: the parent level is included.
-            if let multi = trie.children(of: node)["#"] { visit(multi, body) }
+            if let multi = trie.children(of: node)[WireText("#")] { visit(multi, body) }
         }
     }
 

@@ -64,7 +64,8 @@ package enum Topic {
         if name.utf8.first == UInt8(ascii: "$"), filters.first == "+" || filters.first == "#" { return false }
         for (index, level) in filters.enumerated() {
             if level == "#" { return true }
-            guard index < names.count, level == "+" || level == names[index] else { return false }
+            guard index < names.count, level == "+" || level.utf8.elementsEqual(names[index].utf8)
+            else { return false }
         }
         return filters.count == names.count
     }

@@ -36,7 +36,7 @@ package struct TopicTree<Value: Sendable>: Sendable {
         var frontier = [TopicTrie<Value>.root]
         for (depth, level) in Topic.levels(filter).enumerated() {
             // A leading wildcard does not match topics that begin with `$` [MQTT-4.7.2-1].
-            func isReached(_ name: String) -> Bool { depth > 0 || name.utf8.first != UInt8(ascii: "$") }
+            func isReached(_ name: WireText) -> Bool { depth > 0 || name.string.utf8.first != UInt8(ascii: "$") }
             switch level {
             case "#":
                 var stack: [Int] = []
@@ -54,7 +54,7 @@ package struct TopicTree<Value: Sendable>: Sendable {
                     trie.children(of: node).filter { isReached($0.key) }.map(\.value)
                 }
             default:
-                let level = String(level)
+                let level = WireText(String(level))
                 frontier = frontier.compactMap { trie.children(of: $0)[level] }
             }
         }

@@ -5,16 +5,16 @@
 /// to free. A node that is neither a payload's nor on the way to one does not stay.
 struct TopicTrie<Payload: Sendable>: Sendable {
     private struct Node: Sendable {
-        var children: [String: Int] = [:]
+        var children: [WireText: Int] = [:]
         var payload: Payload?
         var parent: Int
-        var level: String
+        var level: WireText
     }
 
     /// The root, which stands for no level.
     static var root: Int { 0 }
 
-    private var nodes: [Node] = [Node(parent: -1, level: "")]
+    private var nodes: [Node] = [Node(parent: -1, level: WireText(""))]
     private var free: [Int] = []
 
     /// The payload at a node.
@@ -24,13 +24,13 @@ struct TopicTrie<Payload: Sendable>: Sendable {
     }
 
     /// The levels below a node.
-    func children(of node: Int) -> [String: Int] { nodes[node].children }
+    func children(of node: Int) -> [WireText: Int] { nodes[node].children }
 
     /// The node where `topic` ends; `nil` when there is none.
     func find(_ topic: String) -> Int? {
         var node = Self.root
         for level in Topic.levels(topic) {
-            guard let next = nodes[node].children[String(level)] else { return nil }
+            guard let next = nodes[node].children[WireText(String(level))] else { return nil }
             node = next
         }
         return node
@@ -40,7 +40,7 @@ struct TopicTrie<Payload: Sendable>: Sendable {
     mutating func insert(_ topic: String) -> Int {
         var node = Self.root
         for level in Topic.levels(topic) {
-            let level = String(level)
+            let level = WireText(String(level))
             if let next = nodes[node].children[level] {
                 node = next
                 continue
@@ -67,7 +67,7 @@ struct TopicTrie<Payload: Sendable>: Sendable {
         while node != Self.root, nodes[node].children.isEmpty, nodes[node].payload == nil {
             let parent = nodes[node].parent
             nodes[parent].children[nodes[node].level] = nil
-            nodes[node] = Node(parent: -1, level: "")
+            nodes[node] = Node(parent: -1, level: WireText(""))
             free.append(node)
             node = parent
         }

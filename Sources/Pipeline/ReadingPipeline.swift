@@ -49,9 +49,24 @@ package struct ReadingPipeline: Sendable {
     private var routes: [RouteKey: Route?] = [:]
     private static let routeLimit = 2_048
 
+    /// Compared byte by byte, since two spellings of one character are two topics [MQTT-4.7.3-4].
     private struct RouteKey: Hashable {
         var topic: String
         var device: String
+
+        static func == (a: RouteKey, b: RouteKey) -> Bool {
+            a.topic.utf8.elementsEqual(b.topic.utf8) && a.device.utf8.elementsEqual(b.device.utf8)
+        }
+
+        func hash(into hasher: inout Hasher) {
+            for text in [topic, device] {
+                let isHashed: Void? = text.utf8.withContiguousStorageIfAvailable {
+                    hasher.combine(bytes: UnsafeRawBufferPointer($0))
+                }
+                if isHashed == nil { for byte in text.utf8 { hasher.combine(byte) } }
+                hasher.combine(UInt8(0xFF))
+            }
+        }
     }
 
     /// - Parameters:

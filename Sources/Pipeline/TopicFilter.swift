@@ -94,7 +94,7 @@ package struct TopicFilter: Hashable, Sendable, CustomStringConvertible {
                 rest = nil
             }
             switch level {
-            case .name(let name): guard head == name else { return nil }
+            case .name(let name): guard head.utf8.elementsEqual(name.utf8) else { return nil }
             case .single: result.singleLevels.append(head)
             case .multi: preconditionFailure("a multi-level wildcard ends the loop above")
             }

@@ -182,7 +182,7 @@ import Testing
         Malformed("overlong UTF-8", .v3_1_1, [0x30, 4, 0, 2, 0xC0, 0xAF], .malformedPacket),
         Malformed("UTF-8 surrogate", .v3_1_1, [0x30, 5, 0, 3, 0xED, 0xA0, 0x80], .malformedPacket),
         Malformed("topic longer than the packet", .v3_1_1, [0x30, 3, 0, 9, 0x61], .malformedPacket),
-        Malformed("property not for PUBLISH", .v5_0, [0x30, 7, 0, 1, 0x61, 3, 0x21, 0, 1], .protocolError),
+        Malformed("property not for PUBLISH", .v5_0, [0x30, 7, 0, 1, 0x61, 3, 0x21, 0, 1], .malformedPacket),
         Malformed("unknown property", .v5_0, [0x30, 5, 0, 1, 0x61, 1, 0x7F], .malformedPacket),
         Malformed("property twice", .v5_0, [0x30, 8, 0, 1, 0x61, 4, 0x01, 0, 0x01, 0], .protocolError),
         Malformed("payload format indicator 2", .v5_0, [0x30, 6, 0, 1, 0x61, 2, 0x01, 2], .protocolError),

@@ -65,6 +65,23 @@ import Testing
         }
     }
 
+    /// Two spellings of é are two topics [MQTT-4.7.3-4].
+    @Test func nothingIsNormalised() {
+        let (composed, decomposed) = ("caf\u{E9}", "cafe\u{301}")
+        #expect(composed == decomposed)
+        var tree = SubscriptionTree<Int, Int>()
+        tree.insert(1, filter: composed, options: 1)
+        tree.insert(1, filter: decomposed, options: 2)
+        #expect(tree.count == 2)
+        var found: [Int] = []
+        tree.forEachMatch(topic: decomposed) { found.append($1) }
+        #expect(found == [2])
+        var topics = TopicTree<Int>()
+        topics.set(composed, to: 1)
+        #expect(topics[composed] == 1 && topics[decomposed] == nil)
+        #expect(!Topic.matches(name: composed, filter: decomposed))
+    }
+
     @Test func veryDeepTopicsDoNotOverflow() {
         let deep = String(repeating: "/", count: 65_000)
         var tree = SubscriptionTree<Int, Int>()

@@ -129,6 +129,14 @@ import Testing
         }
     }
 
+    @Test func topicsKeepTheirBytes() throws {
+        var pipeline = ReadingPipeline(rules: [try Self.rule("#", "{topic}")])
+        for topic in ["caf\u{E9}", "cafe\u{301}"] {
+            let step = pipeline.step(Self.publish(topic, "1"), now: Self.at(0))
+            #expect(step.messages.first.map { Array($0.topic.utf8) } == Array(topic.utf8))
+        }
+    }
+
     @Test func acceptRulesMapBack() throws {
         let filter = try TopicFilter("gw/cmd/#")
         let rules = AcceptRules([
