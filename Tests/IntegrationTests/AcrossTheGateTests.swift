@@ -69,8 +69,8 @@ import Testing
         acknowledged = Self.acknowledgements(first.output)
         gateway = try await TidegateProcess(upstreamPort: upstreamPort, lanPort: lanPort, directory: directory)
 
-        let upstream = try await MosquittoProcess(port: upstreamPort)
-        let cloud = try await Subscriber(port: upstream.port, topic: "gw/sensors/#", arguments: [])
+        let (upstream, cloud) = try await Self.upstreamReturns(port: upstreamPort, to: gateway)
+        defer { withExtendedLifetime(upstream) {} }
         #expect(await eventually(within: .seconds(60)) { cloud.messages.count >= acknowledged })
         #expect(try await gateway.isConnected())
         #expect(try await eventually { try await gateway.statusNumber("messages") == 0 })
@@ -95,8 +95,8 @@ import Testing
             input: lines)
         #expect(await publisher.wait(upTo: .seconds(60)) == .exited(0), "\(publisher.errors)")
 
-        let upstream = try await MosquittoProcess(port: upstreamPort)
-        let cloud = try await Subscriber(port: upstream.port, topic: "gw/sensors/#", arguments: [])
+        let (upstream, cloud) = try await Self.upstreamReturns(port: upstreamPort, to: gateway)
+        defer { withExtendedLifetime(upstream) {} }
         #expect(await eventually(within: .seconds(60)) { cloud.messages.count > 500 })
         await gateway.process.kill()
         gateway = try await TidegateProcess(upstreamPort: upstreamPort, lanPort: gateway.lanPort, directory: directory)
@@ -104,6 +104,17 @@ import Testing
         let values = cloud.messages.compactMap { Int($0) }
         #expect(Set(values).count == total)
         #expect(values.count - total <= 100, "\(values.count - total) repeated")
+    }
+
+    /// Starts the upstream, and subscribes to it before the gateway can deliver: what comes before anybody has subscribed,
+    /// a broker throws away.
+    private static func upstreamReturns(
+        port: Int, to gateway: TidegateProcess
+    ) async throws -> (MosquittoProcess, Subscriber) {
+        gateway.process.signal(SIGSTOP)
+        defer { gateway.process.signal(SIGCONT) }
+        let upstream = try await MosquittoProcess(port: port)
+        return (upstream, try await Subscriber(port: port, topic: "gw/sensors/#", arguments: []))
     }
 
     private static func acknowledgements(_ output: String) -> Int {
