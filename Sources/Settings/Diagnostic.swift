@@ -13,8 +13,9 @@ package struct SourcePosition: Hashable, Sendable, Comparable, CustomStringConve
     /// `file:line:column`, as editors understand it.
     package var description: String { "\(file):\(line):\(column)" }
 
+    /// By the name of the file, then by place. ``Diagnostics`` orders files as they were read instead.
     package static func < (a: SourcePosition, b: SourcePosition) -> Bool {
-        (a.line, a.column) < (b.line, b.column)
+        (a.file, a.line, a.column) < (b.file, b.line, b.column)
     }
 }
 
@@ -39,40 +40,4 @@ package struct Diagnostic: Error, Hashable, Sendable, CustomStringConvertible {
     package var description: String {
         (position.map { "\($0): " } ?? "") + "\(severity.rawValue): \(message)"
     }
-}
-
-/// Collects diagnostics, so that all mistakes are told at once. Not Sendable: one reader fills it.
-package final class Diagnostics {
-    private var found: [Diagnostic] = []
-
-    package init() {}
-
-    /// All of them: by file in the order they were read, then by place.
-    package var list: [Diagnostic] {
-        var order: [String: Int] = [:]
-        for diagnostic in found where diagnostic.position != nil {
-            let file = diagnostic.position?.file ?? ""
-            if order[file] == nil { order[file] = order.count }
-        }
-        return found.enumerated().sorted { a, b in
-            guard let first = a.element.position, let second = b.element.position else {
-                return a.element.position == nil && b.element.position != nil
-                    || a.offset < b.offset && b.element.position == nil
-            }
-            let files = (order[first.file] ?? 0, order[second.file] ?? 0)
-            return files.0 != files.1 ? files.0 < files.1 : first != second ? first < second : a.offset < b.offset
-        }.map(\.element)
-    }
-
-    package var hasErrors: Bool { found.contains { $0.severity == .error } }
-
-    package func error(_ message: String, at position: SourcePosition? = nil) {
-        add(Diagnostic(.error, message, at: position))
-    }
-
-    package func warning(_ message: String, at position: SourcePosition? = nil) {
-        add(Diagnostic(.warning, message, at: position))
-    }
-
-    package func add(_ diagnostic: Diagnostic) { found.append(diagnostic) }
 }

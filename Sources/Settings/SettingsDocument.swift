@@ -24,10 +24,16 @@ package struct SettingsDocument: Sendable {
 
     /// `[name]`; an empty table when it is not there.
     package func table(_ name: String, into diagnostics: Diagnostics) -> TOMLTable {
-        guard let node = root[name] else { return TOMLTable(position: root.position) }
+        guard let node = root[name] else {
+            var none = TOMLTable(position: root.unreadablePosition(name) ?? root.position)
+            none.isIncomplete = root.isIncomplete || root.unreadablePosition(name) != nil
+            return none
+        }
         guard case .table(let table) = node.value else {
             diagnostics.error("\"\(name)\": expected a table, [\(name)], found \(node.value.found)", at: node.position)
-            return TOMLTable(position: node.position)
+            var none = TOMLTable(position: node.position)
+            none.isIncomplete = true
+            return none
         }
         return table
     }

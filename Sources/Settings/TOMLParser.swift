@@ -5,11 +5,20 @@
 package struct TOMLParser {
     /// Files beyond this many bytes are refused.
     package static let sizeLimit = 1 << 20
-    /// Arrays and inline tables nest at most this deep.
+    /// Tables, arrays and the parts of a dotted key nest at most this deep.
     static let depthLimit = 32
+    /// After this many mistakes the rest of a file is not read.
+    static let mistakeLimit = 100
 
-    /// Ends the current statement; the mistake has been told by then.
-    private struct Abandon: Error {}
+    /// Ends what is being read; the mistake has been told by then.
+    private enum Abandon: Error {
+        /// The rest of the line is lost; in an array, the rest of the element.
+        case line
+        /// So are the next lines, up to one that can only be a statement.
+        case statement
+        /// A statement begins right here.
+        case here
+    }
 
     private let file: String
     private let scalars: [Unicode.Scalar]
@@ -17,7 +26,11 @@ package struct TOMLParser {
     private var cursor = 0
     private var line = 1
     private var lineStart = 0
-    private var root: Tree
+    private let root: TOMLTree
+    /// The table that statements belong to now.
+    private var current: TOMLTree
+    private var mistakes = 0
+    private var hasRewound = false
 
     /// Parses `bytes` as the file named `file`; mistakes go into `diagnostics`, and the table holds what was readable.
     package static func parse(_ bytes: [UInt8], file: String, into diagnostics: Diagnostics) -> TOMLTable {
@@ -27,17 +40,39 @@ package struct TOMLParser {
             return TOMLTable(position: start)
         }
         guard let text = String(validating: bytes, as: UTF8.self) else {
-            let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-            let bad = lines.firstIndex { String(validating: $0, as: UTF8.self) == nil } ?? 0
-            diagnostics.error("the file is not UTF-8", at: SourcePosition(file: file, line: bad + 1, column: 1))
+            diagnostics.reads(file)
+            diagnostics.error("the file is not UTF-8", at: firstFault(bytes, file: file))
             return TOMLTable(position: start)
         }
         return parse(text, file: file, into: diagnostics)
     }
 
     package static func parse(_ text: String, file: String, into diagnostics: Diagnostics) -> TOMLTable {
+        diagnostics.reads(file)
+        guard text.utf8.count <= sizeLimit else {
+            let start = SourcePosition(file: file, line: 1, column: 1)
+            diagnostics.error("the file is larger than \(sizeLimit) bytes", at: start)
+            return TOMLTable(position: start)
+        }
         var parser = TOMLParser(text, file: file, diagnostics: diagnostics)
-        return parser.document()
+        parser.document()
+        return parser.root.table
+    }
+
+    /// Where `bytes` stop being UTF-8.
+    private static func firstFault(_ bytes: [UInt8], file: String) -> SourcePosition {
+        var position = SourcePosition(file: file, line: 1, column: 1)
+        var rest = bytes.makeIterator()
+        var parser = Unicode.UTF8.ForwardParser()
+        while case .valid(let scalar) = parser.parseScalar(from: &rest) {
+            if scalar.elementsEqual([UInt8(ascii: "\n")]) {
+                position.line += 1
+                position.column = 1
+            } else {
+                position.column += 1
+            }
+        }
+        return position
     }
 
     private init(_ text: String, file: String, diagnostics: Diagnostics) {
@@ -46,108 +81,127 @@ package struct TOMLParser {
         var scalars = Array(text.unicodeScalars)
         if scalars.first == "\u{FEFF}" { scalars.removeFirst() }
         self.scalars = scalars
-        root = Tree(position: SourcePosition(file: file, line: 1, column: 1), kind: .header)
-    }
-
-    // MARK: The tree that is being built
-
-    /// A table under construction, with how it came to be: that decides what may still be added to it.
-    private final class Tree {
-        enum Kind {
-            /// Made on the way to a deeper header; may be defined later, once.
-            case implicit
-            /// By `[header]`, or the document itself.
-            case header
-            /// By a dotted key.
-            case dotted
-        }
-
-        enum Child {
-            case value(TOMLNode)
-            case tree(Tree)
-            case trees([Tree])
-        }
-
-        var position: SourcePosition
-        var kind: Kind
-        var order: [String] = []
-        var children: [String: (keyPosition: SourcePosition, child: Child)] = [:]
-
-        init(position: SourcePosition, kind: Kind) {
-            self.position = position
-            self.kind = kind
-        }
-
-        func set(_ key: Name, _ child: Child) {
-            if children[key.text] == nil { order.append(key.text) }
-            children[key.text] = (key.position, child)
-        }
-
-        var table: TOMLTable {
-            var table = TOMLTable(position: position)
-            for key in order {
-                guard let (keyPosition, child) = children[key] else { continue }
-                let node =
-                    switch child {
-                    case .value(let node): node
-                    case .tree(let tree): TOMLNode(value: .table(tree.table), position: tree.position)
-                    case .trees(let trees):
-                        TOMLNode(
-                            value: .array(trees.map { TOMLNode(value: .table($0.table), position: $0.position) }),
-                            position: trees.first?.position ?? position)
-                    }
-                table.set(key, at: keyPosition, to: node)
-            }
-            return table
-        }
-    }
-
-    private struct Name {
-        var text: String
-        var position: SourcePosition
+        root = TOMLTree(position: SourcePosition(file: file, line: 1, column: 1), kind: .header, depth: 0)
+        current = root
     }
 
     // MARK: Statements
 
-    private mutating func document() -> TOMLTable {
-        var current = root
+    private mutating func document() {
         while true {
             skipBlank()
-            guard let scalar = peek else { return root.table }
+            guard let scalar = peek else { return }
+            guard mistakes < Self.mistakeLimit else {
+                diagnostics.error("too many mistakes: the rest of the file was not read", at: here)
+                root.isIncomplete = true
+                return
+            }
             do {
-                if scalar == "[" { current = try header() } else { try keyValue(into: current) }
+                if scalar == "[" { try header() } else { try keyValue() }
                 try endOfLine()
             } catch {
-                skipLine()
+                recover(from: error)
             }
         }
     }
 
-    private mutating func header() throws(Abandon) -> Tree {
+    private mutating func recover(from abandon: Abandon) {
+        switch abandon {
+        case .here: return
+        case .line: skipLine()
+        case .statement:
+            repeat {
+                skipLine()
+                skipBlank()
+            } while peek != nil && !looksLikeStatement()
+        }
+    }
+
+    /// True at what can only be a header or `key =`, and not an element of an array or the text of a string. Looks
+    /// no further than the end of the line.
+    private func looksLikeStatement() -> Bool {
+        var ahead = self
+        let isHeader = ahead.peek == "["
+        if isHeader {
+            ahead.advance()
+            if ahead.peek == "[" { ahead.advance() }
+            ahead.skipSpaces()
+            // `["a"]`, `[1]` and `[true]` are arrays as well.
+            let start = ahead.cursor
+            while let scalar = ahead.peek, Self.isBare(scalar) { ahead.advance() }
+            let first = String(String.UnicodeScalarView(scalars[start..<ahead.cursor]))
+            guard let letter = first.first, letter.isLetter, !["true", "false", "inf", "nan"].contains(first) else {
+                return false
+            }
+        }
+        while let scalar = ahead.peek, scalar != "\n" {
+            switch scalar {
+            case "\"", "'":
+                // No key is a multi-line string; an array's element may be one.
+                if ahead.peek(1) == scalar, ahead.peek(2) == scalar { return false }
+                ahead.advance()
+                while let next = ahead.peek, next != scalar, next != "\n" {
+                    ahead.advance()
+                    if scalar == "\"", next == "\\", let escaped = ahead.peek, escaped != "\n" { ahead.advance() }
+                }
+                guard ahead.peek == scalar else { return false }
+                ahead.advance()
+            case " ", "\t", ".": ahead.advance()
+            case _ where Self.isBare(scalar): ahead.advance()
+            case "=": return !isHeader
+            case "]" where isHeader:
+                ahead.advance()
+                if ahead.peek == "]" { ahead.advance() }
+                ahead.skipSpaces()
+                return ahead.peek == nil || ahead.peek == "\n" || ahead.peek == "\r" || ahead.peek == "#"
+            default: return false
+            }
+        }
+        return false
+    }
+
+    private mutating func header() throws(Abandon) {
         let position = here
         advance()
         let isArray = peek == "["
         if isArray { advance() }
         skipSpaces()
-        let path = try keyPath()
+        // Until it is known where they belong: not to the table before.
+        current = TOMLTree(position: position, kind: .header, depth: 1)
+        let wasIncomplete = root.isIncomplete
+        root.isIncomplete = true
+        let path = try keyPath(depth: 0)
         skipSpaces()
+        guard peek == "]" || isAtLineEnd || peek == "#" else {
+            throw abandon("expected \"]\" to close the header, found \(foundHere)", at: here)
+        }
+        // A header that lacks only its end is as good as a whole one for what follows.
+        root.isIncomplete = wasIncomplete
+        if let table = open(path, isArray: isArray, at: position) { current = table }
         try expect("]", "to close the header")
         if isArray { try expect("]", "to close the header of an array of tables") }
+    }
+
+    /// The table a header means; `nil` when it cannot be that, which is then told.
+    private mutating func open(_ path: [TOMLTree.Name], isArray: Bool, at position: SourcePosition) -> TOMLTree? {
         var tree = root
-        for name in path.dropLast() { tree = try descend(tree, name) }
+        for name in path.dropLast() {
+            guard let next = descend(tree, name) else { return nil }
+            tree = next
+        }
         guard let last = path.last else { preconditionFailure("a key path has at least one name") }
         let existing = tree.children[last.text]
+        let new = TOMLTree(position: position, kind: .header, depth: tree.depth + 1)
         switch (isArray, existing?.child) {
         case (true, nil):
-            let new = Tree(position: position, kind: .header)
-            tree.set(last, .trees([new]))
+            let list = TOMLTree.List()
+            list.trees.append(new)
+            tree.set(last, .trees(list))
             return new
-        case (true, .trees(let trees)):
-            let new = Tree(position: position, kind: .header)
-            tree.children[last.text]?.child = .trees(trees + [new])
+        case (true, .trees(let list)):
+            list.trees.append(new)
             return new
         case (false, nil):
-            let new = Tree(position: position, kind: .header)
             tree.set(last, .tree(new))
             return new
         case (false, .tree(let old)) where old.kind == .implicit:
@@ -155,61 +209,91 @@ package struct TOMLParser {
             old.position = position
             return old
         default:
-            tell(
-                "\"\(last.text)\" is defined already, at line \(existing?.keyPosition.line ?? 0)", at: last.position)
             // What follows belongs to a table that does not count, but its own mistakes do.
-            return Tree(position: position, kind: .header)
+            tell(
+                "\(TOMLText.excerpt(last.text)) is defined already, at line \(existing?.keyPosition.line ?? 0)",
+                at: last.position)
+            return nil
         }
     }
 
-    /// The table `name` in `tree`, for a header that goes deeper.
-    private mutating func descend(_ tree: Tree, _ name: Name) throws(Abandon) -> Tree {
+    /// The table `name` in `tree`, for a header that goes deeper; `nil` when it is none, which is then told.
+    private mutating func descend(_ tree: TOMLTree, _ name: TOMLTree.Name) -> TOMLTree? {
         switch tree.children[name.text]?.child {
         case nil:
-            let new = Tree(position: name.position, kind: .implicit)
+            let new = TOMLTree(position: name.position, kind: .implicit, depth: tree.depth + 1)
             tree.set(name, .tree(new))
             return new
         case .tree(let next): return next
-        case .trees(let trees):
-            guard let last = trees.last else { preconditionFailure("an array of tables is made with its first table") }
+        case .trees(let list):
+            guard let last = list.trees.last else {
+                preconditionFailure("an array of tables is made with its first table")
+            }
             return last
         case .value(let node):
-            throw abandon("\"\(name.text)\" is \(node.value.found), at line \(node.position.line)", at: name.position)
+            tell(
+                "\(TOMLText.excerpt(name.text)) is \(node.value.found), at line \(node.position.line)",
+                at: name.position)
+            return nil
+        case .unreadable: return nil
         }
     }
 
-    private mutating func keyValue(into table: Tree) throws(Abandon) {
-        let path = try keyPath()
-        skipSpaces()
-        try expect("=", "between the key \"\(path.map(\.text).joined(separator: "."))\" and its value")
-        skipSpaces()
-        let position = here
-        let node = TOMLNode(value: try value(depth: 0), position: position)
-        try insert(node, at: path, in: table)
+    private mutating func keyValue() throws(Abandon) {
+        let path = try keyPath(depth: current.depth)
+        try keyValue(path, in: current)
     }
 
-    private mutating func insert(_ node: TOMLNode, at path: [Name], in table: Tree) throws(Abandon) {
+    /// `= value`, which `path` gets in `table`; when it cannot be read, that is noted for the key.
+    private mutating func keyValue(_ path: [TOMLTree.Name], in table: TOMLTree) throws(Abandon) {
+        do {
+            skipSpaces()
+            let key = path.map { TOMLText.key($0.text) }.joined(separator: ".")
+            try expect("=", "between the key \"\(key)\" and its value")
+            skipSpaces()
+            let position = here
+            let value = try value(depth: table.depth + path.count - 1)
+            insert(.value(TOMLNode(value: value, position: position)), at: path, in: table)
+        } catch {
+            insert(.unreadable, at: path, in: table)
+            throw error
+        }
+    }
+
+    private mutating func insert(_ child: TOMLTree.Child, at path: [TOMLTree.Name], in table: TOMLTree) {
         var tree = table
         for name in path.dropLast() {
             switch tree.children[name.text]?.child {
             case nil:
-                let new = Tree(position: name.position, kind: .dotted)
+                let new = TOMLTree(position: name.position, kind: .dotted, depth: tree.depth + 1)
                 tree.set(name, .tree(new))
                 tree = new
             case .tree(let next) where next.kind == .dotted: tree = next
+            case .tree(let next) where next.kind == .implicit:
+                // "Provided that such tables were not previously created": it is there, and now defined.
+                next.kind = .dotted
+                tree = next
+            case .unreadable: return
             case .some:
+                if case .unreadable = child { return }
                 let line = tree.children[name.text]?.keyPosition.line ?? 0
-                throw abandon("\"\(name.text)\" is defined already, at line \(line)", at: name.position)
+                tell("\(TOMLText.excerpt(name.text)) is defined already, at line \(line)", at: name.position)
+                return
             }
         }
         guard let last = path.last else { preconditionFailure("a key path has at least one name") }
         if let existing = tree.children[last.text] {
-            throw abandon("\"\(last.text)\" is set already, at line \(existing.keyPosition.line)", at: last.position)
+            if case .unreadable = child { return }
+            tell(
+                "\(TOMLText.excerpt(last.text)) is set already, at line \(existing.keyPosition.line)",
+                at: last.position)
+        } else {
+            tree.set(last, child)
         }
-        tree.set(last, .value(node))
     }
 
-    private mutating func keyPath() throws(Abandon) -> [Name] {
+    /// - Parameter depth: how deep the table is that the key is in.
+    private mutating func keyPath(depth: Int) throws(Abandon) -> [TOMLTree.Name] {
         var path = [try key()]
         while true {
             let before = (cursor, line, lineStart)
@@ -220,15 +304,18 @@ package struct TOMLParser {
             }
             advance()
             skipSpaces()
+            guard depth + path.count < Self.depthLimit else {
+                throw abandon("nested more than \(Self.depthLimit) deep", at: here)
+            }
             path.append(try key())
         }
     }
 
-    private mutating func key() throws(Abandon) -> Name {
+    private mutating func key() throws(Abandon) -> TOMLTree.Name {
         let position = here
         switch peek {
         case .some(let quote) where quote == "\"" || quote == "'":
-            return Name(text: try string(quotedBy: quote, isKey: true), position: position)
+            return TOMLTree.Name(text: try string(quotedBy: quote, isKey: true), position: position)
         default:
             var text = ""
             while let scalar = peek, Self.isBare(scalar) {
@@ -236,15 +323,15 @@ package struct TOMLParser {
                 advance()
             }
             guard !text.isEmpty else { throw abandon("expected a key, found \(foundHere)", at: position) }
-            return Name(text: text, position: position)
+            return TOMLTree.Name(text: text, position: position)
         }
     }
 
     // MARK: Values
 
     private mutating func value(depth: Int) throws(Abandon) -> TOMLValue {
-        guard depth < Self.depthLimit else {
-            throw abandon("nested more than \(Self.depthLimit) deep", at: here)
+        guard depth < Self.depthLimit || peek != "[" && peek != "{" else {
+            throw abandon("nested more than \(Self.depthLimit) deep", at: here, .statement)
         }
         switch peek {
         case "\"":
@@ -261,26 +348,48 @@ package struct TOMLParser {
         let open = here
         advance()
         var nodes: [TOMLNode] = []
+        // One complaint about the array's form is enough, and none is needed after one about an element.
+        var isTold = false
         while true {
+            let line = line
             skipBlank()
             if peek == "]" { break }
-            guard peek != nil else { throw abandon("the array is not closed with \"]\"", at: open) }
+            if peek == nil || self.line > line && looksLikeStatement() {
+                if !isTold { tell("the array is not closed with \"]\"", at: open) }
+                throw .here
+            }
             let position = here
-            nodes.append(TOMLNode(value: try value(depth: depth + 1), position: position))
+            do {
+                nodes.append(TOMLNode(value: try value(depth: depth + 1), position: position))
+            } catch {
+                guard error == .line else { throw error }
+                isTold = true
+                skip(to: ",]")
+            }
+            let end = self.line
             skipBlank()
             if peek == "," {
                 advance()
-            } else if peek != nil, peek != "]" {
-                throw abandon("expected \",\" or \"]\" in the array, found \(foundHere)", at: here)
+            } else if let scalar = peek, scalar != "]", self.line == end || !looksLikeStatement() {
+                if !isTold { tell("expected \",\" or \"]\" in the array, found \(foundHere)", at: here) }
+                isTold = true
+                if self.line == end { skip(to: ",]") }
+                if peek == "," { advance() }
+            } else if peek != "]" {
+                if !isTold { tell("the array is not closed with \"]\"", at: open) }
+                throw .here
             }
         }
         advance()
+        if isTold { throw .line }
         return .array(nodes)
     }
 
     private mutating func inlineTable(depth: Int) throws(Abandon) -> TOMLTable {
         let position = here
-        let tree = Tree(position: position, kind: .header)
+        // Its keys are as deep as those of a table would be at this place.
+        let tree = TOMLTree(position: position, kind: .header, depth: depth + 1)
+        var isTold = false
         advance()
         skipSpaces()
         if peek == "}" {
@@ -288,134 +397,102 @@ package struct TOMLParser {
             return tree.table
         }
         while true {
-            skipSpaces()
-            let path = try keyPath()
-            skipSpaces()
-            try expect("=", "between a key and its value")
-            skipSpaces()
-            let valuePosition = here
-            try insert(TOMLNode(value: try value(depth: depth + 1), position: valuePosition), at: path, in: tree)
-            skipSpaces()
-            if peek == "," {
+            if skipLineEnds(in: position, isTold: &isTold) == false { throw .here }
+            if peek == "}" {
+                if !isTold { tell("no \",\" may stand before the closing \"}\"", at: here) }
                 advance()
-            } else {
-                try expect("}", "or \",\" in the inline table")
-                return tree.table
+                throw .line
             }
+            do {
+                try keyValue(try keyPath(depth: tree.depth), in: tree)
+            } catch {
+                guard error == .line else { throw error }
+                isTold = true
+                skip(to: ",}")
+            }
+            skipSpaces()
+            if isAtLineEnd || peek == "#" {
+                // Lines may be broken in arrays only; with a comma or brace to come it is clear what was meant.
+                let before = (cursor, line, lineStart)
+                skipBlank()
+                let goesOn = peek == "," || peek == "}"
+                (cursor, line, lineStart) = before
+                guard goesOn else {
+                    if !isTold { tell("the inline table is not closed with \"}\" on its line", at: position) }
+                    throw .line
+                }
+                _ = skipLineEnds(in: position, isTold: &isTold)
+            }
+            switch peek {
+            case ",": advance()
+            case "}":
+                advance()
+                if isTold { throw .line }
+                return tree.table
+            default:
+                if !isTold { tell("expected \"}\" or \",\" in the inline table, found \(foundHere)", at: here) }
+                isTold = true
+                skip(to: ",}")
+                if peek == "," { advance() }
+            }
+        }
+    }
+
+    /// Passes over line ends in an inline table, which TOML does not allow, telling it once; `false` when the table
+    /// ends there unclosed.
+    private mutating func skipLineEnds(in table: SourcePosition, isTold: inout Bool) -> Bool {
+        skipSpaces()
+        guard isAtLineEnd || peek == "#" else { return true }
+        skipBlank()
+        let isClosed = peek != nil && !(peek == "[" && looksLikeStatement())
+        if !isTold {
+            tell(
+                isClosed
+                    ? "an inline table must stand on one line; write it on one, or as a table with its own header"
+                    : "the inline table is not closed with \"}\"",
+                at: table)
+        }
+        isTold = true
+        return isClosed
+    }
+
+    /// Passes over what could not be read in an array or inline table: to one of `ends`, or the end of the line.
+    private mutating func skip(to ends: String) {
+        while let scalar = peek, scalar != "\n", !ends.unicodeScalars.contains(scalar) {
+            advance()
+            guard scalar == "\"" || scalar == "'" else { continue }
+            // A comma in a string parts nothing.
+            let before = (cursor, line, lineStart)
+            while let next = peek, next != scalar, next != "\n" { advance() }
+            if peek == scalar { advance() } else { (cursor, line, lineStart) = before }
         }
     }
 
     private mutating func scalarValue() throws(Abandon) -> TOMLValue {
         let position = here
+        var length = 0
         var text = ""
         while let scalar = peek, Self.isBare(scalar) || "+.:".unicodeScalars.contains(scalar) {
             text.unicodeScalars.append(scalar)
+            length += 1
             advance()
             // A date and a time may be parted by one space.
-            if text.count == 10, peek == " ", Self.isDate(text), let next = peek(1), ("0"..."9").contains(next) {
+            if length == 10, peek == " ", TOMLScalar.isDate(text), let next = peek(1), ("0"..."9").contains(next) {
                 text += "T"
+                length += 1
                 advance()
             }
         }
-        if let value = Self.scalarValue(text) { return value }
+        var isWord = false
+        while let scalar = peek, !"=,]}# \t\r\n".unicodeScalars.contains(scalar), !Self.isControl(scalar) {
+            isWord = true
+            text.unicodeScalars.append(scalar)
+            advance()
+        }
+        if isWord { throw abandon(TOMLScalar.complaint(about: text), at: position) }
+        if let value = TOMLScalar.value(text) { return value }
         guard !text.isEmpty else { throw abandon("expected a value, found \(foundHere)", at: position) }
-        let isWord = text.allSatisfy { $0.isLetter || "-_".contains($0) }
-        throw abandon(
-            isWord
-                ? "\(text) is not a value; a string needs quotes: \"\(text)\"" : "\"\(text)\" is not a value of TOML",
-            at: position)
-    }
-
-    private static func scalarValue(_ text: String) -> TOMLValue? {
-        switch text {
-        case "true": return .boolean(true)
-        case "false": return .boolean(false)
-        case "inf", "+inf": return .float(.infinity)
-        case "-inf": return .float(-.infinity)
-        case "nan", "+nan", "-nan": return .float(.nan)
-        default: break
-        }
-        for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] where text.hasPrefix(prefix) {
-            let digits = text.dropFirst(2)
-            guard Self.underscoresAreBetweenDigits(digits, radix: radix) else { return nil }
-            return Int64(digits.filter { $0 != "_" }, radix: radix).map { .integer($0) }
-        }
-        if isDate(text) || isTime(text[...]) { return .datetime(text) }
-        return number(text)
-    }
-
-    private static func number(_ text: String) -> TOMLValue? {
-        let body = text.first == "+" || text.first == "-" ? text.dropFirst() : text[...]
-        let isFloat = body.contains { ".eE".contains($0) }
-        let digits = body.filter { $0 != "_" }
-        if !isFloat {
-            guard underscoresAreBetweenDigits(body, radix: 10), digits == "0" || digits.first != "0" else { return nil }
-            return Int64(text.filter { $0 != "_" }).map { .integer($0) }
-        }
-        let parts = body.split(maxSplits: 1, omittingEmptySubsequences: false) { $0 == "e" || $0 == "E" }
-        let mantissa = parts[0].split(separator: ".", omittingEmptySubsequences: false)
-        guard mantissa.count <= 2, mantissa.allSatisfy({ underscoresAreBetweenDigits($0, radix: 10) }),
-            mantissa[0] == "0" || mantissa[0].first != "0"
-        else { return nil }
-        if parts.count == 2 {
-            let exponent = parts[1].first == "+" || parts[1].first == "-" ? parts[1].dropFirst() : parts[1]
-            guard underscoresAreBetweenDigits(exponent, radix: 10) else { return nil }
-        }
-        return Double(text.filter { $0 != "_" }).map { .float($0) }
-    }
-
-    private static func underscoresAreBetweenDigits(_ text: some StringProtocol, radix: Int) -> Bool {
-        guard let first = text.first, let last = text.last, first != "_", last != "_" else { return false }
-        var before: Character = "0"
-        for character in text {
-            if character == "_" {
-                guard before != "_" else { return false }
-            } else {
-                guard character.isASCII, Int(String(character), radix: radix) != nil else { return false }
-            }
-            before = character
-        }
-        return true
-    }
-
-    /// `2026-11-23`, with or without a time behind it.
-    private static func isDate(_ text: String) -> Bool {
-        let parts = text.prefix(10).split(separator: "-", omittingEmptySubsequences: false)
-        guard text.count >= 10, parts.count == 3, parts.map(\.count) == [4, 2, 2],
-            let year = digits(parts[0]), let month = digits(parts[1]), let day = digits(parts[2])
-        else { return false }
-        let isLeap = year % 4 == 0 && year % 100 != 0 || year % 400 == 0
-        let days = [31, isLeap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
-        guard (1...12).contains(month), (1...days[month - 1]).contains(day) else { return false }
-        let rest = text.dropFirst(10)
-        guard let separator = rest.first else { return true }
-        guard separator == "T" || separator == "t" else { return false }
-        var time = rest.dropFirst()
-        if time.last == "Z" || time.last == "z" {
-            time = time.dropLast()
-        } else if let sign = time.lastIndex(where: { $0 == "+" || $0 == "-" }) {
-            let offset = time[time.index(after: sign)...].split(separator: ":", omittingEmptySubsequences: false)
-            guard offset.map(\.count) == [2, 2], let hour = digits(offset[0]), let minute = digits(offset[1]),
-                hour < 24,
-                minute < 60
-            else { return false }
-            time = time[..<sign]
-        }
-        return isTime(time)
-    }
-
-    /// `07:32:00`, with a fraction or without.
-    private static func isTime(_ text: Substring) -> Bool {
-        let halves = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
-        let parts = (halves.first ?? "").split(separator: ":", omittingEmptySubsequences: false)
-        guard parts.map(\.count) == [2, 2, 2], let hour = digits(parts[0]), let minute = digits(parts[1]),
-            let second = digits(parts[2]), hour < 24, minute < 60, second <= 60
-        else { return false }
-        return halves.count == 1 || halves[1].count <= 18 && digits(halves[1]) != nil
-    }
-
-    private static func digits(_ text: Substring) -> Int? {
-        text.allSatisfy { ("0"..."9").contains($0) } ? Int(text) : nil
+        throw abandon(TOMLScalar.complaint(about: text), at: position)
     }
 
     // MARK: Strings
@@ -423,6 +500,7 @@ package struct TOMLParser {
     /// A string on one line: `"basic"`, with escapes, or `'literal'`, without.
     private mutating func string(quotedBy quote: Unicode.Scalar, isKey: Bool) throws(Abandon) -> String {
         let open = here
+        var isSound = true
         advance()
         var text = ""
         while true {
@@ -432,22 +510,24 @@ package struct TOMLParser {
             }
             if scalar == quote {
                 advance()
+                if !isSound { throw .line }
                 return text
             }
-            if scalar == "\\", quote == "\"" { try escape(into: &text) } else { try plain(into: &text) }
+            character(into: &text, hasEscapes: quote == "\"", isSound: &isSound)
         }
     }
 
     /// `"""` or `'''` strings.
     private mutating func multiLine(_ quote: Unicode.Scalar) throws(Abandon) -> String {
+        let start = (cursor, line, lineStart)
         let open = here
+        var isSound = true
         for _ in 0..<3 { advance() }
         if peek == "\r", peek(1) == "\n" { advance() }
         if peek == "\n" { advance() }
         let closing = String(repeating: Character(quote), count: 3)
         var text = ""
-        while true {
-            guard let scalar = peek else { throw abandon("the string is not closed with \(closing)", at: open) }
+        while let scalar = peek {
             if starts(with: closing) {
                 for _ in 0..<3 { advance() }
                 // Up to two quotes may stand right before the closing ones.
@@ -455,66 +535,92 @@ package struct TOMLParser {
                     text.unicodeScalars.append(quote)
                     advance()
                 }
+                if !isSound { throw .line }
                 return text
             }
-            if scalar == "\\", quote == "\"" {
-                var ahead = 1
-                while let next = peek(ahead), next == " " || next == "\t" { ahead += 1 }
-                if let next = peek(ahead), next == "\n" || next == "\r" && peek(ahead + 1) == "\n" {
-                    advance()
-                    while let next = peek, next == " " || next == "\t" || next == "\n" || next == "\r" { advance() }
-                } else {
-                    try escape(into: &text)
-                }
+            if scalar == "\\", quote == "\"", isBeforeLineEnd {
+                advance()
+                skipWhiteSpace()
             } else if scalar == "\n" {
                 text.unicodeScalars.append(scalar)
                 advance()
             } else if scalar == "\r", peek(1) == "\n" {
                 advance()
             } else {
-                try plain(into: &text)
+                character(into: &text, hasEscapes: quote == "\"", isSound: &isSound)
             }
         }
+        tell("the string is not closed with \(closing)", at: open)
+        // What it swallowed is the rest of the file, which may have mistakes of its own. Once: it is read twice then.
+        guard !hasRewound else { throw .here }
+        hasRewound = true
+        (cursor, line, lineStart) = start
+        throw .statement
     }
 
-    /// One character that stands for itself.
-    private mutating func plain(into text: inout String) throws(Abandon) {
-        guard let scalar = peek else { return }
-        guard scalar == "\t" || !Self.isControl(scalar) else {
-            throw abandon("a control character must be written as \\u\(Self.hex(scalar))", at: here)
+    /// At a backslash with nothing but spaces between it and the end of the line.
+    private var isBeforeLineEnd: Bool {
+        var ahead = 1
+        while let next = peek(ahead), next == " " || next == "\t" { ahead += 1 }
+        return peek(ahead) == "\n" || peek(ahead) == "\r" && peek(ahead + 1) == "\n"
+    }
+
+    /// Spaces and line ends, without comments.
+    private mutating func skipWhiteSpace() {
+        while let scalar = peek, " \t\n".unicodeScalars.contains(scalar) || scalar == "\r" && peek(1) == "\n" {
+            advance()
         }
-        text.unicodeScalars.append(scalar)
-        advance()
     }
 
-    private mutating func escape(into text: inout String) throws(Abandon) {
+    /// One character of a string. The first that may not stand there is told, and the string goes on.
+    private mutating func character(into text: inout String, hasEscapes: Bool, isSound: inout Bool) {
+        guard let scalar = peek else { preconditionFailure("a character is asked for at the end of the file") }
         let position = here
-        advance()
-        guard let scalar = peek else { throw abandon("a \"\\\" at the end of the file", at: position) }
-        let simple: [Unicode.Scalar: Unicode.Scalar] = [
-            "b": "\u{8}", "t": "\t", "n": "\n", "f": "\u{C}", "r": "\r", "\"": "\"", "\\": "\\",
-        ]
-        if let replacement = simple[scalar] {
-            text.unicodeScalars.append(replacement)
+        let fault: String?
+        if scalar == "\\", hasEscapes {
+            fault = escape(into: &text)
+        } else {
+            text.unicodeScalars.append(scalar)
             advance()
-            return
+            fault =
+                scalar != "\t" && Self.isControl(scalar)
+                ? "a control character must be written as \\u\(TOMLText.hex(scalar))" : nil
         }
-        guard scalar == "u" || scalar == "U" else {
-            throw abandon(
-                "\"\\\(scalar)\" is not an escape; a backslash is written \"\\\\\", or use 'single quotes'",
-                at: position)
+        if let fault {
+            if isSound { tell(fault, at: position) }
+            isSound = false
         }
+    }
+
+    /// What a backslash and what follows it stand for; returns what is wrong with it.
+    private mutating func escape(into text: inout String) -> String? {
         advance()
-        var digits = ""
-        for _ in 0..<(scalar == "u" ? 4 : 8) {
-            guard let digit = peek, digit.isASCII, digit.properties.isASCIIHexDigit else { break }
-            digits.unicodeScalars.append(digit)
-            advance()
+        // An end of the line or file is the string's business.
+        guard let scalar = peek, scalar != "\n", scalar != "\r" else { return nil }
+        advance()
+        switch scalar {
+        case "b": text.unicodeScalars.append("\u{8}")
+        case "t": text.unicodeScalars.append("\t")
+        case "n": text.unicodeScalars.append("\n")
+        case "f": text.unicodeScalars.append("\u{C}")
+        case "r": text.unicodeScalars.append("\r")
+        case "\"", "\\": text.unicodeScalars.append(scalar)
+        case "u", "U":
+            let count = scalar == "u" ? 4 : 8
+            var digits = ""
+            while digits.utf8.count < count, let digit = peek, digit.isASCII, digit.properties.isASCIIHexDigit {
+                digits.unicodeScalars.append(digit)
+                advance()
+            }
+            guard digits.utf8.count == count, let code = UInt32(digits, radix: 16),
+                let character = Unicode.Scalar(code)
+            else { return "\"\\\(scalar)\(digits)\" is not a Unicode character" }
+            text.unicodeScalars.append(character)
+        default:
+            let shown = Self.isControl(scalar) ? scalar.escaped(asASCII: true) : String(scalar)
+            return "\"\\\(shown)\" is not an escape; a backslash is written \"\\\\\", or use 'single quotes'"
         }
-        guard digits.count == (scalar == "u" ? 4 : 8), let code = UInt32(digits, radix: 16),
-            let character = Unicode.Scalar(code)
-        else { throw abandon("\"\\\(scalar)\(digits)\" is not a Unicode character", at: position) }
-        text.unicodeScalars.append(character)
+        return nil
     }
 
     // MARK: Characters
@@ -525,6 +631,9 @@ package struct TOMLParser {
     }
 
     private func starts(with text: String) -> Bool { scalars[cursor...].starts(with: text.unicodeScalars) }
+
+    /// A carriage return alone ends no line.
+    private var isAtLineEnd: Bool { peek == nil || peek == "\n" || peek == "\r" && peek(1) == "\n" }
 
     private var here: SourcePosition {
         SourcePosition(file: file, line: line, column: cursor - lineStart + 1)
@@ -597,24 +706,19 @@ package struct TOMLParser {
         }
     }
 
-    private func tell(_ message: String, at position: SourcePosition) { diagnostics.error(message, at: position) }
+    private mutating func tell(_ message: String, at position: SourcePosition) {
+        mistakes += 1
+        if mistakes <= Self.mistakeLimit { diagnostics.error(message, at: position) }
+    }
 
-    private func abandon(_ message: String, at position: SourcePosition) -> Abandon {
+    private mutating func abandon(
+        _ message: String, at position: SourcePosition, _ abandon: Abandon = .line
+    ) -> Abandon {
         tell(message, at: position)
-        return Abandon()
+        return abandon
     }
 
-    private static func isBare(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar {
-        case "A"..."Z", "a"..."z", "0"..."9", "-", "_": true
-        default: false
-        }
-    }
+    private static func isBare(_ scalar: Unicode.Scalar) -> Bool { TOMLText.isBare(scalar) }
 
     private static func isControl(_ scalar: Unicode.Scalar) -> Bool { scalar.value < 0x20 || scalar.value == 0x7F }
-
-    private static func hex(_ scalar: Unicode.Scalar) -> String {
-        let digits = String(scalar.value, radix: 16, uppercase: true)
-        return String(repeating: "0", count: max(0, 4 - digits.count)) + digits
-    }
 }

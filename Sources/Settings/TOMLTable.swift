@@ -17,7 +17,7 @@ package enum TOMLValue: Sendable {
     /// "the number 250", "a table": for messages that say what was found.
     package var found: String {
         switch self {
-        case .string(let text): "the string \"\(text.prefix(60))\""
+        case .string(let text): "the string \(TOMLText.excerpt(text))"
         case .integer(let number): "the number \(number)"
         case .float(let number): "the number \(number)"
         case .boolean(let boolean): "the boolean \(boolean)"
@@ -29,6 +29,8 @@ package enum TOMLValue: Sendable {
 }
 
 /// A TOML table: its keys in the order written, each with its place.
+///
+/// Keys are compared as Swift compares strings: two that look the same (canonically equivalent) are the same.
 package struct TOMLTable: Sendable {
     package struct Entry: Sendable {
         package var key: String
@@ -36,8 +38,12 @@ package struct TOMLTable: Sendable {
         package var node: TOMLNode
     }
 
-    package internal(set) var entries: [Entry] = []
+    package private(set) var entries: [Entry] = []
     private var index: [String: Int] = [:]
+    /// Keys that stand in the file with something that could not be read, which has been told.
+    private var unreadable: [String: SourcePosition] = [:]
+    /// A header could not be read: keys that are missing may be there.
+    var isIncomplete = false
     /// Where the table begins: its header, or its brace.
     package var position: SourcePosition
 
@@ -47,6 +53,12 @@ package struct TOMLTable: Sendable {
 
     /// The entry of `key`, with the place of the key itself.
     package func entry(_ key: String) -> Entry? { index[key].map { entries[$0] } }
+
+    /// Where `key` stands with something that could not be read; `nil` when it has a value or is not there.
+    func unreadablePosition(_ key: String) -> SourcePosition? { index[key] == nil ? unreadable[key] : nil }
+
+    /// Notes a key whose value could not be read.
+    mutating func setUnreadable(_ key: String, at keyPosition: SourcePosition) { unreadable[key] = keyPosition }
 
     /// Adds an entry, or replaces the value of the one that is there.
     mutating func set(_ key: String, at keyPosition: SourcePosition, to node: TOMLNode) {
@@ -60,35 +72,50 @@ package struct TOMLTable: Sendable {
     }
 
     /// Merges a later file's table over this one: tables key by key, arrays of tables one after the other, anything
-    /// else replaced. A key that is a table in one file and not in the other is a mistake.
+    /// else replaced. A key that is a table, or an array of tables, in one file and something else in the other is a
+    /// mistake; the earlier one stays.
     package mutating func merge(_ later: TOMLTable, into diagnostics: Diagnostics) {
+        isIncomplete = isIncomplete || later.isIncomplete
+        unreadable.merge(later.unreadable) { earlier, _ in earlier }
         for entry in later.entries {
-            guard let existing = self[entry.key] else {
+            guard let place = index[entry.key] else {
                 set(entry.key, at: entry.keyPosition, to: entry.node)
                 continue
             }
+            let existing = entries[place].node
             switch (existing.value, entry.node.value) {
             case (.table(var mine), .table(let theirs)):
                 mine.merge(theirs, into: diagnostics)
-                set(entry.key, at: entry.keyPosition, to: TOMLNode(value: .table(mine), position: existing.position))
-            case (.array(let mine), .array(let theirs)) where Self.areTables(mine) && Self.areTables(theirs):
-                set(
-                    entry.key, at: entry.keyPosition,
-                    to: TOMLNode(value: .array(mine + theirs), position: existing.position))
-            case (.table, _), (_, .table):
+                entries[place].node.value = .table(mine)
+            // An empty array may be either kind.
+            case (.array(let mine), .array(let theirs))
+            where (mine.isEmpty || existing.value.isOfTables) && (theirs.isEmpty || entry.node.value.isOfTables):
+                entries[place].node.value = .array(mine + theirs)
+            case (let mine, let theirs) where mine.isStructure || theirs.isStructure:
                 diagnostics.error(
-                    "\"\(entry.key)\" is \(entry.node.value.found) here, but \(existing.value.found) at \(existing.position)",
+                    "\(TOMLText.excerpt(entry.key)) is \(theirs.kind) here, but \(mine.kind) at \(existing.position)",
                     at: entry.node.position)
             default:
                 set(entry.key, at: entry.keyPosition, to: entry.node)
             }
         }
     }
+}
 
-    private static func areTables(_ nodes: [TOMLNode]) -> Bool {
-        !nodes.isEmpty
+extension TOMLValue {
+    /// An array with nothing but tables, and at least one.
+    fileprivate var isOfTables: Bool {
+        guard case .array(let nodes) = self else { return false }
+        return !nodes.isEmpty
             && nodes.allSatisfy { node in
                 if case .table = node.value { true } else { false }
             }
     }
+
+    /// Holds settings by name, so that no other kind of value can take its place.
+    fileprivate var isStructure: Bool {
+        if case .table = self { true } else { isOfTables }
+    }
+
+    fileprivate var kind: String { isOfTables ? "an array of tables" : found }
 }

@@ -17,9 +17,9 @@ package final class TableReader {
         self.diagnostics = diagnostics
         for entry in table.entries {
             guard let key = self.keys[entry.key] else {
+                let hint = diagnostics.isFull ? "" : NearestName.hint(entry.key, among: keys.map(\.name))
                 diagnostics.error(
-                    "unknown key \"\(entry.key)\" in \(path)\(NearestName.hint(entry.key, among: keys.map(\.name)))",
-                    at: entry.keyPosition)
+                    "unknown key \(TOMLText.excerpt(entry.key)) in \(path)\(hint)", at: entry.keyPosition)
                 continue
             }
             if let complaint = key.complaint(about: entry.node) {
@@ -28,7 +28,8 @@ package final class TableReader {
                 valid[entry.key] = entry.node.value
             }
         }
-        for key in keys where key.isRequired && table[key.name] == nil {
+        // What could not be read has been told; that it is missing would be untrue.
+        for key in keys where key.isRequired && !has(key.name) && !table.isIncomplete {
             diagnostics.error(
                 "\(path) needs the key \"\(key.name)\"" + (key.example.map { ", as in \(key.name) = \($0)" } ?? ""),
                 at: table.position)
@@ -88,13 +89,17 @@ package final class TableReader {
     package func choice(_ name: String) -> String? { string(name) }
 
     /// True when the file sets it, valid or not.
-    package func has(_ name: String) -> Bool { table[name] != nil }
+    package func has(_ name: String) -> Bool { table[name] != nil || table.unreadablePosition(name) != nil }
 
     /// Where the value stands, or the table when it is not set.
-    package func position(_ name: String) -> SourcePosition { table[name]?.position ?? table.position }
+    package func position(_ name: String) -> SourcePosition {
+        table[name]?.position ?? table.unreadablePosition(name) ?? table.position
+    }
 
     /// Where the key itself stands, or the table when it is not set.
-    package func keyPosition(_ name: String) -> SourcePosition { table.entry(name)?.keyPosition ?? table.position }
+    package func keyPosition(_ name: String) -> SourcePosition {
+        table.entry(name)?.keyPosition ?? table.unreadablePosition(name) ?? table.position
+    }
 
     /// Where the table begins.
     package var position: SourcePosition { table.position }

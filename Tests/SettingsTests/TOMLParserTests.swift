@@ -1,5 +1,4 @@
 import Settings
-import TestSupport
 import Testing
 
 @Suite struct TOMLParserTests {
@@ -61,11 +60,14 @@ import Testing
 
     @Test(arguments: [
         ("a = \n", "1:5: error: expected a value, found the end of the line"),
-        ("a = yes", "1:5: error: yes is not a value; a string needs quotes: \"yes\""),
-        ("a = 01", "1:5: error: \"01\" is not a value of TOML"),
-        ("a = 1__0", "1:5: error: \"1__0\" is not a value of TOML"),
-        ("a = 9223372036854775808", "1:5: error: \"9223372036854775808\" is not a value of TOML"),
-        ("a = 2026-02-30", "1:5: error: \"2026-02-30\" is not a value of TOML"),
+        ("a = yes", "1:5: error: yes is not a value; a switch is true or false, a string needs quotes: \"yes\""),
+        ("a = 01", "1:5: error: \"01\" is not a number: it may not begin with 0"),
+        ("a = 1__0", "1:5: error: \"1__0\" is not a number or date of TOML; a string needs quotes"),
+        (
+            "a = 9223372036854775808",
+            "1:5: error: \"9223372036854775808\" is out of range; whole numbers go from -9223372036854775808 to 9223372036854775807"
+        ),
+        ("a = 2026-02-30", "1:5: error: \"2026-02-30\" is not a number or date of TOML; a string needs quotes"),
         ("a = \"x", "1:5: error: the string is not closed with a quotation mark"),
         (
             "a = \"\\q\"",
@@ -89,7 +91,7 @@ import Testing
     @Test func goesOnAfterAMistake() {
         let (table, errors) = Self.parse("a = \nb = 2\nc = oops\n[d\ne = 5\n")
         #expect(errors.map { $0.prefix(5) } == ["f:1:5", "f:3:5", "f:4:3"])
-        #expect(Self.render(.table(table)) == "{b:2,e:5}")
+        #expect(Self.render(.table(table)) == "{b:2,d:{e:5}}")
     }
 
     @Test func keepsThePlaceOfKeysAndValues() throws {
@@ -111,68 +113,5 @@ import Testing
         #expect(diagnostics.hasErrors)
         _ = TOMLParser.parse([0x61, 0x0A, 0xFF], file: "g", into: diagnostics)
         #expect(diagnostics.list.last?.description == "g:2:1: error: the file is not UTF-8")
-    }
-
-    /// Python's tomllib must agree on what is TOML: on random mutations of a valid document.
-    @Test(.enabled(if: isInstalled("python3"), "python3 is not installed: not compared with tomllib"))
-    func agreesWithTomllib() async throws {
-        let valid = """
-            a = 1
-            "b" = 'x' # c
-            [t.u]
-            c.d = [1, 2.5, {e = "f"}]
-            when = 2026-11-23T10:00:00Z
-            [[l]]
-            s = \"\"\"m
-            n\"\"\"
-            i = 0x1F
-            """
-        let seed: UInt64 = 20_261_123
-        var random = SplitMix64(seed: seed)
-        let alphabet = Array("a1.=[]{}\"'\n #,-_:tTZe+".unicodeScalars)
-        var cases: [String] = [valid]
-        for _ in 0..<1_500 {
-            var scalars = Array(valid.unicodeScalars)
-            for _ in 0..<Int.random(in: 1...3, using: &random) {
-                let place = Int.random(in: 0..<scalars.count, using: &random)
-                switch Int.random(in: 0..<3, using: &random) {
-                case 0: scalars.remove(at: place)
-                case 1: scalars.insert(alphabet[Int.random(in: 0..<alphabet.count, using: &random)], at: place)
-                default: scalars[place] = alphabet[Int.random(in: 0..<alphabet.count, using: &random)]
-                }
-            }
-            cases.append(String(String.UnicodeScalarView(scalars)))
-        }
-        let directory = try TemporaryDirectory()
-        try directory.write(cases.joined(separator: "\u{1E}"), to: "cases")
-        let script = try directory.write(
-            """
-            import sys, tomllib
-            for case in open(sys.argv[1], encoding="utf-8", newline="").read().split("\\x1e"):
-                try:
-                    tomllib.loads(case)
-                    print("yes")
-                except Exception:
-                    print("no")
-            """, to: "judge.py")
-        let result = try await runToEnd(["python3", script, directory["cases"]])
-        try #require(result.ending == .exited(0), "\(result.errors)")
-        for (text, verdict) in zip(cases, result.output.split(separator: "\n")) {
-            let errors = Self.parse(text).errors
-            #expect(
-                errors.isEmpty == (verdict == "yes"), "seed \(seed): tomllib says \(verdict), we \(errors) to:\n\(text)"
-            )
-        }
-    }
-
-    @Test func randomTextNeverTraps() {
-        let seed = UInt64.random(in: 0 ... .max)
-        var random = SplitMix64(seed: seed)
-        for _ in 0..<2_000 {
-            let bytes = (0..<Int.random(in: 0...200, using: &random)).map { _ in
-                UInt8.random(in: 0...127, using: &random)
-            }
-            _ = Self.parse(String(decoding: bytes, as: UTF8.self))
-        }
     }
 }
