@@ -10,19 +10,21 @@ package enum Quantity {
         ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40),
     ]
 
-    /// "250ms", "1.5s", "1h30m", "30d"; `nil` for anything else, without a unit too.
+    /// "250ms", "1.5s", "1h30m", "30d"; `nil` for anything else, without a unit too, and beyond 292 years. Several parts
+    /// stand from the largest unit to the smallest.
     package static func duration(_ text: String) -> Duration? {
         var rest = text[...]
         var total: Int64 = 0
-        guard !rest.isEmpty else { return nil }
-        while !rest.isEmpty {
+        var previous = Int64.max
+        repeat {
             guard let (value, unit) = part(&rest), let scale = durations.first(where: { $0.unit == unit })?.nanoseconds,
-                let nanoseconds = scaled(value, by: scale)
+                scale < previous, let nanoseconds = scaled(value, by: scale)
             else { return nil }
             let (sum, overflow) = total.addingReportingOverflow(nanoseconds)
             guard !overflow else { return nil }
             total = sum
-        }
+            previous = scale
+        } while !rest.isEmpty
         return .nanoseconds(total)
     }
 
@@ -71,13 +73,20 @@ package enum Quantity {
         return value.isEmpty || unit.isEmpty ? nil : (value, unit)
     }
 
+    /// `value` times `scale`, exactly: what is finer than 1 is cut off. `nil` unless there are digits, and digits behind
+    /// a point, and all fits.
     private static func scaled(_ value: Substring, by scale: Int64) -> Int64? {
-        if let whole = Int64(value) {
-            let (product, overflow) = whole.multipliedReportingOverflow(by: scale)
-            return overflow ? nil : product
-        }
-        guard let number = Double(value), number.isFinite else { return nil }
-        let product = (number * Double(scale)).rounded()
-        return product < 9.2e18 ? Int64(product) : nil
+        let halves = value.split(separator: ".", omittingEmptySubsequences: false)
+        guard halves.count <= 2, halves.allSatisfy({ !$0.isEmpty }), let whole = Int64(halves[0]) else { return nil }
+        let (product, overflow) = whole.multipliedReportingOverflow(by: scale)
+        guard !overflow else { return nil }
+        guard halves.count == 2 else { return product }
+        // 18 digits are as many as fit, and more than any unit has.
+        let digits = halves[1].utf8.prefix(18)
+        let numerator = digits.reduce(Int64(0)) { $0 * 10 + Int64($1 - UInt8(ascii: "0")) }
+        let power = digits.reduce(Int64(1)) { power, _ in power * 10 }
+        let fraction = power.dividingFullWidth(numerator.multipliedFullWidth(by: scale)).quotient
+        let (sum, sumOverflow) = product.addingReportingOverflow(fraction)
+        return sumOverflow ? nil : sum
     }
 }

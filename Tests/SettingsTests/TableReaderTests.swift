@@ -79,22 +79,33 @@ import Testing
 
     @Test(arguments: [
         ("250ms", 250_000_000), ("1.5s", 1_500_000_000), ("1h30m", 5_400_000_000_000), ("30d", 2_592_000_000_000_000),
-        ("7us", 7_000), ("0s", 0),
+        ("7us", 7_000), ("0s", 0), ("0.1d", 8_640_000_000_000), ("1d2h3m4s5ms", 93_784_005_000_000),
+        ("9007199.254740993s", 9_007_199_254_740_993), ("9223372036854775807ns", .max), ("2 min", 120_000_000_000),
     ])
     func durations(text: String, nanoseconds: Int64) {
         #expect(Quantity.duration(text) == .nanoseconds(nanoseconds))
     }
 
-    @Test(arguments: ["", "5", "s", "5 parsecs", "-1s", "1e3s", "99999999999d", "1.2.3s", "5sx"])
+    @Test(arguments: [
+        "", "5", "s", "5 parsecs", "-1s", "1e3s", "99999999999d", "1.2.3s", "5sx", ".5s", "5.s", "30m1h", "1s1s",
+        "9223372036854775808ns", "106751d24h", "5S", "٣s", "1h ", "5µs", "0x5s", "+5s", "1_0s",
+    ])
     func notDurations(text: String) { #expect(Quantity.duration(text) == nil) }
 
-    @Test(arguments: [("512B", 512), ("64KiB", 65_536), ("200MB", 200_000_000), ("1.5GB", 1_500_000_000)])
+    @Test(arguments: [
+        ("512B", 512), ("64KiB", 65_536), ("200MB", 200_000_000), ("1.5GB", 1_500_000_000),
+        ("1KB", 1_000), ("1kB", 1_000), ("2MiB", 2_097_152), ("1GiB", 1_073_741_824),
+        ("8388607TiB", 9_223_370_937_343_148_032),
+    ])
     func sizes(text: String, bytes: Int64) {
         #expect(Quantity.byteSize(text) == bytes)
         #expect(Quantity.byteSize(Quantity.text(bytes)) == bytes)
     }
 
-    @Test(arguments: ["", "5", "5mb", "9999999999TB", "1MB2", "MB"])
+    @Test(arguments: [
+        "", "5", "5mb", "9999999999TB", "1MB2", "MB", "8388608TiB", "-1B", "1.MB", "1mib", "1 M B",
+        "9223372036854775.808kB",
+    ])
     func notSizes(text: String) { #expect(Quantity.byteSize(text) == nil) }
 
     @Test func laterFilesGoOverEarlierOnes() {
@@ -112,9 +123,73 @@ import Testing
             ])
     }
 
-    @Test func aMissingRequiredKeyIsToldOnceAndNearNamesAreFound() {
-        #expect(NearestName.of("listn", among: ["listen", "port"]) == "listen")
-        #expect(NearestName.of("id", among: ["di"]) == "di")
-        #expect(NearestName.of("zzzz", among: ["listen", "port"]) == nil)
+    @Test(arguments: [
+        ("listn", "listen"), ("di", "id"), ("LISTEN", "listen"), ("prot", "port"), ("password", "password_file"),
+        ("max-bytes", "max_bytes"), ("zzzz", nil), ("file", nil), ("", nil), ("x", nil),
+        (String(repeating: "listen", count: 1_000), nil),
+    ])
+    func nearNamesAreFound(name: String, nearest: String?) {
+        let known = ["listen", "id", "port", "password_file", "key_file", "max_bytes", "y"]
+        #expect(NearestName.of(name, among: known) == nearest)
+    }
+
+    @Test func knownNamesAreListedWhereNoneIsNear() {
+        let (_, diagnostics) = Self.read("name = 'x'\n\"a\\nb\" = 1\n")
+        #expect(
+            diagnostics.list.map(\.description) == [
+                #"f:2:1: error: unknown key "a\nb" in [t]; known are "name", "listen", "count", "factor", "on", "pause", "room", "kind""#
+            ])
+    }
+
+    @Test func whatCouldNotBeReadIsNotCalledMissing() {
+        let (reader, diagnostics) = Self.read("name = oops\ncount = 11\n")
+        #expect(diagnostics.list.map { $0.position?.line } == [1, 2])
+        #expect(reader.has("name"))
+        #expect(reader.string("name") == nil)
+        #expect(reader.position("name").line == 1)
+    }
+
+    @Test(arguments: [
+        ("[t", "f:1:3"), ("t = { name = ", "f:1:14"), ("[t]\nname = \"x", "f:2:8"), ("t = 5", "f:1:5"),
+        ("[\"t", "f:1:2"),
+    ])
+    func aTableThatCouldNotBeReadMissesNothing(text: String, place: String) {
+        let diagnostics = Diagnostics()
+        let document = SettingsDocument(TOMLParser.parse(text, file: "f", into: diagnostics))
+        let table = document.table("t", into: diagnostics)
+        if text != "[t" { _ = TableReader(table, keys: Self.keys, path: "[t]", diagnostics: diagnostics) }
+        #expect(diagnostics.list.map { "\($0.position, default: "-")" } == [place])
+    }
+
+    @Test(arguments: [
+        ("[[s]]\nx = 1", "[[s]]\nx = 2", "{s:[{x:1},{x:2}]}", nil),
+        ("s = []", "[[s]]\nx = 2", "{s:[{x:2}]}", nil),
+        ("[[s]]\nx = 1", "s = []", "{s:[{x:1}]}", nil),
+        ("a = [1]", "a = [2]", "{a:[2]}", nil),
+        ("a = 1", "a = 'x'", "{a:\"x\"}", nil),
+        ("[a.b]\nx = 1\ny = 1", "a.b.y = 2\na.c = 3", "{a:{b:{x:1,y:2},c:3}}", nil),
+        ("a = { x = 1 }", "[a]\ny = 2", "{a:{x:1,y:2}}", nil),
+        (
+            "[[s]]\nx = 1", "s = 5", "{s:[{x:1}]}",
+            "b:1:5: error: \"s\" is the number 5 here, but an array of tables at a:1:1"
+        ),
+        ("[s]\nx = 1", "[[s]]", "{s:{x:1}}", "b:1:1: error: \"s\" is an array of tables here, but a table at a:1:1"),
+        ("s = 1", "[s]", "{s:1}", "b:1:1: error: \"s\" is a table here, but the number 1 at a:1:5"),
+        ("s = ['x']", "[[s]]", "{s:[\"x\"]}", "b:1:1: error: \"s\" is an array of tables here, but an array at a:1:5"),
+    ])
+    func filesAreMerged(first: String, second: String, merged: String, error: String?) {
+        let diagnostics = Diagnostics()
+        var document = SettingsDocument(TOMLParser.parse(first, file: "a", into: diagnostics))
+        document.merge(TOMLParser.parse(second, file: "b", into: diagnostics), into: diagnostics)
+        #expect(TOMLParserTests.render(.table(document.root)) == merged)
+        #expect(diagnostics.list.map(\.description) == (error.map { [$0] } ?? []))
+    }
+
+    @Test func mergedValuesKeepTheirFiles() {
+        let diagnostics = Diagnostics()
+        var document = SettingsDocument(TOMLParser.parse("[t]\nx = 1\ny = 2\n", file: "a", into: diagnostics))
+        document.merge(TOMLParser.parse("\n[t]\ny = 3\n", file: "b", into: diagnostics), into: diagnostics)
+        let table = document.table("t", into: diagnostics)
+        #expect(table.entries.map { "\($0.keyPosition) \($0.node.position)" } == ["a:2:1 a:2:5", "b:3:1 b:3:5"])
     }
 }
