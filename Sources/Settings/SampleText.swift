@@ -23,7 +23,7 @@ package enum SampleText {
     }
 
     private static func value(of key: Key, in section: Section) -> String {
-        if let fixed = section.fixed[key.name] { return "\"\(fixed)\"" }
+        if let fixed = section.fixed[key.name] { return TOMLText.quoted(fixed) }
         if let example = key.example { return example }
         if let fallback = key.fallback { return text(fallback) }
         switch key.kind {
@@ -40,7 +40,7 @@ package enum SampleText {
 
     private static func text(_ value: TOMLValue) -> String {
         switch value {
-        case .string(let text): "\"\(text)\""
+        case .string(let text): TOMLText.quoted(text)
         case .integer(let number): "\(number)"
         case .float(let number): "\(number)"
         case .boolean(let boolean): "\(boolean)"
@@ -54,7 +54,7 @@ package enum SampleText {
     private static func wrap(_ text: String, indent: String) -> String {
         var out = ""
         var line = ""
-        for word in text.split(separator: " ") {
+        for word in text.split(whereSeparator: \.isWhitespace) {
             if !line.isEmpty, indent.count + line.count + 1 + word.count > 100 {
                 out += "\(indent)\(line)\n"
                 line = ""

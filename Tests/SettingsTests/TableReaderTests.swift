@@ -192,4 +192,26 @@ import Testing
         let table = document.table("t", into: diagnostics)
         #expect(table.entries.map { "\($0.keyPosition) \($0.node.position)" } == ["a:2:1 a:2:5", "b:3:1 b:3:5"])
     }
+
+    /// What would need an escape in TOML gets it, and the sample stays valid.
+    @Test func theSampleQuotesWhatItShows() {
+        let keys: [Key] = [
+            .string("path", default: "C:\\x \"y\"\n", "A\npath."), .strings("list", default: ["'", "\""], "A list."),
+            .choice("driver", ["a\"b"], required: true, "What."),
+        ]
+        let text = SampleText.render(
+            [Section(.table("t"), "A table.", keys: keys, fixed: ["driver": "a\"b"])], heading: "H", active: ["t"])
+        let opened = text.split(separator: "\n").map { $0.hasPrefix("#") && !$0.hasPrefix("# ") ? $0.dropFirst() : $0 }
+            .filter { !$0.hasPrefix(" ") }
+        for version in [text, opened.joined(separator: "\n")] {
+            let diagnostics = Diagnostics()
+            let document = SettingsDocument(TOMLParser.parse(version, file: "f", into: diagnostics))
+            let reader = TableReader(
+                document.table("t", into: diagnostics), keys: keys, path: "[t]", diagnostics: diagnostics)
+            #expect(diagnostics.list == [])
+            #expect(reader.string("path") == "C:\\x \"y\"\n")
+            #expect(reader.strings("list") == ["'", "\""])
+            #expect(reader.choice("driver") == "a\"b")
+        }
+    }
 }

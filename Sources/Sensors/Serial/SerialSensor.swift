@@ -15,7 +15,7 @@ package struct SerialSensor: SensorDriver {
         .choice("parity", ["none", "even", "odd"], default: "none", "Parity bit."),
         .integer("stop_bits", in: 1...2, default: 1, "Stop bits."),
         .choice("frame", ["line"], default: "line", "How the bytes are cut: text lines."),
-        .string("delimiter", default: "\\n", "What ends a line; with \"\\n\" a carriage return before it is dropped."),
+        .string("delimiter", default: "\n", "What ends a line; with \"\\n\" a carriage return before it is dropped."),
         .integer("max_length", in: 1...65_536, default: 1_024, "Longest line in bytes; longer ones are dropped."),
     ]
 
@@ -48,8 +48,7 @@ package struct SerialSensor: SensorDriver {
         guard isUsable else { return nil }
         self.path = path
         format = SerialPort.Format(baud: Int(baud), dataBits: Int(data), parity: parity, stopBits: Int(stop))
-        // The sample file shows the default as it is written there, with a backslash.
-        self.delimiter = Array((delimiter == "\\n" ? "\n" : delimiter).utf8)
+        self.delimiter = Array(delimiter.utf8)
         maximumLength = Int(length)
     }
 
