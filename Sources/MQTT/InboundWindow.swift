@@ -1,3 +1,5 @@
+import NIOCore
+
 /// The QoS 1 publishes of one connection that have not been acknowledged yet, in the order they came.
 ///
 /// Each is settled when its message is safe, in any order; the PUBACKs leave in the order of the PUBLISHes
@@ -9,15 +11,13 @@ package struct InboundWindow: Sendable {
         var reason: ReasonCode?
     }
 
-    private var pending: [Pending] = []
-    /// Entries of `pending` before this one are gone; kept so that the front leaves without moving the rest.
-    private var head = 0
+    private var pending = CircularBuffer<Pending>(initialCapacity: 1)
     private var firstPublication: UInt64 = 0
 
     package init() {}
 
     /// Publishes that wait for their acknowledgement.
-    package var count: Int { pending.count - head }
+    package var count: Int { pending.count }
 
     /// Takes one in; returns the number to settle it with.
     package mutating func append(_ packetIdentifier: UInt16) -> UInt64 {
@@ -31,19 +31,13 @@ package struct InboundWindow: Sendable {
         _ publication: UInt64, reason: ReasonCode = .success, into acknowledgements: inout [Acknowledgement]
     ) {
         guard publication >= firstPublication, publication - firstPublication < UInt64(count) else { return }
-        pending[head + Int(publication - firstPublication)].reason = reason
-        while head < pending.count, let reason = pending[head].reason {
-            acknowledgements.append(
-                Acknowledgement(packetIdentifier: pending[head].packetIdentifier, reason: reason))
-            head += 1
+        pending[pending.index(pending.startIndex, offsetBy: Int(publication - firstPublication))].reason = reason
+        while let first = pending.first, let reason = first.reason {
+            acknowledgements.append(Acknowledgement(packetIdentifier: first.packetIdentifier, reason: reason))
+            pending.removeFirst()
             firstPublication += 1
         }
-        if head == pending.count {
-            pending.removeAll(keepingCapacity: pending.capacity <= 128)
-            head = 0
-        } else if head >= 512, head * 2 > pending.count {
-            pending.removeFirst(head)
-            head = 0
-        }
+        // A burst's memory is not kept for as long as the connection lives.
+        if pending.isEmpty, pending.capacity > 128 { pending = CircularBuffer(initialCapacity: 1) }
     }
 }

@@ -16,8 +16,7 @@ package struct OutboundWindow: Sendable {
     private let queueLimit: Int
     private let queueByteLimit: Int
     private var inFlight: Set<UInt16> = []
-    private var queue: [Publish] = []
-    private var head = 0
+    private var queue = CircularBuffer<Publish>(initialCapacity: 1)
     private var queuedBytes = 0
     private var lastIdentifier: UInt16 = 0
 
@@ -31,8 +30,7 @@ package struct OutboundWindow: Sendable {
     }
 
     /// Messages that wait behind those in flight.
-    package var queuedCount: Int { queue.count - head }
-    package var inFlightCount: Int { inFlight.count }
+    package var queuedCount: Int { queue.count }
 
     /// Decides on a new message. The owner sends it when told so; a queued one is kept here.
     /// - Parameter hasRoom: the client's connection takes bytes right now.
@@ -47,22 +45,14 @@ package struct OutboundWindow: Sendable {
         return .queued
     }
 
-    /// The client acknowledged a message. An identifier that is not in flight is ignored.
+    /// A message is done with: the client acknowledged it, or it is given up on. An identifier that is not in flight is ignored.
     package mutating func acknowledged(_ packetIdentifier: UInt16) { inFlight.remove(packetIdentifier) }
 
     /// The next waiting message that the window lets go, its packet identifier set.
     package mutating func next() -> Publish? {
-        guard head < queue.count, inFlight.count < window else { return nil }
-        var next = queue[head]
-        head += 1
+        guard inFlight.count < window, var next = queue.popFirst() else { return nil }
         queuedBytes -= next.queuedSize
-        if head == queue.count {
-            queue.removeAll(keepingCapacity: false)
-            head = 0
-        } else if head >= 512, head * 2 > queue.count {
-            queue.removeFirst(head)
-            head = 0
-        }
+        if queue.isEmpty { queue = CircularBuffer(initialCapacity: 1) }
         next.packetIdentifier = nextIdentifier()
         return next
     }
