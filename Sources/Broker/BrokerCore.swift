@@ -284,8 +284,9 @@ final class BrokerCore {
         for acknowledgement in acknowledgements { send(.puback(acknowledgement), to: client) }
     }
 
-    /// The intake has room again.
+    /// The intake has room again. A listener that stops has been told to read no more, and does not.
     func resume() {
+        guard !isStopping else { return }
         for client in clients.values where client.isHeldBack {
             client.isHeldBack = false
             if !client.isPaused { goOn(client) }
@@ -391,9 +392,7 @@ final class BrokerCore {
     /// A message larger than the client accepts is not sent, and counts as delivered [MQTT-3.1.2-24] [MQTT-3.1.2-25].
     private func giveUp(_ packetIdentifier: UInt16?, of client: Client) {
         counters.dropped += 1
-        if let packetIdentifier {
-            _ = try? client.connection.receive(.puback(Acknowledgement(packetIdentifier: packetIdentifier)), now: now)
-        }
+        if let packetIdentifier { client.connection.giveUp(packetIdentifier) }
     }
 
     private func noteSent(_ client: Client) {

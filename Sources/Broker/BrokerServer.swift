@@ -97,11 +97,11 @@ package final class BrokerServer: Sendable {
     /// Stops: accepts and reads no more, lets acknowledgements that become due until `deadline` still leave, then
     /// says goodbye to every client.
     package func shutdown(deadline: Duration) async {
-        await closeListeners()
         let core = core
         let loop = loop
         let end = NIODeadline.now() + .nanoseconds(deadline.wholeNanoseconds)
         try? await loop.submit { core.value?.stopTaking() }.get()
+        await closeListeners()
         // Acknowledgements come as they come; whether any is still owed is looked at every few milliseconds.
         while NIODeadline.now() < end {
             let owed = (try? await loop.submit { core.value?.owedAcknowledgements ?? 0 }.get()) ?? 0

@@ -214,6 +214,10 @@ package struct ServerConnection: Sendable {
         isLive ? outbound.admit(publish(), size: size, hasRoom: hasRoom) : .dropped
     }
 
+    /// A message that was admitted cannot be sent: its place in the window is free again. Nothing came from the client,
+    /// so this is no sign of life.
+    package mutating func giveUp(_ packetIdentifier: UInt16) { outbound.acknowledged(packetIdentifier) }
+
     /// The next message that waited and may be sent now.
     package mutating func nextQueued() -> Publish? { isLive ? outbound.next() : nil }
 

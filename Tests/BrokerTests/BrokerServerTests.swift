@@ -236,6 +236,24 @@ final class PacketClient {
         }
     }
 
+    /// Commits that end while the listener stops free the intake, but nothing new is to come in any more.
+    @Test func aStoppingListenerReadsNoMoreWhateverTheIntakeSays() async throws {
+        try await Self.withServer { server, intake, port in
+            let client = try PacketClient(port: port, id: "a")
+            client.publish("t/1", "x", qos: .atLeastOnce, id: 1)
+            #expect(await eventually { intake.tokens.count == 1 })
+            // One acknowledgement is owed, which keeps the shutdown waiting.
+            async let stopped: Void = server.shutdown(deadline: .seconds(10))
+            #expect(await eventually { LoopbackSocket(port: port) == nil })
+            server.resume()
+            client.publish("t/2", "x", qos: .atLeastOnce, id: 2)
+            _ = await server.snapshot()
+            server.settle(intake.tokens)
+            await stopped
+            #expect(intake.topics == ["t/1"])
+        }
+    }
+
     /// A device that sends a burst and leaves while the reading is stopped: nothing of it is lost, and it has left in
     /// order, so its will keeps silent.
     @Test func whoLeavesWhileTheReadingIsStoppedIsHeardToTheEnd() async throws {

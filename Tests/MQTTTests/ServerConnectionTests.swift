@@ -77,6 +77,17 @@ import Testing
         #expect(connection.nextQueued() == nil)
     }
 
+    @Test func givingUpFreesTheWindowAndIsNoSignOfLife() throws {
+        var connection = try Self.connected(keepAlive: 10, properties: [.receiveMaximum(1)])
+        let message = Publish(topic: "t", payload: ByteBuffer())
+        #expect(connection.deliver(message, size: 1, hasRoom: true) == .send(packetIdentifier: 1))
+        #expect(connection.deliver(message, size: 1, hasRoom: true) == .queued)
+        let deadline = connection.deadline
+        connection.giveUp(1)
+        #expect(connection.nextQueued()?.packetIdentifier == 2)
+        #expect(connection.deadline == deadline)
+    }
+
     @Test func identifiersWrapAroundPastThoseInFlight() {
         var window = OutboundWindow(window: 3, queueLimit: 1, queueByteLimit: 1_000)
         let message = Publish(topic: "t", payload: ByteBuffer())
