@@ -21,7 +21,6 @@ test:
 
 # The GPIO driver against the kernel's own gpio-sim, in a throw-away virtual machine.
 test-gpio:
-	.ci/dependencies test
 	Tests/VM/test-gpio
 
 bench:

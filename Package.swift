@@ -68,7 +68,8 @@ let package = Package(
             swiftSettings: strict
         ),
 
-        .target(name: "TestSupport", dependencies: ["CLinux"], path: "Tests/Support", swiftSettings: strict),
+        .target(
+            name: "TestSupport", dependencies: ["CLinux", "Readings"], path: "Tests/Support", swiftSettings: strict),
         tests("ReadingsTests", ["Readings"]),
         tests("SettingsTests", ["TestSupport", "Settings"]),
         tests("DatabaseTests", ["TestSupport", "Database"]),

@@ -59,13 +59,19 @@ package struct BrokerConfiguration: Sendable {
 
     package init() {}
 
+    /// Why it would not be safe to listen on `address`; `nil` when it is.
+    package func refusal(of address: ListenAddress) -> BrokerError? {
+        guard !address.isLoopback, authenticator == nil else { return nil }
+        return BrokerError(
+            .unsafe, doing: "listen on \(address)",
+            reason: "it can be reached from the network, and nobody would be asked for a password",
+            remedy: "listen on 127.0.0.1 or [::1]")
+    }
+
     /// Refuses what would not be safe.
     package func validate() throws(BrokerError) {
-        for address in listen where !address.isLoopback && authenticator == nil {
-            throw BrokerError(
-                .unsafe, doing: "listen on \(address)",
-                reason: "it can be reached from the network, and nobody would be asked for a password",
-                remedy: "listen on 127.0.0.1 or [::1]")
+        for address in listen {
+            if let refusal = refusal(of: address) { throw refusal }
         }
     }
 }

@@ -1,24 +1,10 @@
-import Glibc
 import Logging
 import Readings
 import Sensors
 import Settings
 import Synchronization
+import TestSupport
 import Testing
-
-/// The kernel's clocks, for drivers that compare with kernel times.
-struct KernelTime: TimeSource {
-    func now() -> Timestamp {
-        func read(_ clock: clockid_t) -> Int64 {
-            var spec = timespec()
-            clock_gettime(clock, &spec)
-            return Int64(spec.tv_sec) * 1_000_000_000 + Int64(spec.tv_nsec)
-        }
-        return Timestamp(
-            instant: Instant(nanoseconds: read(CLOCK_BOOTTIME)), unixNanoseconds: read(CLOCK_REALTIME),
-            quality: .unsynced)
-    }
-}
 
 /// Sensors made from settings, supervised, with what they deliver.
 final class SensorRig: Sendable {

@@ -2,6 +2,7 @@ import Glibc
 import Outbox
 import Readings
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Upstream

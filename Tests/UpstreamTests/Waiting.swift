@@ -1,20 +1,5 @@
 import Glibc
-import Readings
 import Testing
-
-/// The kernel's clocks.
-struct KernelTime: TimeSource {
-    func now() -> Timestamp {
-        var boot = timespec()
-        var wall = timespec()
-        clock_gettime(CLOCK_BOOTTIME, &boot)
-        clock_gettime(CLOCK_REALTIME, &wall)
-        return Timestamp(
-            instant: Instant(nanoseconds: Int64(boot.tv_sec) * 1_000_000_000 + Int64(boot.tv_nsec)),
-            unixNanoseconds: Int64(wall.tv_sec) * 1_000_000_000 + Int64(wall.tv_nsec), quality: .synced
-        )
-    }
-}
 
 /// Polls until the condition holds.
 /// - Throws: after the deadline, with what was waited for and `details`.

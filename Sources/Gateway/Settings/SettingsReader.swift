@@ -77,9 +77,9 @@ struct SettingsReader {
                     at: position)
                 return nil
             }
-            if !address.isLoopback {
+            if let refusal = configuration.refusal(of: address) {
                 diagnostics.error(
-                    "listen: \"\(text)\" can be reached from the network, and nobody would be asked for a password; expected a loopback address such as \"127.0.0.1:\(address.port)\"",
+                    "listen: \"\(text)\": \(refusal.reason); expected a loopback address such as \"127.0.0.1:\(address.port)\"",
                     at: position)
             }
             return address
