@@ -52,13 +52,14 @@ let package = Package(
         room("Sensors", ["CGpiod", "Readings", "Settings", .log]),
         room("Pipeline", ["Readings"]),
         room("Outbox", ["Readings", "Database"]),
+        room("Registry", ["Database", "MQTT", "Readings", .nio("NIOCore")]),
         room("Upstream", ["CMosquitto", "Outbox", "Readings", .log]),
         room("Admin", [.nio("NIOCore"), .nio("NIOPosix"), .log]),
         room(
             "Gateway",
             [
                 "CLinux", "Readings", "Settings", "Database", "MQTT", "Broker", "Sensors", "Pipeline", "Outbox",
-                "Upstream", "Admin",
+                "Upstream", "Registry", "Admin",
                 .nio("NIOCore"), .nio("NIOPosix"), .log, .lifecycle, .signals,
             ]
         ),
@@ -69,18 +70,22 @@ let package = Package(
         ),
 
         .target(
-            name: "TestSupport", dependencies: ["CLinux", "Readings"], path: "Tests/Support", swiftSettings: strict),
+            name: "TestSupport", dependencies: ["CLinux", "MQTT", "Readings", .nio("NIOCore")], path: "Tests/Support",
+            swiftSettings: strict),
         tests("ReadingsTests", ["Readings"]),
         tests("SettingsTests", ["TestSupport", "Settings"]),
         tests("DatabaseTests", ["TestSupport", "Database"]),
         tests("MQTTTests", ["TestSupport", "MQTT", .nio("NIOCore")]),
-        tests("BrokerTests", ["TestSupport", "Broker", "MQTT", "Readings", .nio("NIOCore"), .nio("NIOPosix"), .log]),
+        tests(
+            "BrokerTests",
+            ["TestSupport", "Broker", "Registry", "MQTT", "Readings", .nio("NIOCore"), .nio("NIOPosix"), .log]),
         tests("SensorsTests", ["TestSupport", "Sensors", "Readings", "Settings", .log]),
         tests("PipelineTests", ["Pipeline", "Readings"]),
+        tests("RegistryTests", ["TestSupport", "Registry", "Database", "MQTT", "Readings", .nio("NIOCore")]),
         tests("OutboxTests", ["TestSupport", "Outbox", "Database", "Readings"]),
         tests("UpstreamTests", ["TestSupport", "Upstream", "Outbox", "Readings", .log]),
         tests("AdminTests", ["Admin", "TestSupport", .nio("NIOPosix"), .log]),
         tests("GatewayTests", ["Gateway", "Broker", "Pipeline", "Upstream", "Readings", "Settings", "TestSupport"]),
-        tests("IntegrationTests", ["TestSupport", "tidegate"]),
+        tests("IntegrationTests", ["TestSupport", "MQTT", "tidegate", .nio("NIOCore")]),
     ]
 )

@@ -49,6 +49,14 @@ package struct BrokerConfiguration: Sendable {
     package var maximumSubscriptions = 1_000
     /// Levels of a filter, and of a retained message's topic: each takes memory of its own in the trees.
     package var maximumTopicLevels = 200
+    /// Sessions, connected or not.
+    package var maximumSessions = 10_000
+    /// How long a session may outlive its connection, in seconds; `UInt32.max`: for ever.
+    package var maximumSessionExpiry = UInt32.max
+    /// Bytes of messages that wait for sessions which outlive their connection, all together.
+    package var maximumKeptBytes = 64 << 20
+    /// Seconds between two updates of `$SYS`; 0: there is none.
+    package var systemInterval: Int64 = 10
     /// Retained messages, in number and bytes.
     package var maximumRetained = 10_000
     package var maximumRetainedBytes = 8 << 20

@@ -3,56 +3,70 @@ import MQTT
 import NIOCore
 import Readings
 
-/// All of the listener's state and what happens to it: clients, subscriptions, retained messages. Lives on one event
-/// loop, so it needs no locks; the sockets' side is ``ClientHandler``.
+/// All of the listener's state and what happens to it: connections, sessions, subscriptions, retained messages. Lives
+/// on one event loop, so it needs no locks; the sockets' side is ``ClientHandler``.
+///
+/// This file has the connections. What becomes of a session is in `BrokerCore+Sessions`, of a message in
+/// `BrokerCore+Messages`, of a subscription in `BrokerCore+Subscriptions`; what is kept over a restart, and what has to
+/// wait for that, in `BrokerCore+Storing`.
 final class BrokerCore {
-    private struct Subscription: Sendable {
-        var qos: QoS
-        var noLocal: Bool
-        var retainAsPublished: Bool
-        var identifier: UInt32?
-    }
-
-    private let configuration: BrokerConfiguration
+    let configuration: BrokerConfiguration
     private let authenticator: any Authenticator
-    private let intake: any Intake
-    private let time: any TimeSource
-    private let logger: Logger
-    private let allocator = ByteBufferAllocator()
+    let intake: any Intake
+    let time: any TimeSource
+    let logger: Logger
+    let loop: any EventLoop
+    let allocator = ByteBufferAllocator()
 
-    private var clients: [UInt64: Client] = [:]
-    private var byIdentifier: [WireText: UInt64] = [:]
+    var clients: [UInt64: Client] = [:]
+    var sessions: [UInt64: Session] = [:]
+    var sessionByIdentifier: [WireText: Session] = [:]
     /// Connections without a CONNECT yet, oldest first; numbers of those that went on are skipped when they come up.
     private var pending: [UInt64] = []
-    private var pendingCount = 0
+    var pendingCount = 0
     private var nextNumber: UInt64 = 1
-    private var subscriptions = SubscriptionTree<UInt64, Subscription>()
-    private var retained: RetainedStore
-    private var counters = BrokerSnapshot.Counters()
+    var nextSession: UInt64 = 1
+    var subscriptions = SubscriptionTree<UInt64, Session.Subscription>()
+    var shared = SharedGroups()
+    var retained: RetainedStore
+    var counters = BrokerSnapshot.Counters()
+    var traffic = SystemTopics.Traffic()
+    /// What was last published below `$SYS`.
+    var systemValues: [String: [UInt8]] = [:]
+    let startedAt = Int64(NIODeadline.now().uptimeNanoseconds)
+    /// Bytes of the messages that wait for kept sessions.
+    var keptBytes = 0
 
+    /// QoS 2 publishes that are not safe yet, by connection and publication: whose they are.
+    var receipts: [SettleToken: (session: UInt64, packetIdentifier: UInt16)] = [:]
     /// Publishes of the read that is going on, for the intake.
-    private var batch: [Arrival] = []
+    var batch: [Arrival] = []
     private var dirty: [Client] = []
     /// Reused by every settle.
-    private var acknowledgements: [Acknowledgement] = []
+    var acknowledgements: [InboundWindow.Settled] = []
     /// Reused by every match.
-    private var matches: [(UInt64, Subscription)] = []
-    private var isStopping = false
+    var matches: [(UInt64, Session.Subscription)] = []
+    var journal: Journal
+    private var sessionTimer: (at: Int64, task: Scheduled<Void>)?
+    private(set) var isStopping = false
 
     init(
-        configuration: BrokerConfiguration, intake: any Intake, time: any TimeSource, logger: Logger
+        configuration: BrokerConfiguration, intake: any Intake, time: any TimeSource, logger: Logger,
+        loop: any EventLoop, store: (any SessionStore)?
     ) {
         self.configuration = configuration
         authenticator = configuration.authenticator ?? AnonymousAuthenticator()
         self.intake = intake
         self.time = time
         self.logger = logger
+        self.loop = loop
+        journal = Journal(store: store)
         retained = RetainedStore(
             countLimit: configuration.maximumRetained, byteLimit: configuration.maximumRetainedBytes,
             levelLimit: configuration.maximumTopicLevels)
     }
 
-    private var now: Int64 { Int64(NIODeadline.now().uptimeNanoseconds) }
+    var now: Int64 { Int64(NIODeadline.now().uptimeNanoseconds) }
 
     // MARK: Connections
 
@@ -71,7 +85,7 @@ final class BrokerCore {
             close(oldest, for: MQTTError(.serverBusy, "too many connections without CONNECT"))
         }
         if pending.count > 64, pending.count > pendingCount * 2 {
-            pending.removeAll { clients[$0]?.identifier.isEmpty != true }
+            pending.removeAll { clients[$0].map { $0.session == nil } != true }
         }
         return client
     }
@@ -79,33 +93,21 @@ final class BrokerCore {
     private func oldestPending() -> Client? {
         while let number = pending.first {
             pending.removeFirst()
-            if let client = clients[number], client.identifier.isEmpty { return client }
+            if let client = clients[number], client.session == nil { return client }
         }
         return nil
     }
 
-    /// The connection is gone, for whatever reason: its subscriptions go, and its will is published unless it left
-    /// in order [MQTT-3.1.2-8] [MQTT-3.1.2-10].
+    /// The connection is gone, for whatever reason; its session may go on without it.
     func closed(_ client: Client) {
         client.isClosing = true
         guard clients.removeValue(forKey: client.number) != nil else { return }
-        if client.identifier.isEmpty { pendingCount -= 1 }
-        counters.dropped += client.connection.droppedMessages
-        for filter in client.filters { subscriptions.remove(client.number, filter: filter.string) }
-        let identifier = WireText(client.identifier)
-        if byIdentifier[identifier] == client.number { byIdentifier[identifier] = nil }
-        if let will = client.will {
-            client.will = nil
-            // The session ends with the connection, and the will is due at its end at the latest [MQTT-3.1.3-9].
-            var publish = Publish(
-                topic: will.topic, payload: will.payload, qos: min(will.qos, .atLeastOnce), retain: will.retain,
-                properties: will.properties)
-            publish.properties.list.removeAll { if case .willDelayInterval = $0 { true } else { false } }
-            take(publish, from: client, publication: nil)
+        guard let session = client.session else {
+            pendingCount -= 1
+            return
         }
-        if !client.identifier.isEmpty {
-            logger.debug("client gone", metadata: ["client": "\(client.identifier)"])
-        }
+        logger.debug("client gone", metadata: ["client": "\(session.identifier)"])
+        if session.client === client { disconnected(session) }
     }
 
     /// Ends a connection, telling the client why where its version can [MQTT-4.13.1-1].
@@ -122,7 +124,7 @@ final class BrokerCore {
     }
 
     /// Sends what waits, then closes. A client that takes no bytes is closed at once.
-    private func end(_ client: Client) {
+    func end(_ client: Client) {
         guard !client.isClosing else { return }
         client.isClosing = true
         if client.channel.isWritable, let output = client.output, output.readableBytes > 0 {
@@ -151,6 +153,7 @@ final class BrokerCore {
                     client.input = input
                 }
                 guard let packet else { return }
+                traffic.packetsReceived += 1
                 try handle(try client.connection.receive(packet, now: now), from: client)
             } catch {
                 counters.violations += 1
@@ -159,19 +162,20 @@ final class BrokerCore {
         }
     }
 
-    /// The read is over: hands the publishes up, and every client what waits for it.
+    /// The read is over: hands the publishes up, the changes to the store, and every client what waits for it.
     func endTurn() {
         if !batch.isEmpty {
             let full = batch
             batch.removeAll(keepingCapacity: true)
             if intake.accept(full) == .congested {
                 for arrival in full {
-                    if case .device(let id) = arrival.source, let number = byIdentifier[WireText(id.name)] {
-                        clients[number]?.isHeldBack = true
+                    if case .device(let id) = arrival.source {
+                        sessionByIdentifier[WireText(id.name)]?.client?.isHeldBack = true
                     }
                 }
             }
         }
+        commit()
         while let client = dirty.popLast() {
             client.isDirty = false
             if !client.isClosing { client.flush() }
@@ -179,17 +183,24 @@ final class BrokerCore {
     }
 
     private func handle(_ request: ServerConnection.Request, from client: Client) throws(MQTTError) {
+        if case .connect(let connect) = request { return try self.connect(connect, client) }
+        guard let session = client.session else { return }
         switch request {
-        case .connect(let connect): try self.connect(connect, client)
-        case .publish(let publish, let publication): receive(publish, from: client, publication: publication)
-        case .acknowledged: pump(client)
-        case .subscribe(let packet): subscribe(packet, client)
-        case .unsubscribe(let packet): unsubscribe(packet, client)
+        case .connect, .nothing: break
+        case .publish(let publish, let publication):
+            try receive(publish, from: client, session, publication: publication)
+        case .puback(let acknowledgement): puback(acknowledgement, session)
+        case .pubrec(let acknowledgement): pubrec(acknowledgement, session)
+        case .pubrel(let acknowledgement): pubrel(acknowledgement, session)
+        case .pubcomp(let acknowledgement): pubcomp(acknowledgement, session)
+        case .subscribe(let packet): subscribe(packet, session, client)
+        case .unsubscribe(let packet): unsubscribe(packet, session, client)
         case .ping: send(.pingresp, to: client)
-        case .disconnect(let withWill):
-            if !withWill { client.will = nil }
+        case .disconnect(let withWill, let expiry):
+            if let expiry { session.expiryInterval = min(expiry, configuration.maximumSessionExpiry) }
+            // A client that leaves in order takes its will with it [MQTT-3.14.4-3].
+            if !withWill { session.will = nil }
             end(client)
-        case .nothing: break
         }
     }
 
@@ -202,13 +213,10 @@ final class BrokerCore {
         if connect.properties.authenticationMethod != nil {
             throw refuse(.badAuthenticationMethod, "no authentication method is supported [MQTT-4.12.0-1]")
         }
-        if connect.version == .v5_0, connect.will?.qos == .exactlyOnce {
-            throw refuse(.qosNotSupported, "the will has QoS 2; the maximum is 1 [MQTT-3.2.2-12]")
-        }
         var identifier = connect.clientIdentifier
         var assigned: String?
         if identifier.isEmpty {
-            if connect.version == .v3_1_1, !connect.cleanStart {
+            if connect.version != .v5_0, !connect.cleanStart || connect.version == .v3_1 {
                 throw refuse(
                     .clientIdentifierNotValid, "an empty client identifier needs a clean session [MQTT-3.1.3-8]")
             }
@@ -217,71 +225,78 @@ final class BrokerCore {
         }
         let verdict = authenticator.decide(connect)
         guard verdict == .success else { throw refuse(verdict, "the client may not connect") }
-        if let number = byIdentifier[WireText(identifier)], let old = clients[number] {
-            // The new connection takes the identifier over [MQTT-3.1.4-3].
-            close(old, for: MQTTError(.sessionTakenOver, "another connection uses the client identifier"))
-        } else if clients.count - pendingCount >= configuration.maximumClients {
+        let old = sessionByIdentifier[WireText(identifier)]
+        if old?.client == nil, clients.count - pendingCount >= configuration.maximumClients {
             throw refuse(
                 .serverBusy, "\(configuration.maximumClients) clients are connected, which is all that are served")
         }
-        client.identifier = identifier
+        let expiry = expiry(of: connect)
+        if expiry > 0, old == nil, sessions.count >= configuration.maximumSessions {
+            throw refuse(.quotaExceeded, "\(sessions.count) sessions are kept, which is all that are")
+        }
+        if let former = old?.client {
+            // The new connection takes the session over [MQTT-3.1.4-3].
+            close(former, for: MQTTError(.sessionTakenOver, "another connection uses the client identifier"))
+        }
+        let (session, isPresent) = open(identifier, cleanStart: connect.cleanStart)
+        client.session = session
+        session.client = client
         pendingCount -= 1
-        byIdentifier[WireText(identifier)] = client.number
-        client.will = connect.will.map { will in
+        session.expiryInterval = expiry
+        session.isKept = session.isKept || expiry > 0
+        session.will = connect.will.map { will in
             var kept = will
             kept.payload = ByteBuffer(bytes: will.payload.readableBytesView)
             return kept
         }
-        send(.connack(client.connection.accept(assignedClientIdentifier: assigned, now: now)), to: client)
+        let connack = client.connection.accept(
+            assignedClientIdentifier: assigned, sessionPresent: isPresent, sessionExpiryInterval: expiry, now: now)
+        client.aliases = OutboundAliases(maximum: client.connection.clientTopicAliasMaximum)
+        if session.isKept { record(.session(session.record(awaySince: nil))) }
+        send(.connack(connack), to: client)
+        session.outbound.resume(window: client.connection.sendWindow)
+        pump(client)
         logger.debug("client connected", metadata: ["client": "\(identifier)", "address": "\(client.address)"])
     }
 
-    // MARK: Publishes from devices
+    /// How long the session is to outlive its connection, in seconds. A 3.1.1 client can only say "at once" and "never"
+    /// (clean session).
+    private func expiry(of connect: Connect) -> UInt32 {
+        let asked =
+            connect.version == .v5_0
+            ? connect.properties.sessionExpiryInterval ?? 0 : connect.cleanStart ? 0 : UInt32.max
+        return min(asked, configuration.maximumSessionExpiry)
+    }
 
-    private func receive(_ publish: Publish, from client: Client, publication: UInt64?) {
-        client.received += 1
-        // `$`-topics are the server's own (§4.7.2): a device's publish there is acknowledged and goes nowhere.
-        if publish.topic.utf8.first == UInt8(ascii: "$") {
-            if let publication {
-                acknowledge(publication, reason: .notAuthorized, to: client)
-            }
-            return
+    // MARK: Output
+
+    /// There is room in front of the client, if need be after handing its socket what waits already: one turn may
+    /// bring more than the bound.
+    func hasRoom(_ client: Client) -> Bool {
+        if client.outputBytes >= configuration.maximumOutputBytes { client.flush() }
+        return client.outputBytes < configuration.maximumOutputBytes
+    }
+
+    func send(_ packet: Packet, to client: Client) {
+        guard !client.isClosing else { return }
+        client.append(packet, version: client.version)
+        markDirty(client)
+        // Answers are owed, so they cannot be dropped: a client that asks and asks and never reads has to go.
+        if !hasRoom(client), client.outputBytes > configuration.maximumOutputBytes * 4 {
+            close(client, for: MQTTError(.quotaExceeded, "the client does not read its answers"))
         }
-        take(publish, from: client, publication: publication)
     }
 
-    private func take(_ publish: Publish, from client: Client, publication: UInt64?) {
-        if publish.retain { retained.store(publish, now: now) }
-        distribute(publish, from: client.number)
-        batch.append(
-            Arrival(
-                source: .device(DeviceID(client.identifier)), topic: publish.topic,
-                body: .payload(Array(publish.payload.readableBytesView)), retain: publish.retain, time: time.now(),
-                settle: publication.map { SettleToken(connection: client.number, publication: $0) }))
+    func markDirty(_ client: Client) {
+        guard !client.isDirty else { return }
+        client.isDirty = true
+        dirty.append(client)
     }
 
-    /// Messages are safe: their PUBACKs leave, each connection's in order. Reading goes on where it had to stop.
-    ///
-    /// With an error as `reason` they are not kept. A PUBACK of 3.1.1 cannot say so and would promise what is not true:
-    /// such a client is closed instead, and will send again [MQTT-3.3.5-2 of 3.1.1].
-    func settle(_ tokens: [SettleToken], reason: ReasonCode) {
-        for token in tokens {
-            guard let client = clients[token.connection] else { continue }
-            if reason.isError, client.version == .v3_1_1 {
-                close(client, for: MQTTError(reason, "its message was not kept"))
-                continue
-            }
-            let wasPaused = client.isPaused
-            acknowledge(token.publication, reason: reason, to: client)
-            if wasPaused, !client.isPaused { goOn(client) }
-        }
-        endTurn()
-    }
-
-    private func acknowledge(_ publication: UInt64, reason: ReasonCode, to client: Client) {
-        acknowledgements.removeAll(keepingCapacity: true)
-        client.connection.settle(publication, reason: reason, into: &acknowledgements)
-        for acknowledgement in acknowledgements { send(.puback(acknowledgement), to: client) }
+    /// Takes what had been read already, then asks the socket for more.
+    func goOn(_ client: Client) {
+        received(client)
+        if !client.isPaused, !client.isClosing { client.channel.read() }
     }
 
     /// The intake has room again. A listener that stops has been told to read no more, and does not.
@@ -294,200 +309,6 @@ final class BrokerCore {
         endTurn()
     }
 
-    /// Takes what had been read already, then asks the socket for more.
-    private func goOn(_ client: Client) {
-        received(client)
-        if !client.isPaused, !client.isClosing { client.channel.read() }
-    }
-
-    // MARK: Publishes to devices
-
-    /// The gateway's own messages for LAN subscribers.
-    func publish(_ messages: [LocalMessage]) {
-        for message in messages {
-            let publish = Publish(
-                topic: message.topic, payload: ByteBuffer(bytes: message.payload), qos: .atLeastOnce,
-                retain: message.retain)
-            if publish.retain { retained.store(publish, now: now) }
-            distribute(publish, from: nil)
-        }
-        endTurn()
-    }
-
-    private func distribute(_ publish: Publish, from origin: UInt64?) {
-        matches.removeAll(keepingCapacity: true)
-        subscriptions.forEachMatch(topic: publish.topic) { matches.append(($0, $1)) }
-        guard !matches.isEmpty else { return }
-        var fanOut = FanOut(publish, allocator: allocator)
-        if matches.count > 1 { matches.sort { $0.0 < $1.0 } }
-        var index = 0
-        while index < matches.count {
-            // Overlapping subscriptions of one client: one copy at the highest QoS, with all identifiers
-            // [MQTT-3.3.4-2] [MQTT-3.3.4-3].
-            let number = matches[index].0
-            var qos = QoS.atMostOnce
-            var retain = false
-            var identifiers: [UInt32] = []
-            var isWanted = false
-            while index < matches.count, matches[index].0 == number {
-                let subscription = matches[index].1
-                index += 1
-                // A client's own publish, where it does not want those [MQTT-3.8.3-3].
-                if subscription.noLocal, number == origin { continue }
-                isWanted = true
-                qos = max(qos, subscription.qos)
-                retain = retain || subscription.retainAsPublished && publish.retain
-                if let identifier = subscription.identifier { identifiers.append(identifier) }
-            }
-            guard isWanted, let client = clients[number] else { continue }
-            deliver(&fanOut, to: client, qos: min(qos, publish.qos), retain: retain, identifiers: identifiers)
-        }
-    }
-
-    private func deliver(_ fanOut: inout FanOut, to client: Client, qos: QoS, retain: Bool, identifiers: [UInt32]) {
-        let isShared = !retain && (identifiers.isEmpty || client.version == .v3_1_1)
-        let hasRoom = hasRoom(client)
-        var packetIdentifier: UInt16?
-        if qos == .atMostOnce {
-            guard hasRoom else {
-                counters.dropped += 1
-                return
-            }
-        } else {
-            let admission = client.connection.deliver(
-                own(fanOut.copy(qos: qos, retain: retain, subscriptionIdentifiers: identifiers)),
-                size: fanOut.publish.queuedSize, hasRoom: hasRoom)
-            guard case .send(let identifier) = admission else { return }
-            packetIdentifier = identifier
-        }
-        if isShared {
-            let (bytes, place) = fanOut.shared(qos: qos, version: client.version)
-            guard bytes.readableBytes <= client.connection.clientMaximumPacketSize else {
-                return giveUp(packetIdentifier, of: client)
-            }
-            client.append(bytes, packetIdentifier: packetIdentifier.flatMap { value in place.map { (value, $0) } })
-            noteSent(client)
-        } else {
-            var copy = fanOut.copy(qos: qos, retain: retain, subscriptionIdentifiers: identifiers)
-            copy.packetIdentifier = packetIdentifier
-            send(copy, to: client)
-        }
-    }
-
-    /// A payload that will wait is not to keep the read alive that it is a slice of.
-    private func own(_ publish: Publish) -> Publish {
-        var own = publish
-        own.payload = ByteBuffer(bytes: publish.payload.readableBytesView)
-        return own
-    }
-
-    private func send(_ publish: Publish, to client: Client) {
-        guard publish.wireSize(version: client.version) <= client.connection.clientMaximumPacketSize else {
-            return giveUp(publish.packetIdentifier, of: client)
-        }
-        client.append(.publish(publish), version: client.version)
-        noteSent(client)
-    }
-
-    /// A message larger than the client accepts is not sent, and counts as delivered [MQTT-3.1.2-24] [MQTT-3.1.2-25].
-    private func giveUp(_ packetIdentifier: UInt16?, of client: Client) {
-        counters.dropped += 1
-        if let packetIdentifier { client.connection.giveUp(packetIdentifier) }
-    }
-
-    private func noteSent(_ client: Client) {
-        client.sent += 1
-        markDirty(client)
-    }
-
-    /// There is room in front of the client, if need be after handing its socket what waits already: one turn may
-    /// bring more than the bound.
-    private func hasRoom(_ client: Client) -> Bool {
-        if client.outputBytes >= configuration.maximumOutputBytes { client.flush() }
-        return client.outputBytes < configuration.maximumOutputBytes
-    }
-
-    /// Sends what waited in the client's window, as far as it goes.
-    func pump(_ client: Client) {
-        while hasRoom(client), let publish = client.connection.nextQueued() { send(publish, to: client) }
-    }
-
-    private func send(_ packet: Packet, to client: Client) {
-        client.append(packet, version: client.version)
-        markDirty(client)
-        // Answers are owed, so they cannot be dropped: a client that asks and asks and never reads has to go.
-        if !hasRoom(client), client.outputBytes > configuration.maximumOutputBytes * 4 {
-            close(client, for: MQTTError(.quotaExceeded, "the client does not read its answers"))
-        }
-    }
-
-    private func markDirty(_ client: Client) {
-        guard !client.isDirty else { return }
-        client.isDirty = true
-        dirty.append(client)
-    }
-
-    // MARK: Subscriptions
-
-    private func subscribe(_ packet: Subscribe, _ client: Client) {
-        var reasons: [ReasonCode] = []
-        var deliveries: [(Subscribe.Filter, isNew: Bool)] = []
-        let identifier = packet.properties.subscriptionIdentifier
-        for filter in packet.filters {
-            if Topic.isShared(filter.filter) {
-                reasons.append(
-                    Topic.isValidFilter(filter.filter) ? .sharedSubscriptionsNotSupported : .topicFilterInvalid)
-                continue
-            }
-            guard Topic.isValidFilter(filter.filter) else {
-                reasons.append(.topicFilterInvalid)
-                continue
-            }
-            guard
-                client.filters.contains(WireText(filter.filter))
-                    || client.filters.count < configuration.maximumSubscriptions,
-                Topic.levelCount(filter.filter) <= configuration.maximumTopicLevels
-            else {
-                reasons.append(.quotaExceeded)
-                continue
-            }
-            let qos = min(filter.qos, .atLeastOnce)
-            let isNew = subscriptions.insert(
-                client.number, filter: filter.filter,
-                options: Subscription(
-                    qos: qos, noLocal: filter.noLocal, retainAsPublished: filter.retainAsPublished,
-                    identifier: identifier))
-            client.filters.insert(WireText(filter.filter))
-            reasons.append(qos == .atMostOnce ? .success : .grantedQoS1)
-            deliveries.append((filter, isNew))
-        }
-        // The SUBACK goes first, as every client expects, though either order is allowed [MQTT-3.8.4-1].
-        send(.suback(Suback(packetIdentifier: packet.packetIdentifier, reasons: reasons)), to: client)
-        for (filter, isNew) in deliveries {
-            switch filter.retainHandling {
-            case .send: break
-            case .sendIfNew where isNew: break
-            case .sendIfNew, .doNotSend: continue
-            }
-            for publish in retained.matches(filter.filter, now: now) where !client.isClosing {
-                var fanOut = FanOut(publish, allocator: allocator)
-                // Sent because of the subscription: the retain flag says so [MQTT-3.3.1-8].
-                deliver(
-                    &fanOut, to: client, qos: min(filter.qos, publish.qos, .atLeastOnce), retain: true,
-                    identifiers: identifier.map { [$0] } ?? [])
-            }
-        }
-    }
-
-    private func unsubscribe(_ packet: Unsubscribe, _ client: Client) {
-        let reasons = packet.filters.map { filter -> ReasonCode in
-            guard client.filters.remove(WireText(filter)) != nil else { return .noSubscriptionExisted }
-            subscriptions.remove(client.number, filter: filter)
-            return .success
-        }
-        send(.unsuback(Unsuback(packetIdentifier: packet.packetIdentifier, reasons: reasons)), to: client)
-    }
-
     // MARK: Time and end
 
     /// The connection's timer went off; returns when to call again.
@@ -497,11 +318,23 @@ final class BrokerCore {
         case .wake(let at): return at
         case .nothing: return nil
         case .close(let error):
-            if client.identifier.isEmpty { counters.silent += 1 }
+            if client.session == nil { counters.silent += 1 }
             close(client, for: error)
             endTurn()
             return nil
         }
+    }
+
+    /// Makes sure that `sessionsDue` is called by `deadline`.
+    func schedule(_ deadline: Int64) {
+        if let sessionTimer, sessionTimer.at <= deadline { return }
+        sessionTimer?.task.cancel()
+        let task = loop.assumeIsolated().scheduleTask(deadline: .uptimeNanoseconds(UInt64(max(0, deadline)))) {
+            self.sessionTimer = nil
+            self.sessionsDue()
+            self.endTurn()
+        }
+        sessionTimer = (deadline, task)
     }
 
     /// No more packets are taken; acknowledgements that become due still leave.
@@ -510,17 +343,19 @@ final class BrokerCore {
         for client in clients.values { client.isHeldBack = true }
     }
 
-    /// Acknowledgements that devices still wait for.
-    var owedAcknowledgements: Int { clients.values.reduce(0) { $0 + $1.connection.owedAcknowledgements } }
+    /// Acknowledgements that devices still wait for, and batches that are on their way to the store.
+    var owedAcknowledgements: Int {
+        clients.values.reduce(journal.isIdle ? 0 : 1) { $0 + $1.connection.owedAcknowledgements }
+    }
 
-    /// Says goodbye to everybody.
+    /// Says goodbye to everybody. Wills are published: nobody left in order [MQTT-3.1.2-8].
     func closeAll() {
         isStopping = true
         for client in Array(clients.values) {
-            // The gateway leaves, not the device: its will does not speak for that.
-            client.will = nil
             close(client, for: MQTTError(.serverShuttingDown, "the server is shutting down"))
         }
+        sessionTimer?.task.cancel()
+        sessionTimer = nil
         endTurn()
     }
 
@@ -529,16 +364,28 @@ final class BrokerCore {
         counters.retainedRefused = retained.refused
         let base = now
         let instant = time.now().instant
-        let live = clients.values.filter { !$0.identifier.isEmpty }.sorted { $0.number < $1.number }
+        let live = clients.values.filter { $0.session != nil }.sorted { $0.number < $1.number }
         return BrokerSnapshot(
             listening: listening,
             clients: live.map { client in
                 BrokerSnapshot.Client(
-                    id: client.identifier, address: client.address, version: client.version == .v5_0 ? "5.0" : "3.1.1",
+                    id: client.identifier, address: client.address, version: client.version.text,
                     connectedSince: instant + .nanoseconds(client.connectedAt - base), received: client.received,
                     sent: client.sent)
             },
-            counters: counters, subscriptions: subscriptions.count, retained: retained.count)
+            counters: counters, sessions: sessions.count, subscriptions: subscriptions.count + shared.count,
+            retained: retained.count - systemValues.count, storeProblem: journal.problem)
+    }
+}
+
+extension ProtocolVersion {
+    /// "3.1", "3.1.1" or "5.0".
+    fileprivate var text: String {
+        switch self {
+        case .v3_1: "3.1"
+        case .v3_1_1: "3.1.1"
+        case .v5_0: "5.0"
+        }
     }
 }
 

@@ -14,13 +14,21 @@ package final class BrokerServer: Sendable {
     private let intake: any Intake
     private let time: any TimeSource
     private let logger: Logger
+    private let store: (any SessionStore)?
+    private let systemTopics: @Sendable () -> [LocalMessage]
     private let core: NIOLoopBoundBox<BrokerCore?>
     private let channels = Mutex<[any Channel]>([])
 
+    /// - Parameters:
+    ///   - store: keeps sessions over a restart; `nil`: they end with the process.
+    ///   - systemTopics: what else stands below `$SYS`; called on the event loop, and must not block.
     package init(
         configuration: BrokerConfiguration, group: any EventLoopGroup, intake: any Intake, time: any TimeSource,
-        logger: Logger
+        store: (any SessionStore)? = nil, logger: Logger,
+        systemTopics: @escaping @Sendable () -> [LocalMessage] = { [] }
     ) {
+        self.store = store
+        self.systemTopics = systemTopics
         self.configuration = configuration
         loop = group.next()
         self.intake = intake
@@ -43,8 +51,21 @@ package final class BrokerServer: Sendable {
         try configuration.validate()
         do {
             try await loop.submit { [self] in
-                self.core.value = BrokerCore(configuration: configuration, intake: intake, time: time, logger: logger)
+                self.core.value = BrokerCore(
+                    configuration: configuration, intake: intake, time: time, logger: logger, loop: loop, store: store)
             }.get()
+            if let store {
+                let kept = try await store.load()
+                try await loop.submit { [core] in core.value?.restore(kept) }.get()
+            }
+            if configuration.systemInterval > 0 {
+                let systemTopics = systemTopics
+                loop.scheduleRepeatedTask(initialDelay: .zero, delay: .seconds(configuration.systemInterval)) {
+                    [core] task in
+                    guard let core = core.value, !core.isStopping else { return task.cancel() }
+                    core.publishSystemTopics(systemTopics())
+                }
+            }
         } catch {
             throw BrokerError(.other, doing: "start the listener", reason: "\(error)")
         }
@@ -73,7 +94,7 @@ package final class BrokerServer: Sendable {
 
     /// Messages are safe: their PUBACKs leave. From any thread.
     package func settle(_ tokens: [SettleToken], reason: ReasonCode = .success) {
-        loop.execute { [core] in core.value?.settle(tokens, reason: reason) }
+        loop.execute { [core] in core.value?.settled(tokens, reason: reason) }
     }
 
     /// The intake has room again: reading goes on. From any thread.
@@ -90,7 +111,8 @@ package final class BrokerServer: Sendable {
     /// What it is doing right now; asks the event loop.
     package func snapshot() async -> BrokerSnapshot {
         let listening = listening
-        let empty = BrokerSnapshot(listening: listening, clients: [], counters: .init(), subscriptions: 0, retained: 0)
+        let empty = BrokerSnapshot(
+            listening: listening, clients: [], counters: .init(), sessions: 0, subscriptions: 0, retained: 0)
         return (try? await loop.submit { [core] in core.value?.snapshot(listening: listening) ?? empty }.get()) ?? empty
     }
 

@@ -6,7 +6,7 @@ package struct BrokerSnapshot: Sendable {
         package var id: String
         /// The peer's address, without its port.
         package var address: String
-        /// "3.1.1" or "5.0".
+        /// "3.1", "3.1.1" or "5.0".
         package var version: String
         package var connectedSince: Instant
         /// Publishes from and to the client.
@@ -24,6 +24,8 @@ package struct BrokerSnapshot: Sendable {
         package var silent: UInt64 = 0
         /// Messages for slow clients that were given up on.
         package var dropped: UInt64 = 0
+        /// Sessions whose expiry passed while they had no connection.
+        package var expiredSessions: UInt64 = 0
         /// Retained messages refused for want of room.
         package var retainedRefused: UInt64 = 0
     }
@@ -33,6 +35,10 @@ package struct BrokerSnapshot: Sendable {
     /// In the order they connected.
     package var clients: [Client]
     package var counters: Counters
+    /// Sessions, connected or not.
+    package var sessions: Int
     package var subscriptions: Int
     package var retained: Int
+    /// Why sessions cannot be stored right now.
+    package var storeProblem: String?
 }

@@ -8,11 +8,9 @@ final class Client {
     let channel: any Channel
     var connection: ServerConnection
     var decoder: PacketDecoder
-    /// Empty until the CONNECT is accepted.
-    var identifier = ""
-    var will: Will?
-    /// What it subscribed to, so that its end costs only its own.
-    var filters: Set<WireText> = []
+    /// `nil` until the CONNECT is accepted.
+    var session: Session?
+    var aliases = OutboundAliases(maximum: 0)
     /// Monotonic nanoseconds.
     let connectedAt: Int64
     var received: UInt64 = 0
@@ -37,11 +35,14 @@ final class Client {
         connectedAt = now
     }
 
+    /// Empty until the CONNECT is accepted.
+    var identifier: String { session?.identifier ?? "" }
+
     var version: ProtocolVersion { connection.version ?? .v3_1_1 }
 
     /// No packet is to be taken from it right now: its own window is full, or the intake is. A 5.0 client knows its
     /// window and is closed when it breaks it.
-    var isPaused: Bool { isHeldBack || connection.isSaturated && connection.version == .v3_1_1 }
+    var isPaused: Bool { isHeldBack || connection.isSaturated && connection.version != .v5_0 }
 
     /// Bytes that have not been handed to the channel.
     var outputBytes: Int { output?.readableBytes ?? 0 }

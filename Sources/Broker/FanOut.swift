@@ -12,11 +12,15 @@ struct FanOut {
 
     let publish: Publish
     private let allocator: ByteBufferAllocator
-    private var encoded: [Encoded?] = [nil, nil, nil, nil]
+    private let now: Int64
+    /// One place for each QoS in 3.1.1 (and 3.1, which is the same here), then in 5.0.
+    private var encoded = InlineArray<6, Encoded?>(repeating: nil)
+    private var waiting: QueuedMessage?
 
-    init(_ publish: Publish, allocator: ByteBufferAllocator) {
+    init(_ publish: Publish, allocator: ByteBufferAllocator, now: Int64) {
         self.publish = publish
         self.allocator = allocator
+        self.now = now
     }
 
     /// The publish as one subscriber gets it.
@@ -32,9 +36,17 @@ struct FanOut {
         return copy
     }
 
+    /// The message for queues, shared by all of them.
+    mutating func queued() -> QueuedMessage {
+        if let waiting { return waiting }
+        let message = QueuedMessage(publish, receivedAt: now)
+        waiting = message
+        return message
+    }
+
     /// The shared encoding without retain and without subscription identifiers, which is what nearly all get.
     mutating func shared(qos: QoS, version: ProtocolVersion) -> (bytes: ByteBuffer, place: Int?) {
-        let slot = (version == .v5_0 ? 2 : 0) + (qos == .atMostOnce ? 0 : 1)
+        let slot = (version == .v5_0 ? 3 : 0) + Int(qos.rawValue)
         if let known = encoded[slot] { return (known.bytes, known.place) }
         let copy = copy(qos: qos, retain: false, subscriptionIdentifiers: [])
         var bytes = allocator.buffer(capacity: copy.wireSize(version: version))

@@ -1,7 +1,8 @@
 import MQTT
 import NIOCore
 
-/// The last retained message of each topic (MQTT 5.0 §3.3.1.3), bounded in number and bytes. Not kept over a restart.
+/// The last retained message of each topic (MQTT 5.0 §3.3.1.3), bounded in number and bytes. What is kept over a restart is
+/// the owner's concern.
 struct RetainedStore {
     private struct Entry: Sendable {
         var publish: Publish
@@ -27,10 +28,12 @@ struct RetainedStore {
 
     /// Replaces the topic's message [MQTT-3.3.1-5], or removes it when the payload is empty [MQTT-3.3.1-6]
     /// [MQTT-3.3.1-7]. The payload is copied: it may be a slice of a large read.
-    mutating func store(_ publish: Publish, now: Int64) {
+    /// - Returns: whether anything changed.
+    mutating func store(_ publish: Publish, now: Int64) -> Bool {
         if publish.payload.readableBytes == 0 {
-            if let old = tree.remove(publish.topic) { bytes -= old.publish.queuedSize }
-            return
+            guard let old = tree.remove(publish.topic) else { return false }
+            bytes -= old.publish.queuedSize
+            return true
         }
         let old = tree[publish.topic]
         let newBytes = bytes - (old?.publish.queuedSize ?? 0) + publish.queuedSize
@@ -38,7 +41,7 @@ struct RetainedStore {
             Topic.levelCount(publish.topic) <= levelLimit
         else {
             refused += 1
-            return
+            return false
         }
         var kept = publish
         kept.payload = ByteBuffer(bytes: publish.payload.readableBytesView)
@@ -46,7 +49,11 @@ struct RetainedStore {
         kept.packetIdentifier = nil
         tree.set(publish.topic, to: Entry(publish: kept, storedAt: now))
         bytes = newBytes
+        return true
     }
+
+    /// Puts back what was kept over a restart.
+    mutating func restore(_ publish: Publish, storedAt: Int64) { _ = store(publish, now: storedAt) }
 
     /// The retained messages that `filter` matches, those that have expired left out [MQTT-3.3.2-5] and the others'
     /// expiry lowered by the time they waited [MQTT-3.3.2-6].
@@ -57,13 +64,7 @@ struct RetainedStore {
             if let expiry = publish.properties.messageExpiryInterval {
                 let waited = (now - entry.storedAt) / 1_000_000_000
                 guard waited < Int64(expiry) else { return }
-                publish.properties.list = publish.properties.list.map { property in
-                    if case .messageExpiryInterval = property {
-                        .messageExpiryInterval(expiry - UInt32(waited))
-                    } else {
-                        property
-                    }
-                }
+                publish.properties = publish.properties.waited(waited)
             }
             found.append(publish)
         }

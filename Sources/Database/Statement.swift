@@ -40,6 +40,17 @@ package struct Statement: ~Copyable {
         )
     }
 
+    /// Binds a copy of the bytes.
+    package func bind(_ bytes: [UInt8], at index: Int32) throws(SQLiteError) {
+        // An empty array's buffer may have no address, which SQLite would take for NULL.
+        if bytes.isEmpty { return try check(sqlite3_bind_zeroblob(handle, index, 0)) }
+        try check(
+            bytes.withUnsafeBytes {
+                csqlite_bind_blob_transient(handle, index, $0.baseAddress, Int32(clamping: $0.count))
+            }
+        )
+    }
+
     /// Binds text and blob without copying them, runs the statement once to its end and resets it.
     ///
     /// The hot path of an append: both values live for exactly as long as SQLite reads them.

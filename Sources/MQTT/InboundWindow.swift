@@ -1,14 +1,23 @@
 import NIOCore
 
-/// The QoS 1 publishes of one connection that have not been acknowledged yet, in the order they came.
+/// The QoS 1 and 2 publishes of one connection whose PUBACK or PUBREC is still owed, in the order they came.
 ///
-/// Each is settled when its message is safe, in any order; the PUBACKs leave in the order of the PUBLISHes
-/// [MQTT-4.6.0-2].
+/// Each is settled when its message is safe, in any order; the acknowledgements leave in the order of the PUBLISHes
+/// [MQTT-4.6.0-2] [MQTT-4.6.0-3].
 package struct InboundWindow: Sendable {
+    /// An acknowledgement whose turn it is.
+    package struct Settled: Hashable, Sendable {
+        package var acknowledgement: Acknowledgement
+        /// PUBREC for `.exactlyOnce`, else PUBACK.
+        package var qos: QoS
+    }
+
     private struct Pending: Sendable {
         var packetIdentifier: UInt16
-        /// `nil` until settled.
-        var reason: ReasonCode?
+        var qos: QoS
+        /// What still has to say that the message is safe.
+        var outstanding: UInt8 = 1
+        var reason = ReasonCode.success
     }
 
     private var pending = CircularBuffer<Pending>(initialCapacity: 1)
@@ -20,24 +29,39 @@ package struct InboundWindow: Sendable {
     package var count: Int { pending.count }
 
     /// Takes one in; returns the number to settle it with.
-    package mutating func append(_ packetIdentifier: UInt16) -> UInt64 {
-        pending.append(Pending(packetIdentifier: packetIdentifier))
+    package mutating func append(_ packetIdentifier: UInt16, qos: QoS = .atLeastOnce) -> UInt64 {
+        pending.append(Pending(packetIdentifier: packetIdentifier, qos: qos))
         return firstPublication + UInt64(count) - 1
     }
 
+    /// One more settlement is needed before the acknowledgement may leave.
+    package mutating func require(_ publication: UInt64) {
+        guard let index = index(of: publication) else { return }
+        pending[index].outstanding += 1
+    }
+
     /// Marks one as settled and appends the acknowledgement of every publish whose turn it now is. A number that is
-    /// not pending is ignored.
+    /// not pending is ignored. The first error among several settlements is the one told.
     package mutating func settle(
-        _ publication: UInt64, reason: ReasonCode = .success, into acknowledgements: inout [Acknowledgement]
+        _ publication: UInt64, reason: ReasonCode = .success, into acknowledgements: inout [Settled]
     ) {
-        guard publication >= firstPublication, publication - firstPublication < UInt64(count) else { return }
-        pending[pending.index(pending.startIndex, offsetBy: Int(publication - firstPublication))].reason = reason
-        while let first = pending.first, let reason = first.reason {
-            acknowledgements.append(Acknowledgement(packetIdentifier: first.packetIdentifier, reason: reason))
+        guard let index = index(of: publication), pending[index].outstanding > 0 else { return }
+        pending[index].outstanding -= 1
+        if !pending[index].reason.isError { pending[index].reason = reason }
+        while let first = pending.first, first.outstanding == 0 {
+            acknowledgements.append(
+                Settled(
+                    acknowledgement: Acknowledgement(packetIdentifier: first.packetIdentifier, reason: first.reason),
+                    qos: first.qos))
             pending.removeFirst()
             firstPublication += 1
         }
         // A burst's memory is not kept for as long as the connection lives.
         if pending.isEmpty, pending.capacity > 128 { pending = CircularBuffer(initialCapacity: 1) }
+    }
+
+    private func index(of publication: UInt64) -> CircularBuffer<Pending>.Index? {
+        guard publication >= firstPublication, publication - firstPublication < UInt64(count) else { return nil }
+        return pending.index(pending.startIndex, offsetBy: Int(publication - firstPublication))
     }
 }

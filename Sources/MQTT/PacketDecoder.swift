@@ -62,7 +62,7 @@ package struct PacketDecoder: Sendable {
         guard type.senders.contains(role == .server ? .client : .server) else {
             throw MQTTError(.protocolError, "\(type) is not for this end of the connection to receive")
         }
-        if type == .auth, version == .v3_1_1 {
+        if type == .auth, version != .v5_0 {
             throw MQTTError(.malformedPacket, "packet type 15 is reserved in 3.1.1 [MQTT-2.2.2-1]")
         }
         if type != .publish, first & 0x0F != type.flags {
@@ -102,11 +102,11 @@ package struct PacketDecoder: Sendable {
     private mutating func connect(_ reader: inout WireReader) throws(MQTTError) -> Connect {
         let name = try reader.string("protocol name")
         let level = try reader.byte("protocol level")
-        guard name == "MQTT" else {
+        guard name == "MQTT" || name == "MQIsdp" else {
             refusedLevel = level
             throw MQTTError(.unsupportedProtocolVersion, "CONNECT protocol name is not \"MQTT\" [MQTT-3.1.2-1]")
         }
-        guard let version = ProtocolVersion(rawValue: level) else {
+        guard let version = ProtocolVersion(rawValue: level), version.protocolName == name else {
             refusedLevel = level
             throw MQTTError(.unsupportedProtocolVersion, "CONNECT protocol level \(level) is not served [MQTT-3.1.2-2]")
         }
@@ -122,7 +122,7 @@ package struct PacketDecoder: Sendable {
         }
         let hasUserName = flags & 0x80 != 0
         let hasPassword = flags & 0x40 != 0
-        if version == .v3_1_1, hasPassword, !hasUserName {
+        if version != .v5_0, hasPassword, !hasUserName {
             throw reader.malformed("has a password without a user name [MQTT-3.1.2-22]")
         }
         let keepAlive = try reader.twoBytes("keep alive")
@@ -310,7 +310,7 @@ package struct PacketDecoder: Sendable {
         }
         let code = try reader.byte("reason code")
         guard let reason = ReasonCode(rawValue: code),
-            reason == .success || reason == .disconnectWithWill || reason.isError
+            reason.isDisconnectReason(fromClient: role == .server)
         else { throw reader.malformed("reason code \(code) is not one of its own [MQTT-3.14.2-1]") }
         let properties = reader.isAtEnd ? Properties() : try reader.properties(in: .disconnect)
         try reader.expectEnd()
@@ -318,10 +318,16 @@ package struct PacketDecoder: Sendable {
     }
 
     private func auth(_ reader: inout WireReader) throws(MQTTError) -> Auth {
-        guard !reader.isAtEnd else { return Auth(reason: .success) }
-        let reason = try reason(&reader, among: [.success, .continueAuthentication, .reAuthenticate])
+        // The short form means success, which only a server may say; every AUTH names its method (§3.15.2.2.2).
+        guard !reader.isAtEnd else { throw reader.protocolError("has no authentication method") }
+        let reason = try reason(
+            &reader,
+            among: role == .server ? [.continueAuthentication, .reAuthenticate] : [.success, .continueAuthentication])
         let properties = reader.isAtEnd ? Properties() : try reader.properties(in: .auth)
         try reader.expectEnd()
+        guard properties.authenticationMethod != nil else {
+            throw reader.protocolError("has no authentication method")
+        }
         return Auth(reason: reason, properties: properties)
     }
 }

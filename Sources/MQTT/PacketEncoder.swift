@@ -90,7 +90,7 @@ extension Packet {
 
 extension Subscribe.Filter {
     /// The 5.0 subscription options byte (§3.8.3.1).
-    fileprivate var options: UInt8 {
+    package var options: UInt8 {
         qos.rawValue | (noLocal ? 0x04 : 0) | (retainAsPublished ? 0x08 : 0) | retainHandling.rawValue << 4
     }
 }
@@ -144,7 +144,8 @@ extension Publish {
 extension Connect {
     fileprivate func write(into buffer: inout ByteBuffer) {
         let isV5 = version == .v5_0
-        var length = 10 + (isV5 ? properties.wireSize : 0) + 2 + clientIdentifier.utf8.count
+        var length =
+            6 + version.protocolName.utf8.count + (isV5 ? properties.wireSize : 0) + 2 + clientIdentifier.utf8.count
         var flags: UInt8 = cleanStart ? 0x02 : 0
         if let will {
             flags |= 0x04 | will.qos.rawValue << 3 | (will.retain ? 0x20 : 0)
@@ -159,7 +160,7 @@ extension Connect {
             length += 2 + password.readableBytes
         }
         Packet.frame(.connect, length, into: &buffer) { buffer in
-            buffer.writeMQTTString("MQTT")
+            buffer.writeMQTTString(version.protocolName)
             buffer.writeInteger(version.rawValue)
             buffer.writeInteger(flags)
             buffer.writeInteger(keepAlive)

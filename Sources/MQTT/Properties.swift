@@ -82,6 +82,38 @@ extension Properties {
         first { if case .messageExpiryInterval(let value) = $0 { value } else { nil } }
     }
 
+    package var topicAliasMaximum: UInt16? {
+        first { if case .topicAliasMaximum(let value) = $0 { value } else { nil } }
+    }
+
+    /// These properties with the message expiry lowered by `seconds` of waiting [MQTT-3.3.2-6].
+    package func waited(_ seconds: Int64) -> Self {
+        guard seconds > 0 else { return self }
+        return Properties(
+            list.map { property in
+                guard case .messageExpiryInterval(let expiry) = property else { return property }
+                return .messageExpiryInterval(UInt32(max(0, Int64(expiry) - seconds)))
+            })
+    }
+
+    /// Sets or replaces the topic alias.
+    package mutating func setTopicAlias(_ alias: UInt16) {
+        list.removeAll { if case .topicAlias = $0 { true } else { false } }
+        list.append(.topicAlias(alias))
+    }
+
+    /// Takes the properties out that concern one hop only and are not passed on to subscribers: the topic alias
+    /// (§3.3.2.3.4), and the will delay, which is none of a PUBLISH's.
+    package mutating func removeHopProperties() {
+        guard !list.isEmpty else { return }
+        list.removeAll {
+            switch $0 {
+            case .topicAlias, .willDelayInterval: true
+            default: false
+            }
+        }
+    }
+
     private func first<T>(_ pick: (Property) -> T?) -> T? {
         for property in list {
             if let value = pick(property) { return value }

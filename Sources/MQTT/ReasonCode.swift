@@ -49,3 +49,22 @@ package enum ReasonCode: UInt8, Hashable, Sendable, CaseIterable {
     /// 0x80 and above: the request failed.
     package var isError: Bool { rawValue >= 0x80 }
 }
+
+extension ReasonCode {
+    /// Whether it may stand in a DISCONNECT of that sender (table 3-10) [MQTT-3.14.2-1].
+    func isDisconnectReason(fromClient: Bool) -> Bool {
+        switch self {
+        case .success, .unspecifiedError, .malformedPacket, .protocolError, .implementationSpecificError,
+            .topicNameInvalid, .receiveMaximumExceeded, .topicAliasInvalid, .packetTooLarge, .messageRateTooHigh,
+            .quotaExceeded, .administrativeAction, .payloadFormatInvalid:
+            true
+        case .disconnectWithWill: fromClient
+        case .notAuthorized, .serverBusy, .serverShuttingDown, .keepAliveTimeout, .sessionTakenOver,
+            .topicFilterInvalid, .retainNotSupported, .qosNotSupported, .useAnotherServer, .serverMoved,
+            .sharedSubscriptionsNotSupported, .connectionRateExceeded, .maximumConnectTime,
+            .subscriptionIdentifiersNotSupported, .wildcardSubscriptionsNotSupported:
+            !fromClient
+        default: false
+        }
+    }
+}

@@ -5,8 +5,10 @@ package struct ServerConnection: Sendable {
     package struct Limits: Hashable, Sendable {
         /// Nanoseconds from accept to CONNECT.
         package var connectTimeout: Int64 = 10_000_000_000
-        /// QoS 1 publishes taken and not yet acknowledged: the receive maximum told to 5.0 clients.
+        /// QoS 1 and 2 publishes taken and not yet acknowledged: the receive maximum told to 5.0 clients.
         package var receiveMaximum: UInt16 = 1_000
+        /// Topics that a 5.0 client may give a number (§3.3.2.3.4); each takes up to 64 KiB.
+        package var topicAliasMaximum: UInt16 = 16
         /// Largest packet accepted, in bytes.
         package var maximumPacketSize: UInt32 = 256 << 10
         /// Messages sent to the client and not yet acknowledged by it, at most.
@@ -24,14 +26,19 @@ package struct ServerConnection: Sendable {
         case connect(Connect)
         /// A message to distribute. With a publication number its acknowledgement is owed until that is settled.
         case publish(Publish, publication: UInt64?)
-        /// A message of the client's window was acknowledged: `nextQueued` may have something to send.
-        case acknowledged
+        /// A message of the session's window was acknowledged: PUBACK, PUBREC or PUBCOMP.
+        case puback(Acknowledgement)
+        case pubrec(Acknowledgement)
+        case pubcomp(Acknowledgement)
+        /// The client lets a QoS 2 packet identifier go: answer with PUBCOMP [MQTT-4.3.3-11].
+        case pubrel(Acknowledgement)
         case subscribe(Subscribe)
         case unsubscribe(Unsubscribe)
         /// Answer with PINGRESP [MQTT-3.12.4-1].
         case ping
-        /// The client leaves; `withWill`: its will is to be published all the same.
-        case disconnect(withWill: Bool)
+        /// The client leaves; `withWill`: its will is to be published all the same. `sessionExpiryInterval`: replaces
+        /// the session's, in seconds.
+        case disconnect(withWill: Bool, sessionExpiryInterval: UInt32?)
         /// Nothing to do.
         case nothing
     }
@@ -56,7 +63,14 @@ package struct ServerConnection: Sendable {
     private let limits: Limits
     private var state: State
     private var inbound = InboundWindow()
-    private var outbound: OutboundWindow
+    /// The topics behind the client's topic aliases; they end with the connection [MQTT-3.3.2-7].
+    private var aliases: [UInt16: String] = [:]
+    /// The session expiry of CONNECT, in seconds.
+    private var sessionExpiryInterval: UInt32 = 0
+    /// Messages that may be on their way to the client at once.
+    package private(set) var sendWindow = 0
+    /// Aliases that the client accepts from the server.
+    package private(set) var clientTopicAliasMaximum: UInt16 = 0
     /// Nanoseconds of silence that end the connection; `nil`: none do.
     private var grace: Int64?
     private var lastReceived: Int64
@@ -72,7 +86,6 @@ package struct ServerConnection: Sendable {
         self.limits = limits
         state = .awaitingConnect(deadline: now + limits.connectTimeout)
         lastReceived = now
-        outbound = OutboundWindow(window: 0, queueLimit: 0, queueByteLimit: 0)
     }
 
     package var isLive: Bool { if case .live = state { true } else { false } }
@@ -83,9 +96,6 @@ package struct ServerConnection: Sendable {
 
     /// Publishes taken whose acknowledgement is still owed.
     package var owedAcknowledgements: Int { inbound.count }
-
-    /// Messages given up on because the client takes them too slowly.
-    package var droppedMessages: UInt64 { outbound.dropped }
 
     // MARK: Packets
 
@@ -99,74 +109,91 @@ package struct ServerConnection: Sendable {
             wantsProblemInformation = connect.properties.requestProblemInformation != 0
             return .connect(connect)
         case (.live, .publish(let publish)): return try take(publish)
-        case (.live, .puback(let acknowledgement)):
-            outbound.acknowledged(acknowledgement.packetIdentifier)
-            return .acknowledged
+        case (.live, .puback(let acknowledgement)): return .puback(acknowledgement)
+        case (.live, .pubrec(let acknowledgement)): return .pubrec(acknowledgement)
+        case (.live, .pubrel(let acknowledgement)): return .pubrel(acknowledgement)
+        case (.live, .pubcomp(let acknowledgement)): return .pubcomp(acknowledgement)
         case (.live, .subscribe(let subscribe)): return .subscribe(subscribe)
         case (.live, .unsubscribe(let unsubscribe)): return .unsubscribe(unsubscribe)
         case (.live, .pingreq): return .ping
         case (.live, .disconnect(let disconnect)):
-            if let interval = disconnect.properties.sessionExpiryInterval, interval != 0 {
-                // The session was granted no expiry at CONNECT [MQTT-3.14.2-2].
-                throw MQTTError(.protocolError, "DISCONNECT sets a session expiry that CONNECT did not have")
+            let expiry = disconnect.properties.sessionExpiryInterval
+            if let expiry, expiry != 0, sessionExpiryInterval == 0 {
+                throw MQTTError(
+                    .protocolError, "DISCONNECT sets a session expiry that CONNECT did not have [MQTT-3.14.2-2]")
             }
             state = .closed
-            return .disconnect(withWill: disconnect.reason == .disconnectWithWill)
+            return .disconnect(
+                withWill: disconnect.reason == .disconnectWithWill, sessionExpiryInterval: expiry)
         case (.live, .auth):
             throw MQTTError(
                 .protocolError, "AUTH came, but the connection has no authentication method [MQTT-4.12.0-6]")
-        case (.live, .pubrec), (.live, .pubrel), (.live, .pubcomp):
-            throw MQTTError(.protocolError, "a packet of QoS 2 came, which was not granted")
         case (.closed, _): return .nothing
         default: throw MQTTError(.protocolError, "a packet came that has no place there")
         }
     }
 
-    private mutating func take(_ publish: Publish) throws(MQTTError) -> Request {
-        guard publish.properties.topicAlias == nil else {
-            throw MQTTError(.topicAliasInvalid, "PUBLISH uses a topic alias; the maximum is 0 [MQTT-3.3.2-9]")
-        }
-        switch publish.qos {
-        case .atMostOnce: return .publish(publish, publication: nil)
-        case .exactlyOnce:
-            throw MQTTError(.qosNotSupported, "PUBLISH has QoS 2; the maximum is 1 [MQTT-3.2.2-11]")
-        case .atLeastOnce:
-            guard let identifier = publish.packetIdentifier else {
-                preconditionFailure("the decoder gives every QoS 1 publish its packet identifier")
+    private mutating func take(_ received: Publish) throws(MQTTError) -> Request {
+        var publish = received
+        if let alias = publish.properties.topicAlias {
+            guard alias <= limits.topicAliasMaximum else {
+                throw MQTTError(
+                    .topicAliasInvalid,
+                    "PUBLISH topic alias is \(alias), \(limits.topicAliasMaximum) are granted [MQTT-3.3.2-9]")
             }
-            if isSaturated, version == .v5_0 {
-                throw MQTTError(.receiveMaximumExceeded, "PUBLISH exceeds the receive maximum [MQTT-3.3.4-8]")
+            if !publish.topic.isEmpty {
+                aliases[alias] = publish.topic
+            } else if let topic = aliases[alias] {
+                publish.topic = topic
+            } else {
+                throw MQTTError(.protocolError, "PUBLISH topic alias \(alias) stands for no topic yet")
             }
-            return .publish(publish, publication: inbound.append(identifier))
+            publish.properties.removeHopProperties()
         }
+        if publish.qos == .atMostOnce { return .publish(publish, publication: nil) }
+        guard let identifier = publish.packetIdentifier else {
+            preconditionFailure("the decoder gives every publish above QoS 0 its packet identifier")
+        }
+        if isSaturated, version == .v5_0 {
+            throw MQTTError(.receiveMaximumExceeded, "PUBLISH exceeds the receive maximum [MQTT-3.3.4-8]")
+        }
+        return .publish(publish, publication: inbound.append(identifier, qos: publish.qos))
     }
 
     /// Accepts the CONNECT; returns its CONNACK.
-    /// - Parameter assignedClientIdentifier: where the server chose it [MQTT-3.2.2-16].
-    package mutating func accept(assignedClientIdentifier: String?, now: Int64) -> Connack {
+    /// - Parameters:
+    ///   - assignedClientIdentifier: where the server chose it [MQTT-3.2.2-16].
+    ///   - sessionPresent: the server goes on with a session that it had [MQTT-3.2.2-2] [MQTT-3.2.2-3].
+    ///   - sessionExpiryInterval: seconds, as granted ; told where it differs from what was asked for (§3.2.2.3.2).
+    package mutating func accept(
+        assignedClientIdentifier: String? = nil, sessionPresent: Bool = false, sessionExpiryInterval: UInt32 = 0,
+        now: Int64
+    ) -> Connack {
         guard case .deciding(let connect) = state else {
             preconditionFailure("a connection is accepted once, after its CONNECT")
         }
         state = .live
         lastReceived = now
+        self.sessionExpiryInterval = sessionExpiryInterval
         // One and a half times the keep-alive [MQTT-3.1.2-22].
         grace = connect.keepAlive == 0 ? nil : Int64(connect.keepAlive) * 1_500_000_000
         let properties = connect.properties
-        let window = min(limits.sendWindow, Int(properties.receiveMaximum ?? .max))
-        outbound = OutboundWindow(
-            window: window, queueLimit: limits.queueCount, queueByteLimit: limits.queueBytes)
+        sendWindow = min(limits.sendWindow, Int(properties.receiveMaximum ?? .max))
         if let size = properties.maximumPacketSize { clientMaximumPacketSize = Int(size) }
+        clientTopicAliasMaximum = properties.topicAliasMaximum ?? 0
         var granted: [Property] = []
         if connect.version == .v5_0 {
-            // Sessions end with their connection, and this is how a client is told [MQTT-3.1.2-23].
-            if properties.sessionExpiryInterval ?? 0 != 0 { granted.append(.sessionExpiryInterval(0)) }
-            granted += [
-                .receiveMaximum(limits.receiveMaximum), .maximumQoS(1), .maximumPacketSize(limits.maximumPacketSize),
-            ]
+            if properties.sessionExpiryInterval ?? 0 != sessionExpiryInterval {
+                granted.append(.sessionExpiryInterval(sessionExpiryInterval))
+            }
+            granted += [.receiveMaximum(limits.receiveMaximum), .maximumPacketSize(limits.maximumPacketSize)]
             if let assignedClientIdentifier { granted.append(.assignedClientIdentifier(assignedClientIdentifier)) }
-            granted.append(.sharedSubscriptionAvailable(0))
+            granted.append(.topicAliasMaximum(limits.topicAliasMaximum))
         }
-        return Connack(reason: .success, properties: Properties(granted))
+        // 3.1 knows no session present flag: the byte is reserved there.
+        return Connack(
+            sessionPresent: sessionPresent && connect.version != .v3_1, reason: .success,
+            properties: Properties(granted))
     }
 
     /// The last packet of a connection that ends for `error`: CONNACK before it was accepted, DISCONNECT after, or
@@ -199,27 +226,15 @@ package struct ServerConnection: Sendable {
 
     // MARK: Acknowledgements and deliveries
 
-    /// A publish is safe: appends every PUBACK that may now leave, in order.
+    /// One more settlement of a publish is needed before it may be acknowledged.
+    package mutating func require(_ publication: UInt64) { inbound.require(publication) }
+
+    /// A publish is safe: appends every PUBACK and PUBREC that may now leave, in order.
     package mutating func settle(
-        _ publication: UInt64, reason: ReasonCode = .success, into acknowledgements: inout [Acknowledgement]
+        _ publication: UInt64, reason: ReasonCode = .success, into acknowledgements: inout [InboundWindow.Settled]
     ) {
         inbound.settle(publication, reason: reason, into: &acknowledgements)
     }
-
-    /// Decides on a QoS 1 message for this client.
-    /// - Parameter hasRoom: the client's connection takes bytes right now.
-    package mutating func deliver(
-        _ publish: @autoclosure () -> Publish, size: Int, hasRoom: Bool
-    ) -> OutboundWindow.Admission {
-        isLive ? outbound.admit(publish(), size: size, hasRoom: hasRoom) : .dropped
-    }
-
-    /// A message that was admitted cannot be sent: its place in the window is free again. Nothing came from the client,
-    /// so this is no sign of life.
-    package mutating func giveUp(_ packetIdentifier: UInt16) { outbound.acknowledged(packetIdentifier) }
-
-    /// The next message that waited and may be sent now.
-    package mutating func nextQueued() -> Publish? { isLive ? outbound.next() : nil }
 
     // MARK: Time
 

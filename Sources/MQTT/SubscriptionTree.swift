@@ -1,6 +1,6 @@
 /// Who subscribed to what, searched by topic level: the cost of a match depends on the topic's levels and on the
 /// matches, not on how many subscriptions there are.
-package struct SubscriptionTree<Subscriber: Hashable & Sendable, Options: Sendable>: Sendable {
+package struct SubscriptionTree<Subscriber: Hashable, Options> {
     private var trie = TopicTrie<[Subscriber: Options]>()
 
     /// Subscriptions in the tree.

@@ -1,6 +1,6 @@
 /// Values by topic name, found by topic filter: the retained messages' index. A search visits only the branches that
 /// the filter can reach.
-package struct TopicTree<Value: Sendable>: Sendable {
+package struct TopicTree<Value> {
     private var trie = TopicTrie<Value>()
 
     /// Values in the tree.

@@ -3,8 +3,8 @@
 ///
 /// Nodes live in one array and name each other by number, so that deep topics cost no recursion, neither to search nor
 /// to free. A node that is neither a payload's nor on the way to one does not stay.
-struct TopicTrie<Payload: Sendable>: Sendable {
-    private struct Node: Sendable {
+struct TopicTrie<Payload> {
+    private struct Node {
         var children: [WireText: Int] = [:]
         var payload: Payload?
         var parent: Int

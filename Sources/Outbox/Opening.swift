@@ -12,12 +12,20 @@ struct Opening {
             return (try Opening(configuration), nil)
         } catch {
             guard error.condition == .corrupt else { throw .database(error) }
-            let recovery = Recovery(quarantined: try quarantine(configuration.path), reason: error.reason)
+            let recovery = Recovery(quarantined: try moveAside(configuration.path), reason: error.reason)
             do throws(SQLiteError) {
                 return (try Opening(configuration), recovery)
             } catch {
                 throw .database(error)
             }
+        }
+    }
+
+    private static func moveAside(_ path: String) throws(OutboxError) -> String {
+        do throws(QuarantineError) {
+            return try quarantine(path)
+        } catch {
+            throw .quarantine(path: error.path, code: error.code)
         }
     }
 

@@ -33,9 +33,9 @@ import Testing
                         publication: UInt64(identifier) - 1))
         }
         func settle(_ publication: UInt64) -> [UInt16] {
-            var acknowledgements: [Acknowledgement] = []
+            var acknowledgements: [InboundWindow.Settled] = []
             connection.settle(publication, into: &acknowledgements)
-            return acknowledgements.map(\.packetIdentifier)
+            return acknowledgements.map(\.acknowledgement.packetIdentifier)
         }
         #expect(settle(2) == [])
         #expect(settle(0) == [1])
@@ -58,44 +58,6 @@ import Testing
         #expect(three.isSaturated)
         #expect(throws: MQTTError.self) { try five.receive(Self.publish(3), now: 0) }
         _ = try three.receive(Self.publish(3), now: 0)
-    }
-
-    @Test func theClientsReceiveMaximumBoundsWhatIsSent() throws {
-        var limits = ServerConnection.Limits()
-        limits.queueCount = 2
-        var connection = try Self.connected(.v5_0, properties: [.receiveMaximum(2)], limits: limits)
-        let message = Publish(topic: "t", payload: ByteBuffer())
-        let admissions = (0..<5).map { _ in connection.deliver(message, size: 1, hasRoom: true) }
-        #expect(
-            admissions == [.send(packetIdentifier: 1), .send(packetIdentifier: 2), .queued, .queued, .dropped])
-        #expect(connection.droppedMessages == 1)
-        #expect(connection.nextQueued() == nil)
-        #expect(try connection.receive(.puback(Acknowledgement(packetIdentifier: 1)), now: 0) == .acknowledged)
-        #expect(connection.nextQueued()?.packetIdentifier == 3)
-        #expect(connection.nextQueued() == nil)
-        _ = try connection.receive(.puback(Acknowledgement(packetIdentifier: 77)), now: 0)
-        #expect(connection.nextQueued() == nil)
-    }
-
-    @Test func givingUpFreesTheWindowAndIsNoSignOfLife() throws {
-        var connection = try Self.connected(keepAlive: 10, properties: [.receiveMaximum(1)])
-        let message = Publish(topic: "t", payload: ByteBuffer())
-        #expect(connection.deliver(message, size: 1, hasRoom: true) == .send(packetIdentifier: 1))
-        #expect(connection.deliver(message, size: 1, hasRoom: true) == .queued)
-        let deadline = connection.deadline
-        connection.giveUp(1)
-        #expect(connection.nextQueued()?.packetIdentifier == 2)
-        #expect(connection.deadline == deadline)
-    }
-
-    @Test func identifiersWrapAroundPastThoseInFlight() {
-        var window = OutboundWindow(window: 3, queueLimit: 1, queueByteLimit: 1_000)
-        let message = Publish(topic: "t", payload: ByteBuffer())
-        #expect(window.admit(message, size: 1, hasRoom: true) == .send(packetIdentifier: 1))
-        for expected in Array(2...65_535) + [2] as [UInt16] {
-            #expect(window.admit(message, size: 1, hasRoom: true) == .send(packetIdentifier: expected))
-            window.acknowledged(expected)
-        }
     }
 
     @Test func silenceEndsAConnection() throws {
@@ -140,10 +102,24 @@ import Testing
         #expect(refusal?.1 == .v3_1_1)
     }
 
+    @Test func anAliasStandsForTheTopicItCameWith() throws {
+        var connection = try Self.connected()
+        func topic(_ topic: String, alias: UInt16) throws -> String? {
+            let publish = Publish(topic: topic, payload: ByteBuffer(), properties: Properties([.topicAlias(alias)]))
+            guard case .publish(let received, _) = try connection.receive(.publish(publish), now: 0) else { return nil }
+            #expect(received.properties.isEmpty)
+            return received.topic
+        }
+        #expect(try topic("a", alias: 16) == "a")
+        #expect(try topic("", alias: 16) == "a")
+        #expect(try topic("b", alias: 16) == "b")
+        #expect(try topic("", alias: 16) == "b")
+    }
+
     @Test(arguments: [
-        Packet.pubrel(Acknowledgement(packetIdentifier: 1)), .auth(Auth(reason: .success)),
-        .publish(Publish(topic: "t", payload: ByteBuffer(), qos: .exactlyOnce, packetIdentifier: 1)),
-        .publish(Publish(topic: "t", payload: ByteBuffer(), properties: Properties([.topicAlias(1)]))),
+        Packet.auth(Auth(reason: .success)),
+        .publish(Publish(topic: "t", payload: ByteBuffer(), properties: Properties([.topicAlias(17)]))),
+        .publish(Publish(topic: "", payload: ByteBuffer(), properties: Properties([.topicAlias(1)]))),
         .disconnect(Disconnect(properties: Properties([.sessionExpiryInterval(5)]))),
     ])
     func whatWasNotGrantedEndsTheConnection(packet: Packet) throws {

@@ -7,6 +7,7 @@ import NIOPosix
 import Outbox
 import Pipeline
 package import Readings
+import Registry
 import Sensors
 import ServiceLifecycle
 import UnixSignals
@@ -27,6 +28,7 @@ package final class Gateway: Sendable {
 
     let group: MultiThreadedEventLoopGroup
     let intake: GatewayIntake
+    let state: StateStore
     let broker: BrokerServer
     let sensors: SensorSupervisor
     let outbox: OutboxStore
@@ -54,8 +56,11 @@ package final class Gateway: Sendable {
 
         // Where devices and sensors come in.
         let intake = GatewayIntake()
+        let state = try StateStore(settings, time: time, logger: logger("state"))
+        let connection = LinkAnnouncement(gateway: settings.gateway.id)
         let broker = BrokerServer(
-            configuration: settings.lan, group: group, intake: intake, time: time, logger: logger("broker"))
+            configuration: settings.lan, group: group, intake: intake, time: time, store: state,
+            logger: logger("broker"), systemTopics: { connection.messages })
         let sensors = SensorSupervisor(
             settings.sensors.map {
                 SensorSupervisor.Entry(id: $0.id, driver: $0.driver, topic: $0.topic, sensor: $0.sensor)
@@ -90,8 +95,10 @@ package final class Gateway: Sendable {
                     })
             })
         bell.attach { link.wake() }
+        connection.attach { link.snapshot().state == .connected }
 
         self.intake = intake
+        self.state = state
         self.broker = broker
         self.sensors = sensors
         self.outbox = outbox
@@ -150,6 +157,7 @@ package final class Gateway: Sendable {
 
     private func close() async {
         await outbox.close()
+        await state.close()
         try? await group.shutdownGracefully()
         logger.notice("stopped")
     }

@@ -3,6 +3,7 @@ import Database
 import Logging
 import Outbox
 import Readings
+import Registry
 import Upstream
 
 extension OutboxStore {
@@ -24,6 +25,24 @@ extension OutboxStore {
         if let recovery {
             logger.error(
                 "the outbox was damaged; a new one took its place, and the old one was kept",
+                metadata: ["file": "\(recovery.quarantined)", "reason": "\(recovery.reason)"])
+        }
+    }
+}
+
+extension StateStore: SessionStore {
+    /// Opens the state database in the data directory; says so when a damaged one had to be moved aside.
+    init(_ settings: GatewaySettings, time: any TimeSource, logger: Logger) throws(GatewayError) {
+        do {
+            try self.init(
+                path: "\(settings.gateway.dataDirectory)/state.db", boot: BootID.current()?.name ?? "", time: time)
+        } catch {
+            throw GatewayError(
+                error.isLocked ? .unavailable : .io, doing: "open the state", reason: error.description)
+        }
+        if let recovery {
+            logger.error(
+                "the sessions' state was damaged; a new one took its place, and the old one was kept",
                 metadata: ["file": "\(recovery.quarantined)", "reason": "\(recovery.reason)"])
         }
     }

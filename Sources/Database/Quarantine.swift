@@ -1,16 +1,15 @@
-internal import Database
 internal import Glibc
 
-/// A damaged outbox file that was moved aside, and why. Nothing in it is lost: it is kept for salvage.
-package struct Recovery: Hashable, Sendable {
-    /// Where the damaged file lies now; its write-ahead log, if there was one, beside it with `-wal` appended.
-    package var quarantined: String
-    /// What SQLite said.
-    package var reason: String
+/// Why a damaged file could not be moved aside.
+package struct QuarantineError: Error, Hashable, Sendable {
+    package var path: String
+    /// rename(2)'s error number.
+    package var code: Int32
 }
 
 /// Moves a damaged file and its log to the first free `PATH.corrupt-N`. Deletes nothing.
-func quarantine(_ path: String) throws(OutboxError) -> String {
+/// - Returns: where it lies now.
+package func quarantine(_ path: String) throws(QuarantineError) -> String {
     func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
     var number = 1
     while exists("\(path).corrupt-\(number)") || (exists("\(path)-wal") && exists("\(path).corrupt-\(number)-wal")) {
@@ -20,7 +19,7 @@ func quarantine(_ path: String) throws(OutboxError) -> String {
     // The log first: were the power to fail between the two, a log left alone would be thrown away by SQLite when it
     // makes the new file, and a damaged file left alone is found damaged again.
     for (from, to) in [("\(path)-wal", "\(target)-wal"), (path, target)] where exists(from) {
-        guard rename(from, to) == 0 else { throw .quarantine(path: path, code: errno) }
+        guard rename(from, to) == 0 else { throw QuarantineError(path: path, code: errno) }
     }
     syncFolder(of: path)
     return target

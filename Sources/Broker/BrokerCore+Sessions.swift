@@ -1,0 +1,148 @@
+import MQTT
+import NIOCore
+import Readings
+
+/// How sessions begin, go on without a connection, and end (MQTT 5.0 §3.1.2.4, §3.1.2.11.2, §4.1).
+extension BrokerCore {
+    /// The session of a client that connects, and whether the server had it already [MQTT-3.1.2-4] [MQTT-3.1.2-5].
+    func open(_ identifier: String, cleanStart: Bool) -> (Session, isPresent: Bool) {
+        let key = WireText(identifier)
+        if let old = sessionByIdentifier[key] {
+            if !cleanStart {
+                old.endsAt = nil
+                // A new connection before the delay has passed: the will is not published [MQTT-3.1.3-9].
+                old.willDueAt = nil
+                return (old, true)
+            }
+            finish(old)
+        }
+        let session = Session(number: nextSession, identifier: identifier, limits: configuration.limits)
+        nextSession += 1
+        sessions[session.number] = session
+        sessionByIdentifier[key] = session
+        return (session, false)
+    }
+
+    /// The session's connection is gone: its will is due now or after its delay [MQTT-3.1.2-8], and the session ends
+    /// now or after its expiry.
+    func disconnected(_ session: Session) {
+        session.client = nil
+        session.outbound.resume(window: 0)
+        guard session.expiryInterval > 0 else { return finish(session) }
+        let now = now
+        if session.expiryInterval != .max { session.endsAt = now + Int64(session.expiryInterval) * 1_000_000_000 }
+        if let will = session.will {
+            let delay = Int64(will.properties.willDelayInterval ?? 0)
+            if delay == 0 { publishWill(of: session) } else { session.willDueAt = now + delay * 1_000_000_000 }
+        }
+        record(.session(session.record(awaySince: bootTime(now))))
+        if let deadline = session.deadline { schedule(deadline) }
+    }
+
+    /// The session ends, and with it its subscriptions and everything that waited for it; its will is due at the latest
+    /// now [MQTT-3.1.3-9].
+    func finish(_ session: Session) {
+        publishWill(of: session)
+        guard sessions.removeValue(forKey: session.number) != nil else { return }
+        sessionByIdentifier[WireText(session.identifier)] = nil
+        counters.dropped += session.outbound.dropped
+        for filter in session.subscriptions.keys { removeSubscription(filter.string, of: session) }
+        if session.isKept {
+            for delivery in session.outbound.deliveries { release(delivery.message) }
+            record(.sessionEnded(client: session.identifier))
+        }
+    }
+
+    private func publishWill(of session: Session) {
+        session.willDueAt = nil
+        guard let will = session.will.take() else { return }
+        var publish = Publish(
+            topic: will.topic, payload: will.payload, qos: will.qos, retain: will.retain, properties: will.properties)
+        publish.properties.removeHopProperties()
+        take(publish, from: session, settle: nil)
+    }
+
+    /// Wills whose delay has passed, and sessions whose time is over.
+    func sessionsDue() {
+        let now = now
+        var next: Int64?
+        for session in Array(sessions.values) {
+            guard let deadline = session.deadline else { continue }
+            if deadline > now {
+                next = min(next ?? deadline, deadline)
+                continue
+            }
+            if let end = session.endsAt, end <= now {
+                counters.expiredSessions += 1
+                finish(session)
+            } else {
+                publishWill(of: session)
+                record(.session(session.record(awaySince: bootTime(now))))
+                if let end = session.endsAt { next = min(next ?? end, end) }
+            }
+        }
+        // Everything that is due within a moment is done at once.
+        if let next { schedule(max(next, now + 50_000_000)) }
+    }
+
+    /// A monotonic instant on the boot clock, which is what the store keeps.
+    func bootTime(_ instant: Int64) -> Int64 { time.now().instant.nanoseconds - (now - instant) }
+
+    /// Takes over what the session store kept, before the listener opens.
+    func restore(_ stored: StoredSessions) {
+        let now = now
+        let bootNow = time.now().instant.nanoseconds
+        for message in stored.retained {
+            retained.restore(message.publish, storedAt: now - message.waitedNanoseconds)
+        }
+        var messages: [UInt64: QueuedMessage] = [:]
+        for kept in stored.messages {
+            let message = QueuedMessage(kept.publish, receivedAt: now - kept.waitedNanoseconds)
+            message.storeNumber = kept.number
+            messages[kept.number] = message
+            journal.lastMessage = max(journal.lastMessage, kept.number)
+        }
+        for kept in stored.sessions { restore(kept, messages: messages, now: now, bootNow: bootNow) }
+        for message in messages.values where message.references == 0 {
+            record(.messageEnded(number: message.storeNumber))
+        }
+        sessionsDue()
+        commit()
+    }
+
+    private func restore(
+        _ kept: StoredSessions.Session, messages: [UInt64: QueuedMessage], now: Int64, bootNow: Int64
+    ) {
+        let (session, _) = open(kept.record.client, cleanStart: true)
+        session.isKept = true
+        session.expiryInterval = kept.record.expiryInterval
+        session.will = kept.record.will
+        for subscription in kept.subscriptions {
+            insertSubscription(
+                Subscribe.Filter(subscription.filter, options: subscription.options),
+                identifier: subscription.identifier, of: session)
+        }
+        for identifier in kept.received { session.received[identifier] = .safe }
+        for queued in kept.queue {
+            let message = queued.message.flatMap { messages[$0] }
+            let inFlight = queued.packetIdentifier.flatMap { identifier in queued.phase.map { (identifier, $0) } }
+            guard message != nil || inFlight?.1 == .pubcomp else { continue }
+            let waiting = message ?? QueuedMessage(Publish(topic: "", payload: ByteBuffer()), receivedAt: now)
+            if message != nil { retain(waiting) }
+            session.outbound.restore(
+                Delivery(
+                    message: waiting, qos: queued.qos, retain: queued.retain,
+                    subscriptionIdentifiers: queued.subscriptionIdentifiers, number: queued.number),
+                inFlight: inFlight)
+        }
+        // One that was connected lost its connection with the gateway: that counts from now.
+        let away = kept.record.awaySince.map { max(0, bootNow - $0) } ?? 0
+        if session.expiryInterval != .max {
+            session.endsAt = now - away + Int64(session.expiryInterval) * 1_000_000_000
+        }
+        if let will = session.will {
+            session.willDueAt = now - away + Int64(will.properties.willDelayInterval ?? 0) * 1_000_000_000
+        }
+        if kept.record.awaySince == nil { record(.session(session.record(awaySince: bootNow))) }
+    }
+}
