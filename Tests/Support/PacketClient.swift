@@ -89,4 +89,19 @@ package final class PacketClient {
         }
         return publish
     }
+
+    /// Takes its own QoS 1 and 2 publishes to their end, `count` of them, in whatever order the answers come.
+    package func completePublishes(_ count: Int) throws {
+        var left = count
+        while left > 0 {
+            switch try receive() {
+            case .puback, .pubcomp: left -= 1
+            case .pubrec(let pubrec):
+                send(.pubrel(Acknowledgement(packetIdentifier: pubrec.packetIdentifier)))
+            case let other:
+                throw ChildProcess.SpawnFailure(
+                    description: "\(left) publishes open, then came \(String(describing: other))")
+            }
+        }
+    }
 }
