@@ -36,8 +36,8 @@ package struct ServerConnection: Sendable {
         case unsubscribe(Unsubscribe)
         /// Answer with PINGRESP [MQTT-3.12.4-1].
         case ping
-        /// The client leaves; `withWill`: its will is to be published all the same. `sessionExpiryInterval`: replaces
-        /// the session's, in seconds.
+        /// The client leaves; `withWill`: its will is to be published all the same, since the reason is not "normal
+        /// disconnection" [MQTT-3.14.4-3] [MQTT-3.1.2-8]. `sessionExpiryInterval`: replaces the session's, in seconds.
         case disconnect(withWill: Bool, sessionExpiryInterval: UInt32?)
         /// Nothing to do.
         case nothing
@@ -123,8 +123,7 @@ package struct ServerConnection: Sendable {
                     .protocolError, "DISCONNECT sets a session expiry that CONNECT did not have [MQTT-3.14.2-2]")
             }
             state = .closed
-            return .disconnect(
-                withWill: disconnect.reason == .disconnectWithWill, sessionExpiryInterval: expiry)
+            return .disconnect(withWill: disconnect.reason != .success, sessionExpiryInterval: expiry)
         case (.live, .auth):
             throw MQTTError(
                 .protocolError, "AUTH came, but the connection has no authentication method [MQTT-4.12.0-6]")

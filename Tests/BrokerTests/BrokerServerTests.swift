@@ -120,7 +120,10 @@ final class RecordingIntake: Intake {
             let asks = try PacketClient(port: port, id: "asks", will: Will(topic: "will/2", payload: ByteBuffer()))
             asks.send(.disconnect(Disconnect(reason: .disconnectWithWill)))
             #expect(try watcher.message() == "will/2=")
-            #expect(intake.topics == ["will/1", "will/2"])
+            let fails = try PacketClient(port: port, id: "fails", will: Will(topic: "will/3", payload: ByteBuffer()))
+            fails.send(.disconnect(Disconnect(reason: .unspecifiedError)))
+            #expect(try watcher.message() == "will/3=")
+            #expect(intake.topics == ["will/1", "will/2", "will/3"])
         }
     }
 
