@@ -30,12 +30,15 @@ extension BrokerCore {
 
     /// Whether a QoS 2 publish is the first with its packet identifier; a repeated one is only acknowledged again
     /// [MQTT-4.3.3-10].
+    ///
+    /// Those without a PUBREL yet count against the receive maximum, which only a 5.0 client knows of: an older one may
+    /// have as many open as there are packet identifiers.
     private func isNew(
         _ identifier: UInt16, token: SettleToken, _ client: Client, _ session: Session
     ) throws(MQTTError) -> Bool {
         switch session.received[identifier] {
         case nil:
-            guard session.received.count < Int(configuration.limits.receiveMaximum) else {
+            guard client.version != .v5_0 || session.received.count < Int(configuration.limits.receiveMaximum) else {
                 throw MQTTError(
                     .receiveMaximumExceeded, "more QoS 2 publishes than granted wait for their PUBREL [MQTT-3.3.4-8]")
             }

@@ -232,6 +232,26 @@ final class RecordingIntake: Intake {
         }
     }
 
+    /// An older client was never told of a limit, so it is not closed for breaking it.
+    @Test(arguments: [ProtocolVersion.v3_1, .v3_1_1])
+    func anOlderClientMayHaveAnyNumberOfQoS2PublishesOpen(version: ProtocolVersion) async throws {
+        try await Self.withServer({ $0.limits.receiveMaximum = 2 }) { server, intake, port in
+            let client = try PacketClient(port: port, id: "a", version: version)
+            for identifier in 1...5 as ClosedRange<UInt16> {
+                client.publish("t", "x", qos: .exactlyOnce, id: identifier)
+            }
+            for identifier in 1...5 as ClosedRange<UInt16> {
+                #expect(await eventually { intake.tokens.count >= identifier })
+                server.settle(intake.tokens)
+                #expect(try client.receive() == .pubrec(Acknowledgement(packetIdentifier: identifier)))
+            }
+            for identifier in 1...5 as ClosedRange<UInt16> {
+                client.send(.pubrel(Acknowledgement(packetIdentifier: identifier)))
+                #expect(try client.receive() == .pubcomp(Acknowledgement(packetIdentifier: identifier)))
+            }
+        }
+    }
+
     @Test func aReaderThatNeverReadsCostsBoundedMemoryAndNobodyElse() async throws {
         try await Self.withServer({ $0.maximumOutputBytes = 64 << 10 }) { server, _, port in
             let stuck = try PacketClient(port: port, id: "stuck")
