@@ -203,8 +203,9 @@ package struct ServerConnection: Sendable {
         switch state {
         case .awaitingConnect:
             if let refusedLevel {
-                // Older clients understand only the answer of 3.1.1; what is newer may understand 5.0's.
-                let version: ProtocolVersion = refusedLevel > 5 ? .v5_0 : .v3_1_1
+                // Older clients understand only the answer of 3.1.1 [MQTT-3.1.2-2]; what is newer may understand 5.0's.
+                // Bridges add 128 to the level they speak, and try without after return code 1.
+                let version: ProtocolVersion = refusedLevel & 0x7F > 5 ? .v5_0 : .v3_1_1
                 return (.connack(Connack(reason: error.reason)), version)
             }
             return version == .v5_0 ? (.connack(Connack(reason: error.reason, properties: detail)), .v5_0) : nil

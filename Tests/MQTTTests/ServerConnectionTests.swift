@@ -97,9 +97,18 @@ import Testing
         #expect(three.closing(for: error) == nil)
         var quiet = try Self.connected(.v5_0, properties: [.requestProblemInformation(0)])
         #expect(quiet.closing(for: error)?.0 == .disconnect(Disconnect(reason: .protocolError)))
-        var old = ServerConnection(limits: .init(), now: 0)
-        let refusal = old.closing(for: MQTTError(.unsupportedProtocolVersion, ""), refusedLevel: 3)
-        #expect(refusal?.1 == .v3_1_1)
+    }
+
+    /// 0x83 and 0x84: bridges of mosquitto, in 3.1 and 3.1.1.
+    @Test(arguments: [
+        (0 as UInt8, ProtocolVersion.v3_1_1), (2, .v3_1_1), (6, .v5_0), (0x7F, .v5_0), (0x83, .v3_1_1),
+        (0x84, .v3_1_1),
+    ])
+    func aLevelThatIsNotServedIsRefusedInItsOwnTerms(level: UInt8, version: ProtocolVersion) {
+        var connection = ServerConnection(limits: .init(), now: 0)
+        let refusal = connection.closing(for: MQTTError(.unsupportedProtocolVersion, ""), refusedLevel: level)
+        #expect(refusal?.0 == .connack(Connack(reason: .unsupportedProtocolVersion)))
+        #expect(refusal?.1 == version)
     }
 
     @Test func anAliasStandsForTheTopicItCameWith() throws {
