@@ -14,24 +14,25 @@ package enum Topic {
         let bytes = filter.utf8
         guard (1...65_535).contains(bytes.count) else { return false }
         if isShared(filter) {
-            let parts = filter.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: false)
-            guard parts.count == 3, !parts[1].isEmpty, !parts[1].contains(where: { $0 == "+" || $0 == "#" }) else {
-                return false
-            }
+            let parts = bytes.split(separator: UInt8(ascii: "/"), maxSplits: 2, omittingEmptySubsequences: false)
+            guard parts.count == 3, !parts[1].isEmpty,
+                !parts[1].contains(where: { $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: "#") })
+            else { return false }
             return isValidPlainFilter(parts[2])
         }
-        return isValidPlainFilter(filter)
+        return isValidPlainFilter(bytes)
     }
 
-    /// Filters of shared subscriptions begin with `$share/` (MQTT 5.0 §4.8.2).
-    package static func isShared(_ filter: some StringProtocol) -> Bool { filter.hasPrefix("$share/") }
+    /// Filters of shared subscriptions begin with `$share/` (MQTT 5.0 §4.8.2), byte by byte: a combining character
+    /// behind the slash changes nothing [MQTT-4.7.3-4].
+    package static func isShared(_ filter: some StringProtocol) -> Bool { filter.utf8.starts(with: "$share/".utf8) }
 
-    private static func isValidPlainFilter(_ filter: some StringProtocol) -> Bool {
+    private static func isValidPlainFilter(_ filter: some Collection<UInt8>) -> Bool {
         var previous = UInt8(ascii: "/")
         var isAfterWildcard = false
         var isAfterMulti = false
         guard !filter.isEmpty else { return false }
-        for byte in filter.utf8 {
+        for byte in filter {
             guard byte != 0, !isAfterMulti else { return false }
             switch byte {
             case UInt8(ascii: "+"), UInt8(ascii: "#"):

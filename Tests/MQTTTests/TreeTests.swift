@@ -9,9 +9,13 @@ import Testing
         ("$share/g/a/#", true), ("a//b", true), ("", false), ("a#", false), ("#/a", false), ("a/+b", false),
         ("a+/b", false),
         ("##", false), ("+#", false), ("a\0", false), ("$share/g", false), ("$share//a", false), ("$share/g+/a", false),
-        ("$share/g/", false),
+        ("$share/g/", false), ("$share/g/\u{301}a", true), ("$share/\u{301}/a", true), ("$share/g+\u{301}/a", false),
     ])
     func filtersAreChecked(filter: String, isValid: Bool) { #expect(Topic.isValidFilter(filter) == isValid) }
+
+    /// Where Swift's strings see one character of two, MQTT sees its bytes.
+    @Test(arguments: [("$share/g/a", true), ("$share/\u{301}g/a", true), ("$share", false), ("$shared/g/a", false)])
+    func sharedFiltersAreKnown(filter: String, isShared: Bool) { #expect(Topic.isShared(filter) == isShared) }
 
     @Test(arguments: [
         ("a", true), ("/", true), ("a/b c", true), ("", false), ("a/+", false), ("#", false), ("a\0", false),
