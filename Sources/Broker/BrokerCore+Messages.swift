@@ -259,10 +259,11 @@ extension BrokerCore {
     }
 
     private func send(_ publish: Publish, to client: Client) {
-        guard publish.wireSize(version: client.version) <= client.connection.clientMaximumPacketSize else {
+        let limit = client.connection.clientMaximumPacketSize
+        let aliased = client.aliases.isOff ? publish : client.aliases.apply(to: publish, limit: limit)
+        guard aliased.wireSize(version: client.version) <= limit else {
             return giveUp(publish.packetIdentifier, of: client)
         }
-        let aliased = client.aliases.isOff ? publish : client.aliases.apply(to: publish)
         client.append(.publish(aliased), version: client.version)
         noteSent(client, bytes: publish.payload.readableBytes)
     }

@@ -279,7 +279,9 @@ final class BrokerCore {
 
     func send(_ packet: Packet, to client: Client) {
         guard !client.isClosing else { return }
-        client.append(packet, version: client.version)
+        guard client.append(packet, version: client.version) else {
+            return close(client, for: MQTTError(.packetTooLarge, "the answer is larger than the client takes"))
+        }
         markDirty(client)
         // Answers are owed, so they cannot be dropped: a client that asks and asks and never reads has to go.
         if !hasRoom(client), client.outputBytes > configuration.maximumOutputBytes * 4 {

@@ -47,11 +47,17 @@ final class Client {
     /// Bytes that have not been handed to the channel.
     var outputBytes: Int { output?.readableBytes ?? 0 }
 
-    /// Appends a packet to what leaves at the end of the turn.
-    func append(_ packet: Packet, version: ProtocolVersion) {
+    /// Appends a packet to what leaves at the end of the turn; false, and nothing is appended, when it is larger than
+    /// the client takes [MQTT-3.1.2-24].
+    @discardableResult
+    func append(_ packet: Packet, version: ProtocolVersion) -> Bool {
         var buffer = takeOutput()
+        let start = buffer.writerIndex
         packet.write(into: &buffer, version: version)
+        let fits = buffer.writerIndex - start <= connection.clientMaximumPacketSize
+        if !fits { buffer.moveWriterIndex(to: start) }
         output = buffer
+        return fits
     }
 
     /// Appends an encoded packet, with its own packet identifier put in at `place`.

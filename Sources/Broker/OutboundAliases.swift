@@ -14,17 +14,18 @@ struct OutboundAliases {
     /// The client accepts none.
     var isOff: Bool { maximum == 0 }
 
-    /// The packet with its topic's alias: name and alias the first time, the alias alone from then on.
-    mutating func apply(to publish: Publish) -> Publish {
-        var publish = publish
-        if let alias = aliases[WireText(publish.topic)] {
-            publish.topic = ""
-            publish.properties.setTopicAlias(alias)
-        } else if aliases.count < Int(maximum) {
-            let alias = UInt16(aliases.count + 1)
-            aliases[WireText(publish.topic)] = alias
-            publish.properties.setTopicAlias(alias)
-        }
-        return publish
+    /// The packet with its topic's alias: name and alias the first time, the alias alone from then on. Just as it is
+    /// where it would be larger than `limit` with one.
+    mutating func apply(to publish: Publish, limit: Int) -> Publish {
+        let topic = WireText(publish.topic)
+        let known = aliases[topic]
+        guard known != nil || aliases.count < Int(maximum) else { return publish }
+        let alias = known ?? UInt16(aliases.count + 1)
+        var aliased = publish
+        if known != nil { aliased.topic = "" }
+        aliased.properties.setTopicAlias(alias)
+        guard aliased.wireSize(version: .v5_0) <= limit else { return publish }
+        aliases[topic] = alias
+        return aliased
     }
 }

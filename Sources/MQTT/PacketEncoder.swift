@@ -66,6 +66,14 @@ extension Packet {
         }
     }
 
+    /// Bytes on the wire, the fixed header included.
+    package func wireSize(version: ProtocolVersion) -> Int {
+        if case .publish(let publish) = self { return publish.wireSize(version: version) }
+        var buffer = ByteBuffer()
+        write(into: &buffer, version: version)
+        return buffer.readableBytes
+    }
+
     /// Fixed header and body of a packet other than PUBLISH.
     fileprivate static func frame(
         _ type: PacketType, _ length: Int, into buffer: inout ByteBuffer, _ body: (inout ByteBuffer) -> Void

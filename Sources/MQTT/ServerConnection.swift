@@ -107,6 +107,7 @@ package struct ServerConnection: Sendable {
             state = .deciding(connect)
             version = connect.version
             wantsProblemInformation = connect.properties.requestProblemInformation != 0
+            if let size = connect.properties.maximumPacketSize { clientMaximumPacketSize = Int(size) }
             return .connect(connect)
         case (.live, .publish(let publish)): return try take(publish)
         case (.live, .puback(let acknowledgement)): return .puback(acknowledgement)
@@ -178,7 +179,6 @@ package struct ServerConnection: Sendable {
         grace = connect.keepAlive == 0 ? nil : Int64(connect.keepAlive) * 1_500_000_000
         let properties = connect.properties
         sendWindow = min(limits.sendWindow, Int(properties.receiveMaximum ?? .max))
-        if let size = properties.maximumPacketSize { clientMaximumPacketSize = Int(size) }
         clientTopicAliasMaximum = properties.topicAliasMaximum ?? 0
         var granted: [Property] = []
         if connect.version == .v5_0 {
@@ -190,16 +190,18 @@ package struct ServerConnection: Sendable {
             granted.append(.topicAliasMaximum(limits.topicAliasMaximum))
         }
         // 3.1 knows no session present flag: the byte is reserved there.
-        return Connack(
+        let connack = Connack(
             sessionPresent: sessionPresent && connect.version != .v3_1, reason: .success,
             properties: Properties(granted))
+        // A client that cannot take its CONNACK cannot be told anything else either [MQTT-3.14.0-1].
+        if Packet.connack(connack).wireSize(version: connect.version) > clientMaximumPacketSize { state = .closed }
+        return connack
     }
 
     /// The last packet of a connection that ends for `error`: CONNACK before it was accepted, DISCONNECT after, or
     /// none where the version has none [MQTT-4.13.1-1] [MQTT-3.2.2-7]. `refusedLevel`: what the decoder says of it.
     package mutating func closing(for error: MQTTError, refusedLevel: UInt8? = nil) -> (Packet, ProtocolVersion)? {
         defer { state = .closed }
-        let detail = wantsProblemInformation ? Properties([.reasonString(error.detail)]) : Properties()
         switch state {
         case .awaitingConnect:
             if let refusedLevel {
@@ -208,15 +210,27 @@ package struct ServerConnection: Sendable {
                 let version: ProtocolVersion = refusedLevel & 0x7F > 5 ? .v5_0 : .v3_1_1
                 return (.connack(Connack(reason: error.reason)), version)
             }
-            return version == .v5_0 ? (.connack(Connack(reason: error.reason, properties: detail)), .v5_0) : nil
+            guard version == .v5_0 else { return nil }
+            return told(error, in: .v5_0) { .connack(Connack(reason: error.reason, properties: $0)) }
         case .deciding(let connect):
-            let properties = connect.version == .v5_0 ? detail : Properties()
-            return (.connack(Connack(reason: error.reason, properties: properties)), connect.version)
+            return told(error, in: connect.version) { .connack(Connack(reason: error.reason, properties: $0)) }
         case .live:
             guard version == .v5_0 else { return nil }
-            return (.disconnect(Disconnect(reason: error.reason, properties: detail)), .v5_0)
+            return told(error, in: .v5_0) { .disconnect(Disconnect(reason: error.reason, properties: $0)) }
         case .closed: return nil
         }
+    }
+
+    /// The packet with the reason in words, where the client understands and wants them and they are not too long for
+    /// it [MQTT-3.2.2-19] [MQTT-3.14.2-3], else without; `nil` where even that is more than it takes [MQTT-3.1.2-24].
+    private func told(
+        _ error: MQTTError, in version: ProtocolVersion, _ packet: (Properties) -> Packet
+    ) -> (Packet, ProtocolVersion)? {
+        var choices: [Properties] = []
+        if version == .v5_0, wantsProblemInformation { choices.append(Properties([.reasonString(error.detail)])) }
+        choices.append(Properties())
+        return choices.lazy.map(packet).first { $0.wireSize(version: version) <= clientMaximumPacketSize }
+            .map { ($0, version) }
     }
 
     /// The decoder failed inside a CONNECT whose version it had read already: errors are answered in that version.

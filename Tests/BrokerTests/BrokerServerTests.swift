@@ -353,6 +353,17 @@ final class RecordingIntake: Intake {
         }
     }
 
+    @Test func anAnswerThatTheClientCannotTakeEndsTheConnection() async throws {
+        try await Self.withServer { _, _, port in
+            let client = try PacketClient(port: port, id: "a", properties: [.maximumPacketSize(20)])
+            client.send(
+                .subscribe(
+                    Subscribe(packetIdentifier: 1, filters: (0..<20).map { .init("t/\($0)", qos: .atMostOnce) })))
+            #expect(try client.receive() == .disconnect(Disconnect(reason: .packetTooLarge)))
+            #expect(client.socket.receive() == [])
+        }
+    }
+
     @Test func anOpenListenerIsRefused() async throws {
         var configuration = BrokerConfiguration()
         configuration.listen = [ListenAddress(host: "0.0.0.0", port: 0)]

@@ -272,6 +272,26 @@ private struct Adapter: SessionStore {
         }
     }
 
+    /// An alias takes three bytes, and stands for nothing where the packet that brings it was too large to be sent.
+    @Test func anAliasDoesNotMakeAPacketTooLarge() async throws {
+        try await withServer(try TemporaryDirectory()) { _, port in
+            let client = try PacketClient(
+                port: port, id: "a", properties: [.topicAliasMaximum(1), .maximumPacketSize(20)])
+            _ = try client.subscribe(.init("#", qos: .atMostOnce))
+            func publish(_ topic: String, _ count: Int, alias: UInt16? = nil) -> Packet {
+                .publish(
+                    Publish(
+                        topic: topic, payload: ByteBuffer(repeating: 0, count: count),
+                        properties: Properties(alias.map { [.topicAlias($0)] } ?? [])))
+            }
+            // 5 bytes around topic and payload.
+            client.send(publish("topic", 11), publish("topic", 10), publish("topic", 2), publish("topic", 12))
+            #expect(try client.receive() == publish("topic", 10))
+            #expect(try client.receive() == publish("topic", 2, alias: 1))
+            #expect(try client.receive() == publish("", 12, alias: 1))
+        }
+    }
+
     @Test func aMessageThatWaitsGrowsOlderAndExpires() async throws {
         try await withServer(try TemporaryDirectory()) { server, port in
             let away = try PacketClient(port: port, id: "a", properties: [Self.forever])

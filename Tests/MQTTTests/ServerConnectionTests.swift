@@ -99,6 +99,37 @@ import Testing
         #expect(quiet.closing(for: error)?.0 == .disconnect(Disconnect(reason: .protocolError)))
     }
 
+    /// A refusal of 11 bytes, or 5 without words; a DISCONNECT of 16, or 3 without [MQTT-3.1.2-24].
+    @Test func wordsThatAreTooLongForTheClientAreLeftOut() throws {
+        func deciding(_ limit: UInt32) throws -> ServerConnection {
+            var connection = ServerConnection(limits: .init(), now: 0)
+            let properties = Properties([.maximumPacketSize(limit)])
+            let connect = Connect(version: .v5_0, clientIdentifier: "c", properties: properties)
+            _ = try connection.receive(.connect(connect), now: 0)
+            return connection
+        }
+        let words = Properties([.reasonString("why")])
+        for (limit, packet) in [
+            (11, Packet.connack(Connack(reason: .banned, properties: words))),
+            (10, .connack(Connack(reason: .banned))), (5, .connack(Connack(reason: .banned))), (4, nil),
+        ] as [(UInt32, Packet?)] {
+            var connection = try deciding(limit)
+            #expect(connection.closing(for: MQTTError(.banned, "why"))?.0 == packet)
+        }
+        for count in [9, 10] {
+            var connection = try deciding(16)
+            _ = connection.accept(now: 0)
+            let error = MQTTError(.protocolError, String(repeating: "x", count: count))
+            let words = count == 9 ? Properties([.reasonString(error.detail)]) : Properties()
+            let told = connection.closing(for: error)?.0
+            #expect(told == .disconnect(Disconnect(reason: .protocolError, properties: words)))
+        }
+        // The CONNACK did not fit, so nothing else may come.
+        var silent = try deciding(15)
+        _ = silent.accept(now: 0)
+        #expect(silent.closing(for: MQTTError(.packetTooLarge, "")) == nil)
+    }
+
     /// 0x83 and 0x84: bridges of mosquitto, in 3.1 and 3.1.1.
     @Test(arguments: [
         (0 as UInt8, ProtocolVersion.v3_1_1), (2, .v3_1_1), (6, .v5_0), (0x7F, .v5_0), (0x83, .v3_1_1),
