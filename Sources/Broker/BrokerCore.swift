@@ -316,7 +316,7 @@ final class BrokerCore {
     /// The connection's timer went off; returns when to call again.
     func timerFired(_ client: Client) -> Int64? {
         guard !client.isClosing else { return nil }
-        switch client.connection.timerFired(now: now) {
+        switch client.connection.timerFired(now: now, isHeard: !client.isPaused) {
         case .wake(let at): return at
         case .nothing: return nil
         case .close(let error):

@@ -261,7 +261,10 @@ package struct ServerConnection: Sendable {
         }
     }
 
-    package mutating func timerFired(now: Int64) -> TimerAction {
+    /// - Parameter isHeard: the owner reads what the client sends. While it does not, silence is none of the client's
+    ///   doing [MQTT-3.1.2-22]: its time begins anew.
+    package mutating func timerFired(now: Int64, isHeard: Bool = true) -> TimerAction {
+        if !isHeard, isLive { lastReceived = now }
         guard let deadline else { return .nothing }
         if now < deadline { return .wake(at: deadline) }
         return .close(

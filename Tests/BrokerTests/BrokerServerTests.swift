@@ -180,6 +180,27 @@ final class RecordingIntake: Intake {
         }
     }
 
+    /// One and a half seconds of keep-alive pass while nothing is read, the client's PINGREQs among it.
+    @Test func nobodyIsClosedForWhatIsNotRead() async throws {
+        try await Self.withServer { server, intake, port in
+            intake.verdict.withLock { $0 = .congested }
+            let client = try PacketClient(port: port, version: .v3_1_1)
+            client.send(.connect(Connect(version: .v3_1_1, keepAlive: 1, clientIdentifier: "a")))
+            guard case .connack = try client.receive() else {
+                Issue.record("not connected")
+                return
+            }
+            client.publish("t", "1")
+            #expect(await eventually { intake.topics.count == 1 })
+            client.send(.pingreq)
+            // Time is what this is about: nothing comes, and the connection stays.
+            #expect(client.socket.receive(within: .seconds(2)) == nil)
+            intake.verdict.withLock { $0 = .accepted }
+            server.resume()
+            #expect(try client.receive() == .pingresp)
+        }
+    }
+
     /// Commits that end while the listener stops free the intake, but nothing new is to come in any more.
     @Test func aStoppingListenerReadsNoMoreWhateverTheIntakeSays() async throws {
         try await Self.withServer { server, intake, port in

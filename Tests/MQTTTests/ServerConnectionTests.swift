@@ -82,6 +82,23 @@ import Testing
         #expect(forever.deadline == nil)
     }
 
+    /// The intake is full, so nothing is read: whoever sends its PINGREQs in time is not to be closed for that.
+    @Test func silenceOfAClientThatIsNotHeardDoesNotCount() throws {
+        var connection = try Self.connected(keepAlive: 10)
+        #expect(connection.timerFired(now: Self.second(15), isHeard: false) == .wake(at: Self.second(30)))
+        #expect(connection.timerFired(now: Self.second(30), isHeard: false) == .wake(at: Self.second(45)))
+        guard case .close(let error) = connection.timerFired(now: Self.second(45)) else {
+            Issue.record("still open")
+            return
+        }
+        #expect(error.reason == .keepAliveTimeout)
+        var waiting = ServerConnection(limits: .init(), now: 0)
+        guard case .close = waiting.timerFired(now: Self.second(10), isHeard: false) else {
+            Issue.record("still open")
+            return
+        }
+    }
+
     @Test func eachVersionIsToldInItsOwnWay() throws {
         let error = MQTTError(.protocolError, "why")
         var five = try Self.connected(.v5_0)
