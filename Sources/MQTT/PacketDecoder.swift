@@ -65,7 +65,9 @@ package struct PacketDecoder: Sendable {
         if type == .auth, version != .v5_0 {
             throw MQTTError(.malformedPacket, "packet type 15 is reserved in 3.1.1 [MQTT-2.2.2-1]")
         }
-        if type != .publish, first & 0x0F != type.flags {
+        // 3.1 sets DUP where a SUBSCRIBE, UNSUBSCRIBE or PUBREL is sent again (§2.1 there); 3.1.1 did away with it.
+        let mayRepeat = version == .v3_1 && type.flags != 0
+        if type != .publish, first & (mayRepeat ? 0x07 : 0x0F) != type.flags {
             throw MQTTError(.malformedPacket, "\(type) flags are \(first & 0x0F), not \(type.flags) [MQTT-2.1.3-1]")
         }
         return type
@@ -158,8 +160,8 @@ package struct PacketDecoder: Sendable {
         let code = try reader.byte("reason code")
         let reason: ReasonCode
         if version == .v5_0 {
-            guard let known = ReasonCode(rawValue: code) else {
-                throw reader.malformed("reason code \(code) is unknown")
+            guard let known = ReasonCode(rawValue: code), known == .success || known.isError else {
+                throw reader.malformed("reason code \(code) is not one of its own [MQTT-3.2.2-8]")
             }
             reason = known
         } else {
@@ -265,7 +267,10 @@ package struct PacketDecoder: Sendable {
     private func suback(_ reader: inout WireReader, _ version: ProtocolVersion) throws(MQTTError) -> Suback {
         let identifier = try reader.packetIdentifier()
         let properties = version == .v5_0 ? try reader.properties(in: .suback) : Properties()
-        return Suback(packetIdentifier: identifier, reasons: try reasons(&reader), properties: properties)
+        return Suback(
+            packetIdentifier: identifier,
+            reasons: try reasons(&reader, version, among: [.success, .grantedQoS1, .grantedQoS2]),
+            properties: properties)
     }
 
     private func unsubscribe(_ reader: inout WireReader, _ version: ProtocolVersion) throws(MQTTError) -> Unsubscribe {
@@ -286,15 +291,23 @@ package struct PacketDecoder: Sendable {
             return Unsuback(packetIdentifier: identifier, reasons: [])
         }
         let properties = try reader.properties(in: .suback)
-        return Unsuback(packetIdentifier: identifier, reasons: try reasons(&reader), properties: properties)
+        return Unsuback(
+            packetIdentifier: identifier,
+            reasons: try reasons(&reader, version, among: [.success, .noSubscriptionExisted]),
+            properties: properties)
     }
 
-    private func reasons(_ reader: inout WireReader) throws(MQTTError) -> [ReasonCode] {
+    /// One of the successes or, in 5.0, any failure; 3.1.1 knows 0x80 alone [MQTT-3.9.3-2].
+    private func reasons(
+        _ reader: inout WireReader, _ version: ProtocolVersion, among successes: Set<ReasonCode>
+    ) throws(MQTTError) -> [ReasonCode] {
         var reasons: [ReasonCode] = []
         while !reader.isAtEnd {
             let code = try reader.byte("reason code")
-            guard let reason = ReasonCode(rawValue: code) else {
-                throw reader.malformed("reason code \(code) is unknown")
+            guard let reason = ReasonCode(rawValue: code),
+                successes.contains(reason) || (version == .v5_0 ? reason.isError : reason == .unspecifiedError)
+            else {
+                throw reader.malformed("reason code \(code) is not one of its own")
             }
             reasons.append(reason)
         }
