@@ -183,4 +183,16 @@ import Testing
         var connection = try Self.connected()
         #expect(throws: MQTTError.self) { try connection.receive(packet, now: 0) }
     }
+
+    /// [MQTT-3.1.2-24]: also what ends the connection is no larger than the client accepts.
+    @Test func nothingIsLargerThanTheClientAccepts() throws {
+        let error = MQTTError(.protocolError, String(repeating: "x", count: 100))
+        var small = try Self.connected(properties: [.maximumPacketSize(72)])
+        #expect(small.closing(for: error)?.0 == .disconnect(Disconnect(reason: .protocolError)))
+        var tiny = ServerConnection(limits: .init(), now: 0)
+        let connect = Connect(
+            version: .v5_0, clientIdentifier: "", properties: Properties([.maximumPacketSize(4)]))
+        #expect(throws: MQTTError.self) { try tiny.receive(.connect(connect), now: 0) }
+        #expect(tiny.closing(for: error) == nil)
+    }
 }
