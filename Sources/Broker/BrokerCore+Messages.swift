@@ -16,16 +16,18 @@ extension BrokerCore {
         if publish.qos == .exactlyOnce, let token, let identifier = publish.packetIdentifier {
             guard try isNew(identifier, token: token, client, session) else { return }
         }
-        // The server's own topics (§4.7.2), and a prefix that names no topic: acknowledged, and goes nowhere.
-        if publish.topic.utf8.first == UInt8(ascii: "$"), Self.isReserved(publish.topic) {
+        // Acknowledged, and goes nowhere.
+        if Self.isReserved(publish.topic) {
             if let token { settle([token], reason: .notAuthorized) }
             return
         }
         take(publish, from: session, settle: token)
     }
 
-    private static func isReserved(_ topic: String) -> Bool {
-        topic.utf8.starts(with: "$SYS/".utf8) || topic.utf8.starts(with: "$share/".utf8)
+    /// The server's own topics (§4.7.2), and a prefix that names no topic.
+    static func isReserved(_ topic: String) -> Bool {
+        guard topic.utf8.first == UInt8(ascii: "$") else { return false }
+        return topic.utf8.starts(with: "$SYS/".utf8) || topic.utf8.starts(with: "$share/".utf8)
     }
 
     /// Whether a QoS 2 publish is the first with its packet identifier; a repeated one is only acknowledged again

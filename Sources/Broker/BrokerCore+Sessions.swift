@@ -55,7 +55,8 @@ extension BrokerCore {
 
     private func publishWill(of session: Session) {
         session.willDueAt = nil
-        guard let will = session.will.take() else { return }
+        // Nobody speaks for the server, dead or alive.
+        guard let will = session.will.take(), !Self.isReserved(will.topic) else { return }
         var publish = Publish(
             topic: will.topic, payload: will.payload, qos: will.qos, retain: will.retain, properties: will.properties)
         publish.properties.removeHopProperties()

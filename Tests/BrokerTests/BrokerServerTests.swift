@@ -127,6 +127,18 @@ final class RecordingIntake: Intake {
         }
     }
 
+    @Test func nobodysWillSpeaksForTheServer() async throws {
+        try await Self.withServer { server, intake, port in
+            let will = Will(topic: "$SYS/broker/version", payload: ByteBuffer(string: "mine"), retain: true)
+            try PacketClient(port: port, id: "dies", will: will).socket.close()
+            #expect(await eventually { await server.snapshot().clients.isEmpty })
+            let reader = try PacketClient(port: port, id: "r")
+            _ = try reader.subscribe(.init("$SYS/broker/version", qos: .atMostOnce))
+            #expect(try reader.message() == "$SYS/broker/version=tidegate R")
+            #expect(intake.topics == [])
+        }
+    }
+
     @Test func theNewConnectionTakesAnIdentifierOver() async throws {
         try await Self.withServer { server, _, port in
             let old = try PacketClient(port: port, id: "same")
