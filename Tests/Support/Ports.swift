@@ -48,6 +48,9 @@ package final class LoopbackSocket {
             Glibc.close(descriptor)
             return nil
         }
+        // Small packets leave as they are written: nobody is to wait for an acknowledgement that is put off.
+        var isOn: Int32 = 1
+        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &isOn, socklen_t(MemoryLayout<Int32>.size))
     }
 
     deinit { close() }
