@@ -97,4 +97,13 @@ import Testing
         tree.remove(1, filter: deep)
         #expect(tree.count == 1)
     }
+
+    /// A mark that combines with the slash or the wildcard before it makes no difference: bytes are compared.
+    @Test func marksThatCombineAreBytesOfTheirOwn() {
+        #expect(Topic.isShared("$share/\u{301}g/a"))
+        #expect(Topic.isValidFilter("$share/\u{301}g/a"))
+        #expect(Topic.isValidFilter("$share/g/\u{301}a"))
+        #expect(!Topic.isValidFilter("$share/g+\u{301}/a"))
+        #expect(!Topic.isValidFilter("a/+\u{301}"))
+    }
 }
