@@ -93,10 +93,13 @@ extension BrokerCore {
         for token in tokens {
             var token = token
             if let receipt = receipts.removeValue(forKey: token), let session = sessions[receipt.session],
-                case .pending(let connection, let publication)? = session.received[receipt.packetIdentifier]
+                case .pending(let connection, let publication)? = session.received[receipt.packetIdentifier],
+                case let current = SettleToken(connection: connection, publication: publication),
+                // Unless the device let the identifier go too early, and uses it for another message by now.
+                receipts[current] == nil
             {
                 // The device may have come back and sent it again meanwhile.
-                token = SettleToken(connection: connection, publication: publication)
+                token = current
                 session.received[receipt.packetIdentifier] = reason.isError ? nil : .safe
                 if reason.isError, session.isKept {
                     record(.released(client: session.identifier, packetIdentifier: receipt.packetIdentifier))
@@ -168,6 +171,11 @@ extension BrokerCore {
     }
 
     func distribute(_ publish: Publish, from origin: UInt64?) {
+        // Taken out meanwhile: a socket that fails while it is handed bytes reports what it had read and its end before
+        // the call returns, and that may distribute messages of its own.
+        var matches = self.matches
+        self.matches = []
+        defer { self.matches = matches }
         matches.removeAll(keepingCapacity: true)
         subscriptions.forEachMatch(topic: publish.topic) { matches.append(($0, $1)) }
         var fanOut = FanOut(publish, allocator: allocator, now: now)

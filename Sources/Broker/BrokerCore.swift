@@ -143,6 +143,8 @@ final class BrokerCore {
     /// - Parameter isGone: the client hung up, so nothing can be held back any longer: what it had sent before is
     ///   still taken, its DISCONNECT among it.
     func received(_ client: Client, isGone: Bool = false) {
+        client.isReceiving = true
+        defer { client.isReceiving = false }
         while !client.isClosing, isGone || !client.isPaused, var input = client.input {
             client.input = nil
             do throws(MQTTError) {
@@ -297,6 +299,8 @@ final class BrokerCore {
 
     /// Takes what had been read already, then asks the socket for more.
     func goOn(_ client: Client) {
+        // What settles a publish while it is being taken does not begin anew for each: the taking itself goes on.
+        guard !client.isReceiving else { return }
         received(client)
         if !client.isPaused, !client.isClosing { client.channel.read() }
     }

@@ -24,6 +24,8 @@ final class Client {
     var isDirty = false
     /// Reading is paused because the intake is full.
     var isHeldBack = false
+    /// What it sent is being taken right now.
+    var isReceiving = false
     /// `close` has been called.
     var isClosing = false
 

@@ -298,6 +298,66 @@ final class RecordingIntake: Intake {
         }
     }
 
+    /// Each of them fills the window and empties it again at once, thousands in one read.
+    @Test func aWindowOfOneIsNoDeeperForManyPublishes() async throws {
+        try await Self.withServer({ $0.limits.receiveMaximum = 1 }) { _, _, port in
+            let client = try PacketClient(port: port, id: "a", version: .v3_1_1)
+            let publish = Publish(topic: "$SYS/x", payload: ByteBuffer(), qos: .atLeastOnce, packetIdentifier: 1)
+            var bytes = ByteBuffer()
+            for _ in 0..<30_000 { publish.write(into: &bytes, version: .v3_1_1) }
+            client.socket.send(Array(bytes.readableBytesView))
+            for _ in 0..<30_000 {
+                guard try client.receive() == .puback(Acknowledgement(packetIdentifier: 1)) else {
+                    Issue.record("not acknowledged")
+                    return
+                }
+            }
+        }
+    }
+
+    /// A device that lets an identifier go before it is told that the message is safe, and uses it again, gets an
+    /// answer for both messages.
+    @Test func anIdentifierLetGoTooEarlyIsAnsweredAllTheSame() async throws {
+        try await Self.withServer { server, intake, port in
+            let client = try PacketClient(port: port, id: "a")
+            let publish = Publish(topic: "t", payload: ByteBuffer(), qos: .exactlyOnce, packetIdentifier: 1)
+            let acknowledgement = Acknowledgement(packetIdentifier: 1)
+            client.send(.publish(publish), .pubrel(acknowledgement), .publish(publish))
+            #expect(await eventually { intake.tokens.count == 2 })
+            server.settle(intake.tokens)
+            #expect(try client.receive() == .pubcomp(acknowledgement))
+            #expect(try client.receive() == .pubrec(acknowledgement))
+            #expect(try client.receive() == .pubrec(acknowledgement))
+        }
+    }
+
+    /// [MQTT-3.1.2-24]: a message grows by its topic alias, and an answer by what was asked.
+    @Test func nothingIsSentThatIsTooLarge() async throws {
+        try await Self.withServer { server, _, port in
+            let client = try PacketClient(
+                port: port, id: "a", properties: [.maximumPacketSize(80), .topicAliasMaximum(1)])
+            _ = try client.subscribe(.init("t", qos: .atMostOnce))
+            let fits = LocalMessage(topic: "t", payload: Array(repeating: 0x78, count: 80 - 6))
+            server.publish([fits, fits])
+            for _ in 0..<2 {
+                guard case .publish(let publish) = try client.receive() else {
+                    Issue.record("it did not come")
+                    return
+                }
+                #expect(publish.wireSize(version: .v5_0) <= 80)
+                #expect(publish.payload.readableBytes == 74)
+            }
+            client.send(
+                .subscribe(
+                    Subscribe(packetIdentifier: 2, filters: (0..<100).map { .init("f/\($0)", qos: .atMostOnce) })))
+            guard case .disconnect(let disconnect) = try client.receive() else {
+                Issue.record("not told")
+                return
+            }
+            #expect(disconnect.reason == .packetTooLarge)
+        }
+    }
+
     /// What is not kept must not look acknowledged: 5.0 has a reason for it, 3.1.1 has only the close.
     @Test func whatIsNotKeptIsNotAcknowledged() async throws {
         try await Self.withServer { server, intake, port in
