@@ -44,7 +44,7 @@ final class FuzzPeer {
             // They go between whole packets only; a script in the middle of its own would be cut by them.
             if !answers.isEmpty { pending += answers }
         }
-        if left.isEmpty, !pending.isEmpty, !isClosed, script.outcome == .served || script.outcome == .anything {
+        if left.isEmpty, !pending.isEmpty, !isClosed, [.served, .counted, .anything].contains(script.outcome) {
             socket.send(pending)
             pending = []
         }
@@ -60,6 +60,7 @@ final class FuzzPeer {
         case .served:
             try waitUntil("answers to \(judge.open)") { judge.isSatisfied }
             if isClosed, !judge.isSatisfied { try takenOver() }
+        case .counted: try waitUntil("answers to \(judge.open)") { judge.isSatisfied }
         case .left: try waitUntil("the end") { isClosed }
         case .refused:
             try waitUntil("the end") { isClosed }

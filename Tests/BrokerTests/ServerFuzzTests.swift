@@ -41,7 +41,7 @@ private struct Adapter: SessionStore {
 /// served all the while.
 @Suite(.timeLimit(Fuzzing.limit)) struct ServerFuzzTests {
     /// Seeds that failed once.
-    private static let kept: [UInt64] = []
+    private static let kept: [UInt64] = [6_967_432_554_382_619_561]
 
     private static let connections = 20
 

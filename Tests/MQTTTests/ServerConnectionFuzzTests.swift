@@ -78,6 +78,8 @@ import Testing
             case .served:
                 guard error == nil else { throw FuzzFailure("\(error?.detail ?? "")") }
                 guard judge.isSatisfied else { throw FuzzFailure("not answered: \(judge.open)") }
+            case .counted:
+                guard error != nil || judge.isSatisfied else { throw FuzzFailure("not answered: \(judge.open)") }
             case .left:
                 guard error == nil, hasLeft else { throw FuzzFailure("it has not left: \(error?.detail ?? "")") }
             case .refused:
@@ -132,10 +134,14 @@ import Testing
                     due.append(identifier)
                 }
             case .subscribe(let subscribe):
-                let reasons = subscribe.filters.map { _ in ReasonCode.success }
+                let reasons = subscribe.filters.map {
+                    TopicRules.isFilter(Array($0.filter.utf8)) ? ReasonCode.success : .topicFilterInvalid
+                }
                 send(.suback(Suback(packetIdentifier: subscribe.packetIdentifier, reasons: reasons)))
             case .unsubscribe(let unsubscribe):
-                let reasons = unsubscribe.filters.map { _ in ReasonCode.noSubscriptionExisted }
+                let reasons = unsubscribe.filters.map {
+                    TopicRules.isFilter(Array($0.utf8)) ? ReasonCode.success : .topicFilterInvalid
+                }
                 send(.unsuback(Unsuback(packetIdentifier: unsubscribe.packetIdentifier, reasons: reasons)))
             case .pubrel(let pubrel): send(.pubcomp(Acknowledgement(packetIdentifier: pubrel.packetIdentifier)))
             case .ping: send(.pingresp)

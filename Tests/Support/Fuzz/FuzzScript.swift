@@ -6,6 +6,8 @@ package struct FuzzScript: Sendable {
     package enum Outcome: Sendable {
         /// Serve it: everything asked for is answered.
         case served
+        /// Answer every publish, or end the connection.
+        case counted
         /// It leaves in order.
         case left
         /// End the connection, telling 5.0 why.
@@ -36,9 +38,11 @@ package struct FuzzScript: Sendable {
     /// Requests whose answers are due.
     package struct Requests: Sendable {
         package var pings = 0
-        /// SUBSCRIBE and UNSUBSCRIBE, by packet identifier: how many answers each has in it.
-        package var subscribes: [Int: Int] = [:]
-        package var unsubscribes: [Int: Int] = [:]
+        /// SUBSCRIBE and UNSUBSCRIBE, by packet identifier: the filters of each.
+        package var subscribes: [Int: [[UInt8]]] = [:]
+        package var unsubscribes: [Int: [[UInt8]]] = [:]
+        /// PUBLISH of QoS 1 and 2, whatever their packet identifiers.
+        package var publishes = 0
         /// PUBLISH of QoS 1 and 2.
         package var publishes1: Set<Int> = []
         package var publishes2: Set<Int> = []
@@ -87,7 +91,7 @@ package struct FuzzScript: Sendable {
             outcome = .anything
             isMutated = true
         }
-        if outcome == .served {
+        if outcome == .served || outcome == .counted {
             note(drafts)
             drafts.append(generator.pingreq())
             requests.pings += 1
@@ -100,6 +104,7 @@ package struct FuzzScript: Sendable {
             if head.isEmpty { declared = nil }
         }
         fragments = Fault.fragments(bytes, &random)
+        if random.once(in: 4) { fragments = [bytes] }
     }
 
     private mutating func connect(
@@ -123,7 +128,9 @@ package struct FuzzScript: Sendable {
                 add(0x21, Draft.twoBytes(declared.receiveMaximum))
             }
             if random.once(in: 4) {
-                declared.maximumPacketSize = random.pick([1, 2, 4, 5, 12, 20, 30, 60, 100, 1_000, 65_535])
+                declared.maximumPacketSize = random.pick([
+                    1, 4, 20, 71, random.number(72...150), random.number(72...150), 1_000, 65_535,
+                ])
                 add(0x27, Draft.fourBytes(declared.maximumPacketSize))
                 // Answers that do not fit cannot be given.
                 if declared.maximumPacketSize < 200 { outcome = .anything }
@@ -194,7 +201,7 @@ package struct FuzzScript: Sendable {
                 ])
         }
         let isV5 = version == .v5_0
-        switch random.number(0...9) {
+        switch random.number(0...10) {
         case 0: drafts.append(drafts[0])
         case 1 where drafts.count > 1:
             drafts.removeFirst()
@@ -212,7 +219,7 @@ package struct FuzzScript: Sendable {
             drafts.append(large)
         case 6:
             // The same identifiers again and again, in any order.
-            outcome = .anything
+            outcome = .counted
             for index in drafts.indices.dropFirst() {
                 guard let place = drafts[index].fields.firstIndex(where: { $0.kind == .packetIdentifier }) else {
                     continue
@@ -232,6 +239,13 @@ package struct FuzzScript: Sendable {
             for _ in 0..<min(granted.receiveMaximum + 2, 30) {
                 drafts.append(generator.publish(qos: random.number(1...2)))
             }
+        case 9:
+            // One publish over and over, also one that goes nowhere, in one go.
+            outcome = .counted
+            var again = generator.publish(qos: random.number(1...2))
+            if random.once(in: 2) { again.fields[0] = .string(.topicName, "$SYS/x") }
+            guard again.bytes.count < 40, declared?.topicAliasMaximum == 0 else { break }
+            drafts += Array(repeating: again, count: random.pick([100, 5_000]))
         default:
             outcome = .anything
             drafts.shuffle(using: &random)
@@ -241,7 +255,8 @@ package struct FuzzScript: Sendable {
 
     private mutating func note(_ drafts: [Draft]) {
         for draft in drafts {
-            let filters = draft.fields.count { $0.kind == .topicFilter }
+            let filters = draft.fields.filter { $0.kind == .topicFilter }.map(\.bytes)
+            if draft.type == 3, draft.flags & 0x06 != 0 { requests.publishes += 1 }
             let identifier = draft.fields.first { $0.kind == .packetIdentifier }.map {
                 Int($0.bytes[0]) << 8 | Int($0.bytes[1])
             }

@@ -61,7 +61,7 @@ package struct PacketGenerator: Sendable {
         if random.once(in: 4) { levels[levels.count - 1] = "#" }
         let filter = levels.joined(separator: "/")
         if random.once(in: 8) {
-            return "$share/\(random.pick(["g", "h", "\u{301}g"]))/\(filter.isEmpty ? "a" : filter)"
+            return "$share/\(random.pick(["g", "h", "\u{301}g", "g\u{301}"]))/\(filter.isEmpty ? "a" : filter)"
         }
         return filter.isEmpty ? "a" : filter
     }
@@ -175,8 +175,10 @@ package struct PacketGenerator: Sendable {
         let isAgain = version == .v3_1 && random.once(in: 4)
         var fields: [Draft.Field] = [.two(.packetIdentifier, nextIdentifier())]
         fields += propertiesField(properties(.subscribe))
-        for _ in 0..<random.number(1...3) {
-            let filter = topicFilter()
+        for _ in 0..<(random.once(in: 12) ? 100 : random.number(1...3)) {
+            // A filter that is none is refused alone, and does not end the connection.
+            let filter =
+                random.once(in: 12) ? topicFilter() + random.pick(["#", "a#", "+a", "/#/", "+\u{301}"]) : topicFilter()
             var options = UInt8(random.number(0...2))
             if isV5 {
                 options |= UInt8(random.number(0...2)) << 4 | (random.once(in: 3) ? 0x08 : 0)
@@ -194,7 +196,9 @@ package struct PacketGenerator: Sendable {
         let isAgain = version == .v3_1 && random.once(in: 4)
         var fields: [Draft.Field] = [.two(.packetIdentifier, nextIdentifier())]
         fields += propertiesField(properties(.unsubscribe))
-        for _ in 0..<random.number(1...3) { fields.append(.string(.topicFilter, topicFilter())) }
+        for _ in 0..<(random.once(in: 12) ? 100 : random.number(1...3)) {
+            fields.append(.string(.topicFilter, topicFilter()))
+        }
         var draft = Draft(type: 10, flags: isAgain ? 0x0A : 0x02, fields: fields)
         draft.isCanonical = !isAgain
         return draft

@@ -17,22 +17,27 @@ package struct ServerJudge: Sendable {
     private let outcome: FuzzScript.Outcome
     private var isV5 = false
     private var input: [UInt8] = []
-    private var aliases: Set<Int> = []
     /// Packet identifiers of the server's QoS 1 and 2 messages that are not answered.
     private var inFlight: Set<Int> = []
     private let answersAreSent: Bool
+    /// Everything that the session can ever have subscribed to; `nil`: nobody knows.
+    private let filters: [[UInt8]]?
+    /// Topics behind the aliases.
+    private var topics: [Int: [UInt8]] = [:]
 
     package init(_ script: FuzzScript) {
         declared = script.declared
         outcome = script.outcome
         open = script.requests
         answersAreSent = script.acknowledges
+        filters = script.isAlone && script.outcome == .served ? script.requests.subscribes.values.flatMap(\.self) : nil
     }
 
     /// Everything that was asked for has come.
     package var isSatisfied: Bool {
-        isAccepted == true && open.pings == 0 && open.subscribes.isEmpty && open.unsubscribes.isEmpty
-            && open.publishes1.isEmpty && open.publishes2.isEmpty
+        if outcome == .counted { return isAccepted == true && open.pings == 0 && open.publishes == 0 }
+        return isAccepted == true && open.pings == 0 && open.subscribes.isEmpty && open.unsubscribes.isEmpty
+            && open.publishes1.isEmpty && open.publishes2.isEmpty && open.publishes == 0
     }
 
     /// No bytes of a packet that has not come to its end.
@@ -133,7 +138,7 @@ package struct ServerJudge: Sendable {
     private mutating func publish(_ flags: UInt8, _ reader: inout Reader) throws {
         let qos = flags >> 1 & 0x03
         guard qos < 3, qos > 0 || flags & 0x08 == 0 else { throw FuzzFailure("its flags are \(flags)") }
-        let topic = try reader.text()
+        var topic = try reader.text()
         guard !topic.contains(where: { $0 == UInt8(ascii: "#") || $0 == UInt8(ascii: "+") }) else {
             throw FuzzFailure("its topic has a wildcard")
         }
@@ -142,10 +147,10 @@ package struct ServerJudge: Sendable {
             let value = try reader.two()
             guard value != 0 else { throw FuzzFailure("its packet identifier is 0") }
             // Mutated bytes may have acknowledged something that this does not know of.
-            guard inFlight.insert(value).inserted || outcome == .anything else {
+            guard inFlight.insert(value).inserted || outcome == .anything || outcome == .counted else {
                 throw FuzzFailure("packet identifier \(value) is in use")
             }
-            if let declared, inFlight.count > declared.receiveMaximum, outcome != .anything {
+            if let declared, inFlight.count > declared.receiveMaximum, outcome != .anything, outcome != .counted {
                 throw FuzzFailure("\(inFlight.count) are in flight, which is more than accepted")
             }
             identifier = value
@@ -153,10 +158,14 @@ package struct ServerJudge: Sendable {
         let alias = isV5 ? try properties(.publish, &reader) : nil
         if let alias {
             if let declared, alias > declared.topicAliasMaximum { throw FuzzFailure("alias \(alias) is too large") }
-            if !topic.isEmpty { aliases.insert(alias) }
-            guard aliases.contains(alias) else { throw FuzzFailure("alias \(alias) stands for nothing") }
+            if !topic.isEmpty { topics[alias] = topic }
+            guard let known = topics[alias] else { throw FuzzFailure("alias \(alias) stands for nothing") }
+            topic = known
         }
-        guard !topic.isEmpty || alias != nil else { throw FuzzFailure("it has no topic") }
+        guard !topic.isEmpty else { throw FuzzFailure("it has no topic") }
+        if let filters, !filters.contains(where: { TopicRules.matches(topic: topic, filter: $0) }) {
+            throw FuzzFailure("nobody subscribed to \(topic.hex)")
+        }
         reader.skip()
         guard let identifier, answersAreSent else { return }
         answers += [qos == 1 ? 0x40 : 0x50, 2] + Draft.twoBytes(identifier)
@@ -174,6 +183,7 @@ package struct ServerJudge: Sendable {
             guard allowed.contains(code) else { throw FuzzFailure("its reason is \(code)") }
             if !reader.isAtEnd { try properties(.acknowledgement, &reader) }
         }
+        if type < 6 { open.publishes -= 1 }
         switch type {
         case 4: open.publishes1.remove(identifier)
         case 5:
@@ -191,7 +201,7 @@ package struct ServerJudge: Sendable {
     private mutating func suback(_ type: UInt8, _ reader: inout Reader) throws {
         let identifier = try reader.two()
         if isV5 { try properties(.suback, &reader) }
-        var count = 0
+        var isGranted: [Bool] = []
         let successes: Set<UInt8> = type == 9 ? [0, 1, 2] : [0, 0x11]
         let failures: Set<UInt8> =
             type == 9 ? [0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2] : [0x80, 0x83, 0x87, 0x8F, 0x91]
@@ -201,16 +211,17 @@ package struct ServerJudge: Sendable {
                 guard successes.contains(code) || (isV5 ? failures.contains(code) : code == 0x80) else {
                     throw FuzzFailure("its reason is \(code)")
                 }
-                count += 1
+                isGranted.append(successes.contains(code))
             }
         }
         guard outcome == .served else { return }
-        let expected =
+        let asked =
             type == 9
-            ? open.subscribes.removeValue(forKey: identifier)
-            : open.unsubscribes.removeValue(forKey: identifier)
-        guard let expected, !isV5 && type == 11 || count == expected else {
-            throw FuzzFailure("\(count) reasons for \(expected ?? 0) filters")
+            ? open.subscribes.removeValue(forKey: identifier) : open.unsubscribes.removeValue(forKey: identifier)
+        guard let asked else { throw FuzzFailure("nobody asked under \(identifier)") }
+        if !isV5, type == 11 { return }
+        guard isGranted == asked.map(TopicRules.isFilter) else {
+            throw FuzzFailure("\(isGranted) came for \(asked.map(\.hex))")
         }
     }
 
