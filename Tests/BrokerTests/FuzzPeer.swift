@@ -86,7 +86,9 @@ final class FuzzPeer {
         guard !script.isAlone else {
             throw FuzzFailure("\(name) was not served but closed, reason \(judge.reason.map(String.init) ?? "none")")
         }
-        guard script.declared?.version != .v5_0 || judge.reason == 0x8E else {
+        guard let declared = script.declared, declared.version == .v5_0, judge.reason != 0x8E else { return }
+        // A session that somebody left full of QoS 2 identifiers has room for no more.
+        guard !declared.cleanStart, judge.reason == 0x93 else {
             throw FuzzFailure("\(name) was closed, reason \(judge.reason.map(String.init) ?? "none")")
         }
     }
