@@ -1,5 +1,3 @@
-import NIOCore
-
 /// One client's network connection as the server sees it: what may come when, what must be answered, and when it has
 /// been silent for too long (MQTT 5.0 §3, §4.12, §4.13). A value: no socket, no clock. Times are monotonic nanoseconds.
 package struct ServerConnection: Sendable {
@@ -61,9 +59,6 @@ package struct ServerConnection: Sendable {
         case live
         case closed
     }
-
-    /// Bytes of a CONNACK with everything that it may have to say, an identifier of 48 bytes among it.
-    private static let largestConnack = 72
 
     private let limits: Limits
     private var state: State

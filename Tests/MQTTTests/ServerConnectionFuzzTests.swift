@@ -124,6 +124,9 @@ import Testing
                 let connack = connection.accept(
                     assignedClientIdentifier: connect.clientIdentifier.isEmpty ? "auto-1" : nil,
                     sessionExpiryInterval: connect.properties.sessionExpiryInterval ?? 0, now: now)
+                guard connection.isLive else {
+                    throw MQTTError(.packetTooLarge, "the client accepts no packet as large as its CONNACK")
+                }
                 send(.connack(connack))
             case .publish(let publish, let publication):
                 guard (publication == nil) == (publish.qos == .atMostOnce), !publish.topic.isEmpty else {
