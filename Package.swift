@@ -40,6 +40,7 @@ let package = Package(
     ],
     targets: [
         .target(name: "CLinux"),
+        .target(name: "CCrypt", linkerSettings: [.linkedLibrary("crypt"), .linkedLibrary("crypto")]),
         .target(name: "CGpiod", linkerSettings: [.linkedLibrary("gpiod")]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
@@ -52,7 +53,7 @@ let package = Package(
         room("Sensors", ["CGpiod", "Readings", "Settings", .log]),
         room("Pipeline", ["Readings"]),
         room("Outbox", ["Readings", "Database"]),
-        room("Registry", ["Database", "MQTT", "Readings", .nio("NIOCore")]),
+        room("Registry", ["CCrypt", "Database", "MQTT", "Readings", .nio("NIOCore")]),
         room("Upstream", ["CMosquitto", "Outbox", "Readings", .log]),
         room("Admin", [.nio("NIOCore"), .nio("NIOPosix"), .log]),
         room(

@@ -1,6 +1,8 @@
 /// What of a session outlives its connection besides subscriptions and messages (MQTT 5.0 §4.1).
 package struct SessionRecord: Hashable, Sendable {
     package var client: String
+    /// Whose it is: nobody else may take it over. `nil`: anybody's.
+    package var user: String?
     /// Seconds after the connection's end; `UInt32.max`: never.
     package var expiryInterval: UInt32
     /// Nanoseconds on the boot clock since when it has no connection; `nil` while it has one.
@@ -8,8 +10,9 @@ package struct SessionRecord: Hashable, Sendable {
     /// Not published yet.
     package var will: Will?
 
-    package init(client: String, expiryInterval: UInt32, awaySince: Int64?, will: Will?) {
+    package init(client: String, user: String? = nil, expiryInterval: UInt32, awaySince: Int64?, will: Will?) {
         self.client = client
+        self.user = user
         self.expiryInterval = expiryInterval
         self.awaySince = awaySince
         self.will = will

@@ -1,253 +1,31 @@
 internal import Database
-internal import MQTT
+internal import Glibc
 
-/// The state file's statements and what its rows say; no rules. Owned by the ``StateStore`` actor, never shared.
+/// The open state file (`state.db` in the data directory). One per process: SQLite lets no second connection in, so
+/// whatever keeps state in it shares this one, on one thread.
 final class StateFile {
-    private let connection: Connection
-    /// The running kernel's boot: instants of another one cannot be compared with now.
-    private let boot: String
-    /// Row numbers by client identifier.
-    private var rows: [WireText: Int64] = [:]
+    let connection: Connection
 
-    private let upsertSession: Statement
-    private let deleteSession: Statement
-    private let upsertSubscription: Statement
-    private let deleteSubscription: Statement
-    private let insertMessage: Statement
-    private let deleteMessage: Statement
-    private let insertQueued: Statement
-    private let updateQueued: Statement
-    private let deleteQueued: Statement
-    private let insertReceived: Statement
-    private let deleteReceived: Statement
-    private let upsertRetained: Statement
-    private let deleteRetained: Statement
-
-    /// Opens or creates the file and brings its schema up to date.
-    init(path: String, boot: String, lockTimeoutMilliseconds: Int32) throws(SQLiteError) {
+    /// Opens or creates the file, readable by its owner only, and brings its schema up to date.
+    init(path: String, lockTimeoutMilliseconds: Int32) throws(SQLiteError) {
+        // SQLite would make it readable for all that may enter the folder. Its log takes the file's permissions. That
+        // this fails is found out again, and said better, by opening the database.
+        let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        if file >= 0 {
+            // One made by an earlier version, which held no accounts, may be open to others.
+            fchmod(file, 0o600)
+            close(file)
+        }
         var options = Connection.Options()
         options.lockTimeoutMilliseconds = lockTimeoutMilliseconds
-        let connection = try Connection.open(path, options: options)
+        connection = try Connection.open(path, options: options)
         try stateSchema.migrate(connection)
-        let tables = """
-            SELECT count(*) FROM sqlite_schema
-            WHERE name IN ('session', 'subscription', 'message', 'queued', 'received', 'retained')
-            """
-        guard try connection.integer(tables, doing: "open the state \(path)") == 6 else {
-            throw SQLiteError(
-                condition: .corrupt, doing: "open the state \(path)", reason: "tables are missing from the file")
+        let opening = "open the state \(path)"
+        let names = stateTables.map { "'\($0)'" }.joined(separator: ", ")
+        let found = try connection.integer(
+            "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN (\(names))", doing: opening)
+        guard found == stateTables.count else {
+            throw SQLiteError(condition: .corrupt, doing: opening, reason: "tables are missing from the file")
         }
-        self.boot = boot
-        let doing = "keep the sessions in \(path)"
-        upsertSession = try Statement(
-            """
-            INSERT INTO session(client, expiry, boot, away, will, will_delay) VALUES(?1, ?2, ?3, ?4, ?5, ?6)
-            ON CONFLICT(client) DO UPDATE SET expiry = ?2, boot = ?3, away = ?4, will = ?5, will_delay = ?6
-            RETURNING id
-            """, on: connection, doing: doing)
-        deleteSession = try Statement("DELETE FROM session WHERE id = ?", on: connection, doing: doing)
-        upsertSubscription = try Statement(
-            "INSERT OR REPLACE INTO subscription(session, filter, options, identifier) VALUES(?, ?, ?, ?)",
-            on: connection, doing: doing)
-        deleteSubscription = try Statement(
-            "DELETE FROM subscription WHERE session = ? AND filter = ?", on: connection, doing: doing)
-        insertMessage = try Statement(
-            "INSERT OR REPLACE INTO message(id, boot, received, publish) VALUES(?, ?, ?, ?)", on: connection,
-            doing: doing)
-        deleteMessage = try Statement("DELETE FROM message WHERE id = ?", on: connection, doing: doing)
-        insertQueued = try Statement(
-            """
-            INSERT OR REPLACE INTO queued(session, number, message, qos, retain, identifiers, packet_identifier, phase)
-            VALUES(?, ?, ?, ?, ?, ?, 0, 0)
-            """, on: connection, doing: doing)
-        updateQueued = try Statement(
-            """
-            UPDATE queued SET packet_identifier = ?3, phase = ?4, message = iif(?4 = 3, 0, message)
-            WHERE session = ?1 AND number = ?2
-            """, on: connection, doing: doing)
-        deleteQueued = try Statement(
-            "DELETE FROM queued WHERE session = ? AND number = ?", on: connection, doing: doing)
-        insertReceived = try Statement(
-            "INSERT OR IGNORE INTO received(session, packet_identifier) VALUES(?, ?)", on: connection, doing: doing)
-        deleteReceived = try Statement(
-            "DELETE FROM received WHERE session = ? AND packet_identifier = ?", on: connection, doing: doing)
-        upsertRetained = try Statement(
-            "INSERT OR REPLACE INTO retained(topic, boot, stored, publish) VALUES(?, ?, ?, ?)", on: connection,
-            doing: doing)
-        deleteRetained = try Statement("DELETE FROM retained WHERE topic = ?", on: connection, doing: doing)
-        self.connection = connection
-    }
-
-    // MARK: Writing
-
-    /// Makes the changes durable, all of them or none. Cost: one sync.
-    func apply(_ changes: [SessionChange]) throws(SQLiteError) {
-        let known = rows
-        do throws(SQLiteError) {
-            try connection.transaction(doing: "keep the sessions in \(connection.path)") { () throws(SQLiteError) in
-                for change in changes { try apply(change) }
-            }
-        } catch {
-            rows = known
-            throw error
-        }
-    }
-
-    private func apply(_ change: SessionChange) throws(SQLiteError) {
-        switch change {
-        case .session(let record): try save(record)
-        case .sessionEnded(let client):
-            guard let row = rows.removeValue(forKey: WireText(client)) else { return }
-            try deleteSession.bind(row, at: 1)
-            try deleteSession.run()
-        case .subscription(let client, let filter, let options, let identifier):
-            guard let row = rows[WireText(client)] else { return }
-            try upsertSubscription.bind(row, at: 1)
-            try upsertSubscription.bind(filter, at: 2)
-            try upsertSubscription.bind(Int64(options), at: 3)
-            try upsertSubscription.bind(Int64(identifier ?? 0), at: 4)
-            try upsertSubscription.run()
-        case .subscriptionEnded(let client, let filter):
-            guard let row = rows[WireText(client)] else { return }
-            try deleteSubscription.bind(row, at: 1)
-            try deleteSubscription.bind(filter, at: 2)
-            try deleteSubscription.run()
-        case .message(let number, let publish, let receivedAt):
-            try insertMessage.bind(Int64(number), at: 1)
-            try insertMessage.bind(boot, at: 2)
-            try insertMessage.bind(receivedAt, at: 3)
-            try insertMessage.bind(PublishBlob.encode(publish), at: 4)
-            try insertMessage.run()
-        case .messageEnded(let number):
-            try deleteMessage.bind(Int64(number), at: 1)
-            try deleteMessage.run()
-        case .queued(let client, let number, let message, let qos, let retain, let identifiers):
-            guard let row = rows[WireText(client)] else { return }
-            try insertQueued.bind(row, at: 1)
-            try insertQueued.bind(Int64(number), at: 2)
-            try insertQueued.bind(Int64(message), at: 3)
-            try insertQueued.bind(Int64(qos.rawValue), at: 4)
-            try insertQueued.bind(retain ? 1 : 0, at: 5)
-            try insertQueued.bind(identifiers.map { "\($0)" }.joined(separator: ","), at: 6)
-            try insertQueued.run()
-        case .inFlight(let client, let number, let packetIdentifier, let phase):
-            guard let row = rows[WireText(client)] else { return }
-            try updateQueued.bind(row, at: 1)
-            try updateQueued.bind(Int64(number), at: 2)
-            try updateQueued.bind(Int64(packetIdentifier), at: 3)
-            try updateQueued.bind(Int64(phase.rawValue), at: 4)
-            try updateQueued.run()
-        case .dequeued(let client, let number): try run(deleteQueued, client, Int64(number))
-        case .received(let client, let identifier): try run(insertReceived, client, Int64(identifier))
-        case .released(let client, let identifier): try run(deleteReceived, client, Int64(identifier))
-        case .retained(let publish, let storedAt):
-            try upsertRetained.bind(publish.topic, at: 1)
-            try upsertRetained.bind(boot, at: 2)
-            try upsertRetained.bind(storedAt, at: 3)
-            try upsertRetained.bind(PublishBlob.encode(publish), at: 4)
-            try upsertRetained.run()
-        case .retainedEnded(let topic):
-            try deleteRetained.bind(topic, at: 1)
-            try deleteRetained.run()
-        }
-    }
-
-    /// Runs a statement of a session's row and one number.
-    private func run(_ statement: borrowing Statement, _ client: String, _ number: Int64) throws(SQLiteError) {
-        guard let row = rows[WireText(client)] else { return }
-        try statement.bind(row, at: 1)
-        try statement.bind(number, at: 2)
-        try statement.run()
-    }
-
-    private func save(_ record: SessionRecord) throws(SQLiteError) {
-        let will = record.will?.publish
-        try upsertSession.bind(record.client, at: 1)
-        try upsertSession.bind(Int64(record.expiryInterval), at: 2)
-        try upsertSession.bind(boot, at: 3)
-        try upsertSession.bind(record.awaySince ?? -1, at: 4)
-        try upsertSession.bind(will.map { PublishBlob.encode($0.0) } ?? [], at: 5)
-        try upsertSession.bind(Int64(will?.delay ?? 0), at: 6)
-        defer { upsertSession.reset() }
-        if try upsertSession.step() { rows[WireText(record.client)] = upsertSession.integer(at: 0) }
-        while try upsertSession.step() {}
-    }
-
-    // MARK: Reading
-
-    /// Everything in the file.
-    /// - Parameter now: nanoseconds on the boot clock.
-    func load(now: Int64) throws(SQLiteError) -> StoredSessions {
-        let doing = "read the sessions in \(connection.path)"
-        var stored = StoredSessions()
-        var index: [Int64: Int] = [:]
-        let sessions = try Statement(
-            "SELECT id, client, expiry, boot, away, will, will_delay FROM session ORDER BY id", on: connection,
-            doing: doing)
-        while try sessions.step() {
-            let client = sessions.text(at: 1)
-            rows[WireText(client)] = sessions.integer(at: 0)
-            index[sessions.integer(at: 0)] = stored.sessions.count
-            let away = sessions.integer(at: 4)
-            let will = sessions.bytes(at: 5)
-            stored.sessions.append(
-                StoredSessions.Session(
-                    record: SessionRecord(
-                        client: client, expiryInterval: UInt32(clamping: sessions.integer(at: 2)),
-                        // Time while the machine was off is not known: it counts from now.
-                        awaySince: away < 0 ? nil : sessions.text(at: 3) == boot ? away : now,
-                        will: PublishBlob.decode(will).map {
-                            Will($0, delay: UInt32(clamping: sessions.integer(at: 6)))
-                        })))
-        }
-        let subscriptions = try Statement(
-            "SELECT session, filter, options, identifier FROM subscription", on: connection, doing: doing)
-        while try subscriptions.step() {
-            guard let place = index[subscriptions.integer(at: 0)] else { continue }
-            let identifier = subscriptions.integer(at: 3)
-            stored.sessions[place].subscriptions.append(
-                StoredSessions.Subscription(
-                    filter: subscriptions.text(at: 1), options: UInt8(clamping: subscriptions.integer(at: 2)),
-                    identifier: identifier == 0 ? nil : UInt32(clamping: identifier)))
-        }
-        let queued = try Statement(
-            """
-            SELECT session, number, message, qos, retain, identifiers, packet_identifier, phase FROM queued
-            ORDER BY session, number
-            """, on: connection, doing: doing)
-        while try queued.step() {
-            guard let place = index[queued.integer(at: 0)] else { continue }
-            let message = queued.integer(at: 2)
-            let identifier = queued.integer(at: 6)
-            stored.sessions[place].queue.append(
-                StoredSessions.Queued(
-                    number: UInt64(clamping: queued.integer(at: 1)), message: message == 0 ? nil : UInt64(message),
-                    qos: QoS(rawValue: UInt8(clamping: queued.integer(at: 3))) ?? .atLeastOnce,
-                    retain: queued.integer(at: 4) != 0,
-                    subscriptionIdentifiers: queued.text(at: 5).split(separator: ",").compactMap { UInt32($0) },
-                    packetIdentifier: identifier == 0 ? nil : UInt16(clamping: identifier),
-                    phase: OutboundWindow.Phase(rawValue: UInt8(clamping: queued.integer(at: 7)))))
-        }
-        let received = try Statement("SELECT session, packet_identifier FROM received", on: connection, doing: doing)
-        while try received.step() {
-            guard let place = index[received.integer(at: 0)] else { continue }
-            stored.sessions[place].received.append(UInt16(clamping: received.integer(at: 1)))
-        }
-        stored.messages = try messages("SELECT id, boot, received, publish FROM message ORDER BY id", now: now)
-        stored.retained = try messages("SELECT 0, boot, stored, publish FROM retained", now: now)
-        return stored
-    }
-
-    private func messages(_ sql: String, now: Int64) throws(SQLiteError) -> [StoredSessions.Message] {
-        let statement = try Statement(sql, on: connection, doing: "read the messages in \(connection.path)")
-        var messages: [StoredSessions.Message] = []
-        while try statement.step() {
-            guard let publish = PublishBlob.decode(statement.bytes(at: 3)) else { continue }
-            let waited = statement.text(at: 1) == boot ? max(0, now - statement.integer(at: 2)) : 0
-            messages.append(
-                StoredSessions.Message(
-                    number: UInt64(clamping: statement.integer(at: 0)), publish: publish, waitedNanoseconds: waited))
-        }
-        return messages
     }
 }

@@ -50,5 +50,31 @@ let stateSchema = Migrations([
         stored INTEGER NOT NULL,
         publish BLOB NOT NULL
     ) WITHOUT ROWID;
+    """,
+    // 2. Who may come in, and whose a session is: '' for nobody's. `user.hash` is a PasswordHash's text.
+    // `access_rule.user` is NULL for everybody; it may name a user that does not exist. `account_state.is_closed` stays
+    // set after damaged rules were lost: no rules mean no access then.
     """
+    ALTER TABLE session ADD COLUMN user TEXT NOT NULL DEFAULT '';
+    CREATE TABLE account_state(
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        is_closed INTEGER NOT NULL DEFAULT 0
+    );
+    INSERT INTO account_state(id) VALUES(1);
+    CREATE TABLE user(
+        name TEXT PRIMARY KEY NOT NULL,
+        hash TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE access_rule(
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        user TEXT,
+        access TEXT NOT NULL,
+        filter TEXT NOT NULL
+    );
+    """,
 ])
+
+/// Every table of the current version: a file that lacks one is damaged.
+let stateTables = [
+    "session", "subscription", "message", "queued", "received", "retained", "account_state", "user", "access_rule",
+]

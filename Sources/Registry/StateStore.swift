@@ -9,19 +9,21 @@ package struct StateError: Error, Hashable, Sendable, CustomStringConvertible {
     package let isLocked: Bool
 }
 
-/// The state database, `state.db`: what the listener's sessions need over a restart.
+/// The state database, `state.db`: what the listener's sessions need over a restart, users and access rules.
 ///
 /// Runs on a thread of its own, since SQLite and its syncs block. Whatever becomes of this file, the outbox is another.
 package actor StateStore {
-    /// A damaged file that was moved aside when the store was opened, and why.
+    /// A damaged file that was moved aside when the store was opened, and why. Until ``reopen()`` the access rules deny
+    /// everything then that no new rule allows: losing the rules must not open the gateway.
     package nonisolated let recovery: (quarantined: String, reason: String)?
 
     private let executor: ThreadExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     private let time: any TimeSource
-    /// `nil` once closed.
-    private var file: StateFile?
+    /// Both on one connection, and `nil` once closed.
+    private var sessions: SessionFile?
+    private(set) var accountFile: AccountFile?
 
     /// Opens or creates the file. A damaged one is moved aside, see ``recovery``.
     /// - Parameters:
@@ -36,37 +38,52 @@ package actor StateStore {
             throw StateError(description: "\(error)", isLocked: false)
         }
         self.time = time
-        func open() throws(SQLiteError) -> StateFile {
-            try StateFile(path: path, boot: boot, lockTimeoutMilliseconds: lockTimeoutMilliseconds)
-        }
+        let file: StateFile
         do throws(SQLiteError) {
-            file = try open()
-            recovery = nil
+            (file, recovery) = try Self.open(path, lockTimeoutMilliseconds)
+            sessions = try SessionFile(file, boot: boot)
         } catch {
-            guard error.condition == .corrupt else {
-                throw StateError(description: "\(error)", isLocked: error.condition == .locked)
+            throw StateError(description: "\(error)", isLocked: error.condition == .locked)
+        }
+        accountFile = AccountFile(file)
+    }
+
+    private static func open(
+        _ path: String, _ lockTimeoutMilliseconds: Int32
+    ) throws(SQLiteError) -> (StateFile, recovery: (quarantined: String, reason: String)?) {
+        do throws(SQLiteError) {
+            return (try StateFile(path: path, lockTimeoutMilliseconds: lockTimeoutMilliseconds), nil)
+        } catch {
+            guard error.condition == .corrupt else { throw error }
+            let quarantined: String
+            do throws(QuarantineError) {
+                quarantined = try quarantine(path)
+            } catch let failure {
+                throw SQLiteError(
+                    condition: .corrupt, doing: "move the damaged state \(path) aside", reason: "errno \(failure.code)")
             }
-            let reason = error.reason
-            do {
-                recovery = (try quarantine(path), reason)
-                file = try open()
-            } catch {
-                throw StateError(description: "cannot replace the damaged state \(path): \(error)", isLocked: false)
-            }
+            let file = try StateFile(path: path, lockTimeoutMilliseconds: lockTimeoutMilliseconds)
+            try AccountFile(file).setClosed(true)
+            return (file, (quarantined, error.reason))
         }
     }
 
     /// Everything kept.
     package func load() throws -> StoredSessions {
-        guard let file else { return StoredSessions() }
-        return try file.load(now: time.now().instant.nanoseconds)
+        guard let sessions else { return StoredSessions() }
+        return try sessions.load(now: time.now().instant.nanoseconds)
     }
 
     /// Makes a batch durable, all of it or nothing.
     package func commit(_ changes: [SessionChange]) throws {
-        try file?.apply(changes)
+        try sessions?.apply(changes)
     }
 
-    /// Lets go of the file.
-    package func close() { file = nil }
+    /// Copies the log into the file and lets go of it. Sessions are not kept any more then, and accounts not to be had.
+    package func close() {
+        // The log is durable as it is: a checkpoint that fails here is made up for at the next opening.
+        try? accountFile?.file.connection.checkpoint()
+        sessions = nil
+        accountFile = nil
+    }
 }

@@ -22,7 +22,7 @@ struct StateStoreTests {
         let first = try StateStore(path: path, boot: "one", time: time)
         let instant = time.now().instant.nanoseconds
         try await first.commit([
-            .session(SessionRecord(client: "a", expiryInterval: .max, awaySince: nil, will: will)),
+            .session(SessionRecord(client: "a", user: "anna", expiryInterval: .max, awaySince: nil, will: will)),
             .session(SessionRecord(client: "e\u{301}", expiryInterval: 60, awaySince: instant, will: nil)),
             .session(SessionRecord(client: "\u{E9}", expiryInterval: 61, awaySince: instant, will: nil)),
             .subscription(client: "a", filter: "x/#", options: 0x2E, identifier: 9),
@@ -46,7 +46,7 @@ struct StateStoreTests {
         let stored = try await second.load()
         #expect(stored.sessions.map(\.record.client.utf8.count) == [1, 3, 2])
         let session = try #require(stored.sessions.first)
-        #expect(session.record.expiryInterval == .max)
+        #expect(session.record.user == "anna" && session.record.expiryInterval == .max)
         #expect(session.record.awaySince == nil)
         #expect(session.record.will == will)
         #expect(stored.sessions[1].record.awaySince == instant)
