@@ -59,7 +59,8 @@ final class SessionFile {
         deleteQueued = try Statement(
             "DELETE FROM queued WHERE session = ? AND number = ?", on: file.connection, doing: doing)
         insertReceived = try Statement(
-            "INSERT OR IGNORE INTO received(session, packet_identifier) VALUES(?, ?)", on: file.connection, doing: doing)
+            "INSERT OR IGNORE INTO received(session, packet_identifier) VALUES(?, ?)", on: file.connection, doing: doing
+        )
         deleteReceived = try Statement(
             "DELETE FROM received WHERE session = ? AND packet_identifier = ?", on: file.connection, doing: doing)
         upsertRetained = try Statement(
@@ -173,7 +174,8 @@ final class SessionFile {
         var stored = StoredSessions()
         var index: [Int64: Int] = [:]
         let sessions = try Statement(
-            "SELECT id, client, expiry, boot, away, will, will_delay, user FROM session ORDER BY id", on: file.connection,
+            "SELECT id, client, expiry, boot, away, will, will_delay, user FROM session ORDER BY id",
+            on: file.connection,
             doing: doing)
         while try sessions.step() {
             let client = sessions.text(at: 1)
@@ -221,7 +223,8 @@ final class SessionFile {
                     packetIdentifier: identifier == 0 ? nil : UInt16(clamping: identifier),
                     phase: OutboundWindow.Phase(rawValue: UInt8(clamping: queued.integer(at: 7)))))
         }
-        let received = try Statement("SELECT session, packet_identifier FROM received", on: file.connection, doing: doing)
+        let received = try Statement(
+            "SELECT session, packet_identifier FROM received", on: file.connection, doing: doing)
         while try received.step() {
             guard let place = index[received.integer(at: 0)] else { continue }
             stored.sessions[place].received.append(UInt16(clamping: received.integer(at: 1)))
