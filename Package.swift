@@ -23,6 +23,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 extension Target.Dependency {
     static func nio(_ product: String) -> Self { .product(name: product, package: "swift-nio") }
+    static let ssl = product(name: "NIOSSL", package: "swift-nio-ssl")
     static let log = product(name: "Logging", package: "swift-log")
     static let signals = product(name: "UnixSignals", package: "swift-service-lifecycle")
     static let lifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -34,6 +35,7 @@ let package = Package(
     products: [.executable(name: "tidegate", targets: ["tidegate"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
@@ -49,7 +51,13 @@ let package = Package(
         room("Settings"),
         room("Database", ["CSQLite"]),
         room("MQTT", [.nio("NIOCore")]),
-        room("Broker", ["MQTT", "Readings", .nio("NIOCore"), .nio("NIOPosix"), .log]),
+        room(
+            "Broker",
+            [
+                "MQTT", "Readings", .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOHTTP1"), .nio("NIOWebSocket"), .ssl,
+                .log,
+            ]
+        ),
         room("Sensors", ["CGpiod", "Readings", "Settings", .log]),
         room("Pipeline", ["Readings"]),
         room("Outbox", ["Readings", "Database"]),

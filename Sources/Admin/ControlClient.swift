@@ -1,7 +1,7 @@
 import FoundationEssentials
 import Glibc
 
-/// Asks the running gateway over its control socket. Blocks, with a limit of 5 s; for the command line only.
+/// Asks the running gateway over its control socket. Blocks, with a limit of 30 s; for the command line only.
 package enum ControlClient {
     package enum Failure: Error, Hashable, Sendable, CustomStringConvertible {
         /// No gateway answers there.
@@ -24,12 +24,25 @@ package enum ControlClient {
     private static let answerLimit = 4 << 20
 
     package static func status(socketPath path: String) throws(Failure) -> GatewayStatus {
-        let bytes = try exchange("status\n", path: path)
+        let answer = try ask(Array("status".utf8), path: path)
+        guard let status = answer.status else { throw .badAnswer(answer.error ?? "nothing") }
+        return status
+    }
+
+    /// Has users or access rules changed, or asks for them. What the gateway could not do is in the answer.
+    package static func device(_ request: DeviceRequest, socketPath path: String) throws(Failure) -> DeviceAnswer {
+        guard let line = try? JSONEncoder().encode(request) else { throw .badAnswer("the request cannot be written") }
+        let answer = try ask(Array(line), path: path)
+        guard let device = answer.device else { throw .badAnswer(answer.error ?? "nothing") }
+        return device
+    }
+
+    private static func ask(_ line: [UInt8], path: String) throws(Failure) -> ControlAnswer {
+        let bytes = try exchange(line + [UInt8(ascii: "\n")], path: path)
         guard let answer = try? JSONDecoder().decode(ControlAnswer.self, from: Data(bytes)) else {
             throw .badAnswer("something that is not understood; is it of another version?")
         }
-        guard let status = answer.status else { throw .badAnswer(answer.error ?? "nothing") }
-        return status
+        return answer
     }
 
     /// The same snapshot as the JSON text that scripts read: sorted keys, one object.
@@ -40,11 +53,11 @@ package enum ControlClient {
         return String(decoding: data, as: UTF8.self)
     }
 
-    private static func exchange(_ request: String, path: String) throws(Failure) -> [UInt8] {
+    private static func exchange(_ request: [UInt8], path: String) throws(Failure) -> [UInt8] {
         let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw .io(path: path, code: errno) }
         defer { close(descriptor) }
-        var limit = timeval(tv_sec: 5, tv_usec: 0)
+        var limit = timeval(tv_sec: 30, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         var address = sockaddr_un()
@@ -66,8 +79,12 @@ package enum ControlClient {
             case let code: throw .io(path: path, code: code)
             }
         }
-        guard send(descriptor, request, request.utf8.count, Int32(MSG_NOSIGNAL)) == request.utf8.count else {
-            throw .io(path: path, code: errno)
+        var rest = request[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw .io(path: path, code: errno) }
+            rest.removeFirst(count)
         }
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 16_384)

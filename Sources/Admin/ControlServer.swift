@@ -7,8 +7,9 @@ package import NIOPosix
 /// Answers questions about the running gateway on a Unix socket in the data directory, to whoever may open it: the
 /// service's own user and root.
 ///
-/// One request a connection: a line `status`, answered with one JSON object, then the connection closes. A request is
-/// at most 64 bytes and a connection lives at most 5 s, so that nobody can hold the server up.
+/// One request a connection: a line, answered with one JSON object, then the connection closes. The line is `status`, or
+/// a ``DeviceRequest`` as JSON. A request is at most 2 MiB and a connection lives at most 30 s, so that nobody can hold
+/// the server up.
 package final class ControlServer: Sendable {
     package struct Failure: Error, CustomStringConvertible {
         package let description: String
@@ -18,11 +19,16 @@ package final class ControlServer: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let logger: Logger
     private let status: @Sendable () async -> GatewayStatus?
+    private let device: @Sendable (DeviceRequest) async -> DeviceAnswer?
 
+    /// - Parameters:
+    ///   - status: `nil` while the gateway is starting; so for `device`.
     package init(
         path: String, group: MultiThreadedEventLoopGroup, logger: Logger,
-        status: @escaping @Sendable () async -> GatewayStatus?
+        status: @escaping @Sendable () async -> GatewayStatus?,
+        device: @escaping @Sendable (DeviceRequest) async -> DeviceAnswer?
     ) {
+        self.device = device
         self.path = path
         self.group = group
         self.logger = logger
@@ -33,6 +39,7 @@ package final class ControlServer: Sendable {
     /// one owner is the outbox's concern.
     package func run(until stop: @escaping @Sendable () async -> Void) async throws(Failure) {
         let status = status
+        let device = device
         let channel: any Channel
         do {
             channel = try await ServerBootstrap(group: group)
@@ -40,7 +47,7 @@ package final class ControlServer: Sendable {
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         try channel.pipeline.syncOperations.addHandlers([
-                            IdleStateHandler(allTimeout: .seconds(5)), RequestHandler(status: status),
+                            IdleStateHandler(allTimeout: .seconds(30)), RequestHandler(status: status, device: device),
                         ])
                     }
                 }
@@ -60,31 +67,52 @@ package final class ControlServer: Sendable {
         typealias InboundIn = ByteBuffer
         typealias OutboundOut = ByteBuffer
 
-        private static let limit = 64
+        private static let limit = 2 << 20
         private let status: @Sendable () async -> GatewayStatus?
+        private let device: @Sendable (DeviceRequest) async -> DeviceAnswer?
         private var request: [UInt8] = []
         private var isAnswered = false
 
-        init(status: @escaping @Sendable () async -> GatewayStatus?) { self.status = status }
+        init(
+            status: @escaping @Sendable () async -> GatewayStatus?,
+            device: @escaping @Sendable (DeviceRequest) async -> DeviceAnswer?
+        ) {
+            self.status = status
+            self.device = device
+        }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             guard !isAnswered else { return }
-            request += Self.unwrapInboundIn(data).readableBytesView
-            guard let end = request.firstIndex(of: UInt8(ascii: "\n")) else {
+            let bytes = Self.unwrapInboundIn(data)
+            request += bytes.readableBytesView
+            // Only what is new can have the end of the line in it.
+            guard let end = request[(request.count - bytes.readableBytes)...].firstIndex(of: UInt8(ascii: "\n")) else {
                 if request.count > Self.limit { answer(context.channel, .error("the request is too long")) }
                 return
             }
             isAnswered = true
-            guard request[..<end].elementsEqual("status".utf8) else {
-                return answer(context.channel, .error("unknown request; known is: status"))
+            let line = request[..<end]
+            if line.elementsEqual("status".utf8) { return Self.report(status, to: context.channel) }
+            guard let request = try? JSONDecoder().decode(DeviceRequest.self, from: Data(line)) else {
+                return answer(context.channel, .error("the request is not understood; is it of another version?"))
             }
-            Self.report(status, to: context.channel)
+            Self.perform(request, device, to: context.channel)
         }
 
         private static func report(_ status: @escaping @Sendable () async -> GatewayStatus?, to channel: any Channel) {
             Task {
                 let answer = await status()
                 reply(channel, answer.map(ControlAnswer.status) ?? .error("the gateway is starting"))
+            }
+        }
+
+        private static func perform(
+            _ request: DeviceRequest, _ device: @escaping @Sendable (DeviceRequest) async -> DeviceAnswer?,
+            to channel: any Channel
+        ) {
+            Task {
+                let answer = await device(request)
+                reply(channel, answer.map(ControlAnswer.device) ?? .error("the gateway is starting"))
             }
         }
 
@@ -109,11 +137,13 @@ package final class ControlServer: Sendable {
     }
 }
 
-/// What goes over the control socket: exactly one of the two is there.
+/// What goes over the control socket: exactly one of them is there.
 struct ControlAnswer: Codable, Sendable {
     var status: GatewayStatus?
+    var device: DeviceAnswer?
     var error: String?
 
     static func status(_ status: GatewayStatus) -> Self { Self(status: status) }
+    static func device(_ device: DeviceAnswer) -> Self { Self(device: device) }
     static func error(_ error: String) -> Self { Self(error: error) }
 }

@@ -83,6 +83,8 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
 
     package struct Client: Codable, Hashable, Sendable {
         package var id: String
+        /// Absent for one that nobody asked for its name.
+        package var user: String?
         package var address: String
         package var version: String
         package var secondsConnected: Double
@@ -90,9 +92,11 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
         package var sent: UInt64
 
         package init(
-            id: String, address: String, version: String, secondsConnected: Double, received: UInt64, sent: UInt64
+            id: String, user: String?, address: String, version: String, secondsConnected: Double, received: UInt64,
+            sent: UInt64
         ) {
             self.id = id
+            self.user = user
             self.address = address
             self.version = version
             self.secondsConnected = secondsConnected
@@ -126,6 +130,56 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
         }
     }
 
+    /// The LAN listener as a whole; counts since the start.
+    package struct Lan: Codable, Hashable, Sendable {
+        package var users: Int
+        /// Access rules.
+        package var rules: Int
+        /// Connected or not.
+        package var sessions: Int
+        package var subscriptions: Int
+        package var retained: Int
+        /// CONNECTs that were refused, for whatever reason, and among them failed logins and too many from one address.
+        package var refused: UInt64
+        package var refusedLogins: UInt64
+        package var refusedAddresses: UInt64
+        /// Publishes and subscriptions that no rule allows.
+        package var denied: UInt64
+        /// Subscriptions and retained messages for which there was no room.
+        package var refusedSubscriptions: UInt64
+        package var refusedRetained: UInt64
+        /// Connections closed for breaking the protocol.
+        package var violations: UInt64
+        /// Connections closed because they never introduced themselves.
+        package var silent: UInt64
+        /// Messages for slow or absent clients that were given up on.
+        package var dropped: UInt64
+        /// What is wrong right now, and what to do about it.
+        package var problem: String?
+
+        package init(
+            users: Int, rules: Int, sessions: Int, subscriptions: Int, retained: Int, refused: UInt64,
+            refusedLogins: UInt64, refusedAddresses: UInt64, denied: UInt64, refusedSubscriptions: UInt64,
+            refusedRetained: UInt64, violations: UInt64, silent: UInt64, dropped: UInt64, problem: String?
+        ) {
+            self.users = users
+            self.rules = rules
+            self.sessions = sessions
+            self.subscriptions = subscriptions
+            self.retained = retained
+            self.refused = refused
+            self.refusedLogins = refusedLogins
+            self.refusedAddresses = refusedAddresses
+            self.denied = denied
+            self.refusedSubscriptions = refusedSubscriptions
+            self.refusedRetained = refusedRetained
+            self.violations = violations
+            self.silent = silent
+            self.dropped = dropped
+            self.problem = problem
+        }
+    }
+
     package var gateway: String
     package var version: String
     package var uptimeSeconds: Double
@@ -135,13 +189,14 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
     package var queues: [Queue]
     package var sensors: [Sensor]
     package var intake: Intake
+    package var lan: Lan
     /// All connected clients' number; `clients` lists at most the first hundred.
     package var clientCount: Int
     package var clients: [Client]
 
     package init(
         gateway: String, version: String, uptimeSeconds: Double, listening: [String], link: Link, queues: [Queue],
-        sensors: [Sensor], intake: Intake, clientCount: Int, clients: [Client]
+        sensors: [Sensor], intake: Intake, lan: Lan, clientCount: Int, clients: [Client]
     ) {
         self.gateway = gateway
         self.version = version
@@ -151,6 +206,7 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
         self.queues = queues
         self.sensors = sensors
         self.intake = intake
+        self.lan = lan
         self.clientCount = clientCount
         self.clients = clients
     }

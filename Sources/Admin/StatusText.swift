@@ -25,9 +25,12 @@ extension GatewayStatus {
             if let problem = sensor.problem { lines += Self.indented(problem) }
         }
         lines.append("lan       \(listening.joined(separator: ", ")), \(clientCount) clients")
+        lines.append("          \(lanText)")
+        if let problem = lan.problem { lines += Self.indented(problem) }
         for client in clients {
+            let user = client.user.map { " as \($0)" } ?? ""
             lines.append(
-                "  client  \(client.id) (\(client.version)) from \(client.address), "
+                "  client  \(client.id)\(user) (\(client.version)) from \(client.address), "
                     + "\(Self.age(client.secondsConnected)), \(client.received) in, \(client.sent) out")
         }
         if clients.count < clientCount { lines.append("  and \(clientCount - clients.count) more") }
@@ -50,6 +53,19 @@ extension GatewayStatus {
         text += ", \(link.inFlight) in flight, \(link.acknowledged) delivered"
         if link.refused > 0 { text += ", \(link.refused) REFUSED" }
         return text
+    }
+
+    private var lanText: String {
+        var parts = ["\(lan.sessions) sessions", "\(lan.subscriptions) subscriptions", "\(lan.retained) retained"]
+        parts.append("\(lan.users) users, \(lan.rules) access rules")
+        let losses: [(UInt64, String)] = [
+            (lan.refusedLogins, "LOGINS REFUSED"), (lan.refusedAddresses, "refused for too many from one address"),
+            (lan.denied, "denied by access rules"), (lan.refusedSubscriptions, "subscriptions too many"),
+            (lan.refusedRetained, "retained messages too many"), (lan.violations, "broke the protocol"),
+            (lan.silent, "never introduced themselves"), (lan.dropped, "messages given up on"),
+        ]
+        for (count, name) in losses where count > 0 { parts.append("\(count) \(name)") }
+        return parts.joined(separator: ", ")
     }
 
     private static func indented(_ text: String) -> [String] {

@@ -21,6 +21,12 @@ extension BrokerCore {
             if let token { settle([token], reason: .notAuthorized) }
             return
         }
+        if let permissions = session.permissions, !permissions.mayPublish(publish.topic) {
+            counters.denied += 1
+            // 3.1.1 has no way to say so: there it is acknowledged [MQTT-3.3.5-2].
+            if let token { settle([token], reason: .notAuthorized) }
+            return
+        }
         take(publish, from: session, settle: token)
     }
 
@@ -205,7 +211,11 @@ extension BrokerCore {
         guard shared.count > 0 else { return }
         var turns: [(UInt64, Session.Subscription)] = []
         shared.forEachMatch(
-            topic: publish.topic, isReady: { [sessions] in sessions[$0]?.client != nil }
+            topic: publish.topic,
+            isReady: { [sessions] in
+                guard let session = sessions[$0], session.client != nil else { return false }
+                return session.permissions?.mayReceive(publish.topic) ?? true
+            }
         ) { turns.append(($0, $1)) }
         for (number, subscription) in turns {
             guard let session = sessions[number] else { continue }
@@ -217,6 +227,7 @@ extension BrokerCore {
     }
 
     func deliver(_ fanOut: inout FanOut, to session: Session, qos: QoS, retain: Bool, identifiers: [UInt32]) {
+        if let permissions = session.permissions, !permissions.mayReceive(fanOut.publish.topic) { return }
         if qos == .atMostOnce {
             guard let client = session.client, !client.isClosing else { return }
             guard hasRoom(client) else {

@@ -57,6 +57,10 @@ extension BrokerCore {
         session.willDueAt = nil
         // Nobody speaks for the server, dead or alive.
         guard let will = session.will.take(), !Self.isReserved(will.topic) else { return }
+        if let permissions = session.permissions, !permissions.mayPublish(will.topic) {
+            counters.denied += 1
+            return
+        }
         var publish = Publish(
             topic: will.topic, payload: will.payload, qos: will.qos, retain: will.retain, properties: will.properties)
         publish.properties.removeHopProperties()
@@ -118,6 +122,9 @@ extension BrokerCore {
         session.isKept = true
         session.expiryInterval = kept.record.expiryInterval
         session.will = kept.record.will
+        session.user = kept.record.user
+        session.permissions = configuration.accessPolicy?.permissions(
+            user: kept.record.user, client: kept.record.client)
         for subscription in kept.subscriptions {
             insertSubscription(
                 Subscribe.Filter(subscription.filter, options: subscription.options),

@@ -8,11 +8,18 @@ extension BrokerCore {
         var deliveries: [(Subscribe.Filter, isNew: Bool)] = []
         let reasons = packet.filters.map { filter -> ReasonCode in
             guard Topic.isValidFilter(filter.filter) else { return .topicFilterInvalid }
+            if let permissions = session.permissions, !permissions.maySubscribe(filter.filter) {
+                counters.denied += 1
+                return .notAuthorized
+            }
             guard
                 session.subscriptions[WireText(filter.filter)] != nil
                     || session.subscriptions.count < configuration.maximumSubscriptions,
                 Topic.levelCount(filter.filter) <= configuration.maximumTopicLevels
-            else { return .quotaExceeded }
+            else {
+                counters.refusedSubscriptions += 1
+                return .quotaExceeded
+            }
             let isNew = insertSubscription(filter, identifier: identifier, of: session)
             if session.isKept {
                 record(

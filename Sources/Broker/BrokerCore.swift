@@ -6,12 +6,12 @@ import Readings
 /// All of the listener's state and what happens to it: connections, sessions, subscriptions, retained messages. Lives
 /// on one event loop, so it needs no locks; the sockets' side is ``ClientHandler``.
 ///
-/// This file has the connections. What becomes of a session is in `BrokerCore+Sessions`, of a message in
+/// This file has the connections, `BrokerCore+Connecting` who may have one. What becomes of a session is in `BrokerCore+Sessions`, of a message in
 /// `BrokerCore+Messages`, of a subscription in `BrokerCore+Subscriptions`; what is kept over a restart, and what has to
 /// wait for that, in `BrokerCore+Storing`.
 final class BrokerCore {
     let configuration: BrokerConfiguration
-    private let authenticator: any Authenticator
+    private var addresses: AddressLimits
     let intake: any Intake
     let time: any TimeSource
     let logger: Logger
@@ -55,7 +55,7 @@ final class BrokerCore {
         loop: any EventLoop, store: (any SessionStore)?
     ) {
         self.configuration = configuration
-        authenticator = configuration.authenticator ?? AnonymousAuthenticator()
+        addresses = AddressLimits(configuration.addressLimits)
         self.intake = intake
         self.time = time
         self.logger = logger
@@ -72,9 +72,20 @@ final class BrokerCore {
 
     /// A connection was accepted. Where too many have not sent their CONNECT, the oldest of them gives way: whoever
     /// just came is more likely to be a device than who has been silent for longest.
-    func opened(_ channel: any Channel) -> Client? {
+    func opened(_ channel: any Channel, at listener: Int) -> Client? {
         guard !isStopping else { return nil }
-        let client = Client(number: nextNumber, channel: channel, limits: configuration.limits, now: now)
+        let now = now
+        let peer = PeerAddress(channel.remoteAddress)
+        let verdict = addresses.opened(peer.key, isLoopback: peer.isLoopback, now: now)
+        if verdict != .welcome { counters.refusedAddresses += 1 }
+        if verdict == .notWorthAnAnswer {
+            addresses.closed(peer.key)
+            return nil
+        }
+        let client = Client(
+            number: nextNumber, channel: channel, listener: listener, addressKey: peer.key,
+            limits: configuration.limits, now: now)
+        client.refusal = verdict.refusal
         nextNumber += 1
         clients[client.number] = client
         pending.append(client.number)
@@ -102,12 +113,24 @@ final class BrokerCore {
     func closed(_ client: Client) {
         client.isClosing = true
         guard clients.removeValue(forKey: client.number) != nil else { return }
+        addresses.closed(client.addressKey)
         guard let session = client.session else {
             pendingCount -= 1
             return
         }
         logger.debug("client gone", metadata: ["client": "\(session.identifier)"])
         if session.client === client { disconnected(session) }
+    }
+
+    /// The client hung up.
+    func gone(_ client: Client) {
+        guard client.deciding == nil else {
+            // What it sent behind its CONNECT is taken once it is known whether it may.
+            client.isGone = true
+            return
+        }
+        received(client, isGone: true)
+        closed(client)
     }
 
     /// Ends a connection, telling the client why where its version can [MQTT-4.13.1-1].
@@ -145,7 +168,7 @@ final class BrokerCore {
     func received(_ client: Client, isGone: Bool = false) {
         client.isReceiving = true
         defer { client.isReceiving = false }
-        while !client.isClosing, isGone || !client.isPaused, var input = client.input {
+        while !client.isClosing, client.deciding == nil, isGone || !client.isPaused, var input = client.input {
             client.input = nil
             do throws(MQTTError) {
                 let packet = try client.decoder.next(from: &input)
@@ -204,70 +227,6 @@ final class BrokerCore {
             if !withWill { session.will = nil }
             end(client)
         }
-    }
-
-    private func connect(_ connect: Connect, _ client: Client) throws(MQTTError) {
-        func refuse(_ reason: ReasonCode, _ detail: String) -> MQTTError {
-            counters.refused += 1
-            return MQTTError(reason, detail)
-        }
-        if isStopping { throw refuse(.serverShuttingDown, "the server is shutting down") }
-        if connect.properties.authenticationMethod != nil {
-            throw refuse(.badAuthenticationMethod, "no authentication method is supported [MQTT-4.12.0-1]")
-        }
-        var identifier = connect.clientIdentifier
-        var assigned: String?
-        if identifier.isEmpty {
-            if connect.version != .v5_0, !connect.cleanStart || connect.version == .v3_1 {
-                throw refuse(
-                    .clientIdentifierNotValid, "an empty client identifier needs a clean session [MQTT-3.1.3-8]")
-            }
-            identifier = "auto-\(client.number)-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
-            assigned = identifier
-        }
-        let verdict = authenticator.decide(connect)
-        guard verdict == .success else { throw refuse(verdict, "the client may not connect") }
-        let old = sessionByIdentifier[WireText(identifier)]
-        if old?.client == nil, clients.count - pendingCount >= configuration.maximumClients {
-            throw refuse(
-                .serverBusy, "\(configuration.maximumClients) clients are connected, which is all that are served")
-        }
-        let expiry = expiry(of: connect)
-        if expiry > 0, old == nil, sessions.count >= configuration.maximumSessions {
-            throw refuse(.quotaExceeded, "\(sessions.count) sessions are kept, which is all that are")
-        }
-        if let former = old?.client {
-            // The new connection takes the session over [MQTT-3.1.4-3].
-            close(former, for: MQTTError(.sessionTakenOver, "another connection uses the client identifier"))
-        }
-        let (session, isPresent) = open(identifier, cleanStart: connect.cleanStart)
-        client.session = session
-        session.client = client
-        pendingCount -= 1
-        session.expiryInterval = expiry
-        session.isKept = session.isKept || expiry > 0
-        session.will = connect.will.map { will in
-            var kept = will
-            kept.payload = ByteBuffer(bytes: will.payload.readableBytesView)
-            return kept
-        }
-        let connack = client.connection.accept(
-            assignedClientIdentifier: assigned, sessionPresent: isPresent, sessionExpiryInterval: expiry, now: now)
-        client.aliases = OutboundAliases(maximum: client.connection.clientTopicAliasMaximum)
-        if session.isKept { record(.session(session.record(awaySince: nil))) }
-        send(.connack(connack), to: client)
-        session.outbound.resume(window: client.connection.sendWindow)
-        pump(client)
-        logger.debug("client connected", metadata: ["client": "\(identifier)", "address": "\(client.address)"])
-    }
-
-    /// How long the session is to outlive its connection, in seconds. A 3.1.1 client can only say "at once" and "never"
-    /// (clean session).
-    private func expiry(of connect: Connect) -> UInt32 {
-        let asked =
-            connect.version == .v5_0
-            ? connect.properties.sessionExpiryInterval ?? 0 : connect.cleanStart ? 0 : UInt32.max
-        return min(asked, configuration.maximumSessionExpiry)
     }
 
     // MARK: Output
@@ -375,7 +334,8 @@ final class BrokerCore {
             listening: listening,
             clients: live.map { client in
                 BrokerSnapshot.Client(
-                    id: client.identifier, address: client.address, version: client.version.text,
+                    id: client.identifier, address: client.address, user: client.session?.user,
+                    version: client.version.text,
                     connectedSince: instant + .nanoseconds(client.connectedAt - base), received: client.received,
                     sent: client.sent)
             },
@@ -397,5 +357,5 @@ extension ProtocolVersion {
 
 extension Client {
     /// The peer's address, without its port.
-    var address: String { channel.remoteAddress?.ipAddress ?? "local" }
+    var address: String { PeerAddress(channel.remoteAddress).text }
 }

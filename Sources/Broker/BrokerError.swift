@@ -4,8 +4,8 @@ package struct BrokerError: Error, Hashable, Sendable, CustomStringConvertible {
         case addressInUse
         case permission
         case addressNotAvailable
-        /// The configuration would let anybody in.
-        case unsafe
+        /// Certificates or keys are not usable.
+        case certificate
         case other
     }
 

@@ -3,6 +3,7 @@ package import Logging
 package import MQTT
 package import NIOCore
 import NIOPosix
+import NIOSSL
 package import Readings
 import Synchronization
 
@@ -17,7 +18,8 @@ package final class BrokerServer: Sendable {
     private let store: (any SessionStore)?
     private let systemTopics: @Sendable () -> [LocalMessage]
     private let core: NIOLoopBoundBox<BrokerCore?>
-    private let channels = Mutex<[any Channel]>([])
+    private let channels = Mutex<[(listener: Listener, channel: any Channel)]>([])
+    private let reloading = Mutex<Task<Void, Never>?>(nil)
 
     /// - Parameters:
     ///   - store: keeps sessions over a restart; `nil`: they end with the process.
@@ -37,18 +39,24 @@ package final class BrokerServer: Sendable {
         core = NIOLoopBoundBox.makeEmptyBox(valueType: BrokerCore.self, eventLoop: loop)
     }
 
-    /// Where it really listens, as `host:port`; empty before `start`.
+    /// Where it really listens, as `host:port` or `unix:path`, with the layers in between if there are any; empty before
+    /// `start`.
     package var listening: [String] {
-        channels.withLock { $0.map { $0.localAddress.map(Self.text) ?? "" } }
-    }
-
-    private static func text(_ address: SocketAddress) -> String {
-        ListenAddress(host: address.ipAddress ?? "", port: address.port ?? 0).description
+        channels.withLock { channels in
+            channels.map { listener, channel in
+                let address = channel.localAddress.flatMap { address in
+                    address.port.map { ListenAddress(host: address.ipAddress ?? "", port: $0) }
+                }
+                return listener.text(at: address.map { .tcp($0) } ?? listener.endpoint)
+            }
+        }
     }
 
     /// Binds every address; returns where it listens. On an error nothing is left listening.
     package func start() async throws(BrokerError) -> [String] {
-        try configuration.validate()
+        let contexts = try configuration.listeners.map { listener throws(BrokerError) in
+            try listener.tls.map { tls throws(BrokerError) in try TLSContext(tls, isWebSocket: listener.isWebSocket) }
+        }
         do {
             try await loop.submit { [self] in
                 self.core.value = BrokerCore(
@@ -69,27 +77,76 @@ package final class BrokerServer: Sendable {
         } catch {
             throw BrokerError(.other, doing: "start the listener", reason: "\(error)")
         }
+        for (index, listener) in configuration.listeners.enumerated() {
+            do {
+                let channel = try await bind(index, listener, contexts[index])
+                channels.withLock { $0.append((listener, channel)) }
+            } catch {
+                await closeListeners()
+                throw BrokerError(binding: listener.endpoint, error)
+            }
+        }
+        reload(contexts.compactMap { $0 })
+        return listening
+    }
+
+    private func bind(_ index: Int, _ listener: Listener, _ context: TLSContext?) async throws -> any Channel {
         let core = core
+        let frameLimit = max(256 << 10, Int(configuration.limits.maximumPacketSize) + 8)
         let bootstrap = ServerBootstrap(group: loop)
             .serverChannelOption(.backlog, value: 1_024)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let core = core.value else { throw ChannelError.ioOnClosedChannel }
-                    try channel.pipeline.syncOperations.addHandler(ClientHandler(core: core))
+                    let pipeline = channel.pipeline.syncOperations
+                    if let context { try pipeline.addHandler(NIOSSLServerHandler(context: context.current)) }
+                    if listener.isWebSocket {
+                        try WebSocketUpgrade.configure(pipeline, successor: ClientHandler.name, frameLimit: frameLimit)
+                    }
+                    // There from the start, so that what comes before MQTT counts and is bounded in time too.
+                    try pipeline.addHandler(ClientHandler(core: core, listener: index), name: ClientHandler.name)
                 }
             }
-        for address in configuration.listen {
-            do {
-                let channel = try await bootstrap.bind(host: address.host, port: address.port).get()
-                channels.withLock { $0.append(channel) }
-            } catch {
-                await closeListeners()
-                throw BrokerError(binding: address, error)
+        switch listener.endpoint {
+        case .tcp(let address):
+            return
+                try await bootstrap
+                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+                .bind(host: address.host, port: address.port).get()
+        case .unix(let path):
+            let channel = try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+            // For the service's group: who may open the file may speak to the gateway.
+            chmod(path, 0o660)
+            return channel
+        }
+    }
+
+    /// Looks every few seconds whether certificates were renewed: nobody tells the gateway.
+    private func reload(_ contexts: [TLSContext]) {
+        guard !contexts.isEmpty else { return }
+        let logger = logger
+        let task = Task {
+            while !Task.isCancelled {
+                do { try await Task.sleep(for: .seconds(2)) } catch { return }
+                for context in contexts {
+                    do throws(BrokerError) {
+                        if try context.reload() { logger.notice("the listener's certificate was renewed") }
+                    } catch {
+                        logger.error(
+                            "the listener's new certificate cannot be used; the old one stays",
+                            metadata: ["error": "\(error)"])
+                    }
+                }
             }
         }
-        return listening
+        reloading.withLock { $0 = task }
+    }
+
+    /// Users or access rules are others now. From any thread.
+    /// - Parameter removed: users that are no more; their connections are closed.
+    package func accountsChanged(removed: Set<String> = []) {
+        loop.execute { [core] in core.value?.accountsChanged(removed: removed) }
     }
 
     /// Messages are safe: their PUBACKs leave. From any thread.
@@ -138,12 +195,16 @@ package final class BrokerServer: Sendable {
             defer { channels = [] }
             return channels
         }
-        for channel in open { try? await channel.close().get() }
+        reloading.withLock { $0.take() }?.cancel()
+        for (listener, channel) in open {
+            try? await channel.close().get()
+            if case .unix(let path) = listener.endpoint { unlink(path) }
+        }
     }
 }
 
 extension BrokerError {
-    fileprivate init(binding address: ListenAddress, _ error: any Error) {
+    fileprivate init(binding address: Listener.Endpoint, _ error: any Error) {
         let doing = "listen on \(address)"
         switch (error as? IOError)?.errnoCode {
         case EADDRINUSE:
@@ -153,7 +214,7 @@ extension BrokerError {
         case EACCES:
             self.init(
                 .permission, doing: doing, reason: "no permission (EACCES)",
-                remedy: "choose a port of 1024 or above")
+                remedy: "choose a port of 1024 or above, or a folder that the gateway's user may write in")
         case EADDRNOTAVAIL:
             self.init(
                 .addressNotAvailable, doing: doing, reason: "this machine has no such address (EADDRNOTAVAIL)",

@@ -6,6 +6,8 @@ package struct BrokerSnapshot: Sendable {
         package var id: String
         /// The peer's address, without its port.
         package var address: String
+        /// `nil` for one that nobody asked for its name.
+        package var user: String?
         /// "3.1", "3.1.1" or "5.0".
         package var version: String
         package var connectedSince: Instant
@@ -17,7 +19,16 @@ package struct BrokerSnapshot: Sendable {
     /// Counted since the start.
     package struct Counters: Sendable {
         package var accepted: UInt64 = 0
+        /// CONNECTs that were refused, for whatever reason.
         package var refused: UInt64 = 0
+        /// Among them: wrong passwords, unknown users, and nameless clients where a name is asked for.
+        package var refusedLogins: UInt64 = 0
+        /// Among them, and connections closed unheard: more from one address than it may have.
+        package var refusedAddresses: UInt64 = 0
+        /// Publishes and subscriptions that no access rule allows.
+        package var denied: UInt64 = 0
+        /// Subscriptions beyond what a client may have.
+        package var refusedSubscriptions: UInt64 = 0
         /// Connections closed for a malformed packet or another breach of the protocol.
         package var violations: UInt64 = 0
         /// Connections closed because they sent no CONNECT, in time or before newer ones took their place.

@@ -1,11 +1,25 @@
 import MQTT
 import NIOCore
 
+/// What a CONNECT comes to, once it is known who sent it.
+struct Deciding {
+    var connect: Connect
+    var identifier: String
+    /// The server chose the identifier.
+    var isAssigned: Bool
+}
+
 /// One connection of the listener, from accept to close. Lives on the event loop.
 final class Client {
     /// Never reused while the process lives: settle tokens and subscriptions name a connection by it.
     let number: UInt64
     let channel: any Channel
+    /// The place of its listener in the configuration.
+    let listener: Int
+    /// What of its address counts for limits.
+    let addressKey: String?
+    /// Why it is not to be let in, whatever it says.
+    var refusal: MQTTError?
     var connection: ServerConnection
     var decoder: PacketDecoder
     /// `nil` until the CONNECT is accepted.
@@ -26,12 +40,21 @@ final class Client {
     var isHeldBack = false
     /// What it sent is being taken right now.
     var isReceiving = false
+    /// Its CONNECT, while it is not known yet whether it may come in.
+    var deciding: Deciding?
+    /// It hung up while that was not known.
+    var isGone = false
     /// `close` has been called.
     var isClosing = false
 
-    init(number: UInt64, channel: any Channel, limits: ServerConnection.Limits, now: Int64) {
+    init(
+        number: UInt64, channel: any Channel, listener: Int, addressKey: String?,
+        limits: ServerConnection.Limits, now: Int64
+    ) {
         self.number = number
         self.channel = channel
+        self.listener = listener
+        self.addressKey = addressKey
         connection = ServerConnection(limits: limits, now: now)
         decoder = PacketDecoder(maximumPacketSize: Int(limits.maximumPacketSize))
         connectedAt = now
@@ -42,9 +65,11 @@ final class Client {
 
     var version: ProtocolVersion { connection.version ?? .v3_1_1 }
 
-    /// No packet is to be taken from it right now: its own window is full, or the intake is. A 5.0 client knows its
-    /// window and is closed when it breaks it.
-    var isPaused: Bool { isHeldBack || connection.isSaturated && connection.version != .v5_0 }
+    /// No packet is to be taken from it right now: it is not let in yet, its own window is full, or the intake is. A 5.0
+    /// client knows its window and is closed when it breaks it.
+    var isPaused: Bool {
+        isHeldBack || deciding != nil || connection.isSaturated && connection.version != .v5_0
+    }
 
     /// Bytes that have not been handed to the channel.
     var outputBytes: Int { output?.readableBytes ?? 0 }

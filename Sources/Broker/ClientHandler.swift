@@ -8,16 +8,23 @@ final class ClientHandler: ChannelDuplexHandler, NIOScheduledCallbackHandler {
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
+    /// By which other handlers find it in the pipeline.
+    static let name = "client"
+
     private let core: BrokerCore
+    private let listener: Int
     private var client: Client?
     private var timer: NIOScheduledCallback?
     private var eventLoop: (any EventLoop)?
 
-    init(core: BrokerCore) { self.core = core }
+    init(core: BrokerCore, listener: Int) {
+        self.core = core
+        self.listener = listener
+    }
 
     func channelActive(context: ChannelHandlerContext) {
         eventLoop = context.eventLoop
-        guard let client = core.opened(context.channel) else { return context.close(promise: nil) }
+        guard let client = core.opened(context.channel, at: listener) else { return context.close(promise: nil) }
         self.client = client
         arm()
     }
@@ -32,9 +39,13 @@ final class ClientHandler: ChannelDuplexHandler, NIOScheduledCallbackHandler {
         } else {
             client.input = bytes
         }
-        let wasLive = client.connection.isLive
         core.received(client)
-        if !wasLive, client.connection.isLive { arm() }
+    }
+
+    /// From now on its keep alive counts.
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is ClientAccepted { return arm() }
+        context.fireUserInboundEventTriggered(event)
     }
 
     func channelReadComplete(context: ChannelHandlerContext) { core.endTurn() }
@@ -55,8 +66,7 @@ final class ClientHandler: ChannelDuplexHandler, NIOScheduledCallbackHandler {
         timer?.cancel()
         timer = nil
         if let client {
-            core.received(client, isGone: true)
-            core.closed(client)
+            core.gone(client)
             core.endTurn()
         }
         client = nil
@@ -83,3 +93,6 @@ final class ClientHandler: ChannelDuplexHandler, NIOScheduledCallbackHandler {
         if let next = core.timerFired(client) { schedule(next) }
     }
 }
+
+/// The core let the client in.
+struct ClientAccepted {}

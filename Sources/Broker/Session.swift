@@ -19,6 +19,10 @@ final class Session {
     /// Never reused while the process lives: subscriptions name a session by it.
     let number: UInt64
     let identifier: String
+    /// Whose it is; `nil`: anybody's.
+    var user: String?
+    /// What its client may do; `nil`: everything.
+    var permissions: (any Permissions)?
     /// `nil` while it has no connection.
     var client: Client?
     /// Seconds it outlives its connection; `UInt32.max`: for ever.
@@ -50,6 +54,7 @@ final class Session {
     }
 
     func record(awaySince: Int64?) -> SessionRecord {
-        SessionRecord(client: identifier, expiryInterval: expiryInterval, awaySince: awaySince, will: will)
+        SessionRecord(
+            client: identifier, user: user, expiryInterval: expiryInterval, awaySince: awaySince, will: will)
     }
 }

@@ -56,7 +56,7 @@ private struct Adapter: SessionStore {
         granted.topicAliasMaximum = random.pick([0, 1, 16])
         granted.maximumPacketSize = random.pick([1_000, 256 << 10])
         var configuration = BrokerConfiguration()
-        configuration.listen = [ListenAddress(host: "127.0.0.1", port: 0)]
+        configuration.listeners = [Listener(.tcp(ListenAddress(host: "127.0.0.1", port: 0)))]
         configuration.limits.receiveMaximum = UInt16(granted.receiveMaximum)
         configuration.limits.topicAliasMaximum = UInt16(granted.topicAliasMaximum)
         configuration.limits.maximumPacketSize = UInt32(granted.maximumPacketSize)

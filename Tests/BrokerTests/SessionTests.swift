@@ -33,7 +33,7 @@ private func withServer(
     _ body: @escaping @Sendable (BrokerServer, Int) throws -> Void
 ) async throws {
     var configuration = BrokerConfiguration()
-    configuration.listen = [ListenAddress(host: "127.0.0.1", port: 0)]
+    configuration.listeners = [Listener(.tcp(ListenAddress(host: "127.0.0.1", port: 0)))]
     change(&configuration)
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let loop = group.next()

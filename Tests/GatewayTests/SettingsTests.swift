@@ -18,7 +18,7 @@ import Upstream
     @Test func fewLinesAreEnough() throws {
         let settings = try #require(SettingsLoader.load(text: Self.minimal, name: "f").settings)
         #expect(settings.gateway.id == "gw")
-        #expect(settings.lan.listen.map(\.description) == ["127.0.0.1:1883"])
+        #expect(settings.lan.listeners.map(\.endpoint.description) == ["127.0.0.1:1883"])
         #expect(settings.forward.map(\.from.description) == ["#"])
         #expect(settings.accept.map(\.from.description) == ["gw/cmd/#"])
         #expect(settings.upstream.configuration.subscriptions == ["gw/cmd/#"])
@@ -60,6 +60,7 @@ import Upstream
         let dependent = [
             "password_file", "ca_file", "cert_file", "key_file", "fields", "separator", "pattern", "unit", "scale",
             "offset",
+            "client_ca_file", "client_certificate", "user_from",
             "deadband", "max_silence", "decode", "username", "client_id", "topic", "id",
         ]
         var isFirstSensor = true

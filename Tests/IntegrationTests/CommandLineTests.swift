@@ -12,7 +12,7 @@ import Testing
             id = "a/b"
             data_dri = "/tmp"
             [lan]
-            listen = ["0.0.0.0:1883"]
+            listen = ["localhost"]
             max_packet_size = 17
             [upstream]
             url = "http://example.com"

@@ -25,7 +25,7 @@ actor DemoUpstream {
 
     func start() async throws(BrokerError) {
         var configuration = BrokerConfiguration()
-        configuration.listen = [ListenAddress(host: "127.0.0.1", port: port)]
+        configuration.listeners = [Listener(.tcp(ListenAddress(host: "127.0.0.1", port: port)))]
         let server = BrokerServer(configuration: configuration, group: group, intake: desk, time: time, logger: logger)
         desk.serve(server)
         let addresses = try await server.start()

@@ -16,15 +16,67 @@ package enum SettingsKeys {
     static let lan: [Key] = [
         .strings(
             "listen", default: ["127.0.0.1:1883"],
-            "Addresses the MQTT listener serves, host:port. Only loopback addresses, since it asks nobody for a password."
+            "Addresses that serve plain MQTT, host:port. 0.0.0.0 or [::] stands for all of this machine's."),
+        .boolean(
+            "anonymous", example: "false",
+            "Let in clients that give no user name. Unless set, only where nobody else can reach the listener: on loopback addresses."
         ),
         .integer("max_connections", in: 1...100_000, default: 1_000, "Clients served at once."),
+        .integer(
+            "max_connections_per_address", in: 1...100_000, example: "250",
+            "Of those, from one address. 250 unless set, and without a limit for this machine itself."),
+        .integer(
+            "connect_rate", in: 1...100_000, example: "100",
+            "New connections per second from one address; ten times as many for a moment. 100 unless set, and without a limit for this machine itself."
+        ),
         .byteSize(
             "max_packet_size", in: 1_024...268_435_455, default: "256KiB",
             "Largest packet accepted; larger ones close their connection."),
         .duration(
             "connect_timeout", in: .milliseconds(100)...(.seconds(300)), default: "10s",
             "A connection that has not logged in by then is closed."),
+        .integer(
+            "max_subscriptions", in: 1...1_000_000, default: 1_000, "Subscriptions of one client."),
+        .integer(
+            "max_sessions", in: 1...1_000_000, default: 10_000,
+            "Sessions kept for clients, connected or not."),
+        .duration(
+            "max_session_expiry", in: .seconds(1)...(.seconds(3_650 * 86_400)), example: "\"30d\"",
+            "How long a session may be kept for a client that is away. Unless set: as long as the client asks for."),
+        .integer(
+            "max_queued_messages", in: 1...10_000_000, default: 1_000,
+            "Messages that wait for one client; the newest gives way, and is counted."),
+        .byteSize(
+            "max_queued_bytes", in: 1_024...Int64(1) << 40, default: "1MiB", "What may wait for one client, in bytes."),
+        .byteSize(
+            "max_kept_bytes", in: 1_024...Int64(1) << 40, default: "64MiB",
+            "What may wait for all clients that keep a session, in bytes."),
+        .integer("max_retained", in: 0...10_000_000, default: 10_000, "Retained messages."),
+        .byteSize("max_retained_bytes", in: 0...Int64(1) << 40, default: "8MiB", "Retained messages, in bytes."),
+    ]
+
+    static let listener: [Key] = [
+        .strings(
+            "listen", required: true, example: "\"0.0.0.0:8883\"",
+            "Where it listens: host:port, or unix:/path for a socket in the file system."),
+        .choice("protocol", ["mqtt", "websocket"], default: "mqtt", "MQTT as it is, or in WebSocket frames."),
+        .string(
+            "cert_file", example: "\"listener.pem\"",
+            "Speak TLS, with this certificate and those that lead to its root (PEM). Read again when it changes."),
+        .string("key_file", example: "\"listener.key\"", "The private key of cert_file (PEM)."),
+        .string(
+            "client_ca_file", example: "\"devices-ca.pem\"",
+            "Clients may show a certificate, which must lead to one of these (PEM)."),
+        .choice(
+            "client_certificate", ["optional", "required"], default: "required",
+            "Whether a client must show one; only with client_ca_file."),
+        .choice(
+            "user_from", ["login", "common-name", "san"], default: "login",
+            "Where the user name comes from: from the login, or without a password from the common name or the first alternative name of the client's certificate."
+        ),
+        .boolean(
+            "anonymous", example: "false",
+            "Let in clients that give no user name. Unless set, only on loopback addresses and unix sockets."),
     ]
 
     static let upstream: [Key] = [
@@ -128,6 +180,10 @@ package enum SettingsKeys {
         [
             Section(.table("gateway"), "Who this gateway is, and where it keeps things.", keys: gateway),
             Section(.table("lan"), "The built-in MQTT listener for devices nearby.", keys: lan),
+            Section(
+                .array("listener"),
+                "A further listener, with its own layers and its own way in. Users and what they may do: tidegate device.",
+                keys: listener),
             Section(.table("upstream"), "The broker everything is brought to.", keys: upstream),
             Section(
                 .named("class", example: "telemetry"),

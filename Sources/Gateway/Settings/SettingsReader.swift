@@ -29,7 +29,7 @@ struct SettingsReader {
             sensors: sensors)
     }
 
-    private func reader(_ name: String, keys: [Key]) -> TableReader {
+    func reader(_ name: String, keys: [Key]) -> TableReader {
         TableReader(document.table(name, into: diagnostics), keys: keys, path: "[\(name)]", diagnostics: diagnostics)
     }
 
@@ -60,40 +60,6 @@ struct SettingsReader {
         let name = String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
         let short = name.prefix { $0 != "." }
         return short.isEmpty ? "tidegate" : String(short)
-    }
-
-    // MARK: [lan]
-
-    private func lan() -> BrokerConfiguration {
-        let reader = reader("lan", keys: SettingsKeys.lan)
-        var configuration = BrokerConfiguration()
-        let texts = reader.strings("listen") ?? []
-        let positions = reader.positions("listen")
-        configuration.listen = texts.enumerated().compactMap { index, text in
-            let position = positions.indices.contains(index) ? positions[index] : reader.position
-            guard let address = ListenAddress(text) else {
-                diagnostics.error(
-                    "listen: expected host:port, such as \"127.0.0.1:1883\" or \"[::1]:1883\", found \"\(text)\"",
-                    at: position)
-                return nil
-            }
-            if let refusal = configuration.refusal(of: address) {
-                diagnostics.error(
-                    "listen: \"\(text)\": \(refusal.reason); expected a loopback address such as \"127.0.0.1:\(address.port)\"",
-                    at: position)
-            }
-            return address
-        }
-        if texts.isEmpty { reader.error("listen: expected at least one address", at: "listen") }
-        if let clients = reader.integer("max_connections") {
-            configuration.maximumClients = Int(clients)
-            configuration.maximumPending = Int(clients)
-        }
-        if let size = reader.byteSize("max_packet_size") { configuration.limits.maximumPacketSize = UInt32(size) }
-        if let timeout = reader.duration("connect_timeout") {
-            configuration.limits.connectTimeout = timeout.wholeNanoseconds
-        }
-        return configuration
     }
 
     // MARK: [upstream]
@@ -158,7 +124,7 @@ struct SettingsReader {
     }
 
     /// A file name, relative to the settings file's directory.
-    private func path(_ name: String) -> String { name.hasPrefix("/") ? name : "\(directory)/\(name)" }
+    func path(_ name: String) -> String { name.hasPrefix("/") ? name : "\(directory)/\(name)" }
 
     // MARK: [class.NAME]
 

@@ -7,14 +7,16 @@ import Synchronization
 import Upstream
 
 /// Lets the control server ask a gateway that is made after it.
-final class StatusSource: Sendable {
+final class GatewayReference: Sendable {
     private struct Weak: Sendable { weak var gateway: Gateway? }
     private let source = Mutex<Weak?>(nil)
 
     func attach(_ gateway: Gateway) { source.withLock { $0 = Weak(gateway: gateway) } }
 
-    func snapshot() async -> GatewayStatus? {
-        await source.withLock { $0 }?.gateway?.status()
+    func status() async -> GatewayStatus? { await source.withLock { $0 }?.gateway?.status() }
+
+    func device(_ request: DeviceRequest) async -> DeviceAnswer? {
+        await source.withLock { $0 }?.gateway?.device(request)
     }
 }
 
@@ -58,13 +60,35 @@ extension Gateway {
                 received: counts.received, forwarded: progress.forwarded, waiting: counts.queued,
                 dropped: counts.dropped, undecodable: progress.undecodable, lastFailure: progress.lastFailure,
                 storeProblem: progress.storeFailure),
+            lan: lan(broker),
             clientCount: broker.clients.count,
             clients: broker.clients.prefix(100).map { client in
                 GatewayStatus.Client(
-                    id: client.id, address: client.address, version: client.version,
+                    id: client.id, user: client.user, address: client.address, version: client.version,
                     secondsConnected: seconds(since: client.connectedSince), received: client.received,
                     sent: client.sent)
             })
+    }
+}
+
+extension Gateway {
+    private func lan(_ broker: BrokerSnapshot) -> GatewayStatus.Lan {
+        let counters = broker.counters
+        let counts = accounts.counts
+        var problems: [String] = []
+        if let problem = broker.storeProblem { problems.append("sessions cannot be stored: \(problem)") }
+        if accounts.isClosed {
+            problems.append(
+                "access rules were lost with a damaged file: what none allows is denied\n"
+                    + "  try: add them again (tidegate device allow), then tidegate device reopen")
+        }
+        return GatewayStatus.Lan(
+            users: counts.users, rules: counts.rules, sessions: broker.sessions, subscriptions: broker.subscriptions,
+            retained: broker.retained, refused: counters.refused, refusedLogins: counters.refusedLogins,
+            refusedAddresses: counters.refusedAddresses, denied: counters.denied,
+            refusedSubscriptions: counters.refusedSubscriptions, refusedRetained: counters.retainedRefused,
+            violations: counters.violations, silent: counters.silent, dropped: counters.dropped,
+            problem: problems.isEmpty ? nil : problems.joined(separator: "\n"))
     }
 }
 

@@ -29,6 +29,7 @@ package final class Gateway: Sendable {
     let group: MultiThreadedEventLoopGroup
     let intake: GatewayIntake
     let state: StateStore
+    let accounts: Accounts
     let broker: BrokerServer
     let sensors: SensorSupervisor
     let outbox: OutboxStore
@@ -57,9 +58,13 @@ package final class Gateway: Sendable {
         // Where devices and sensors come in.
         let intake = GatewayIntake()
         let state = try StateStore(settings, time: time, logger: logger("state"))
+        let accounts = try Accounts()
         let connection = LinkAnnouncement(gateway: settings.gateway.id)
+        var lan = settings.lan
+        lan.authenticator = accounts
+        lan.accessPolicy = accounts
         let broker = BrokerServer(
-            configuration: settings.lan, group: group, intake: intake, time: time, store: state,
+            configuration: lan, group: group, intake: intake, time: time, store: state,
             logger: logger("broker"), systemTopics: { connection.messages })
         let sensors = SensorSupervisor(
             settings.sensors.map {
@@ -99,16 +104,17 @@ package final class Gateway: Sendable {
 
         self.intake = intake
         self.state = state
+        self.accounts = accounts
         self.broker = broker
         self.sensors = sensors
         self.outbox = outbox
         self.ingest = ingest
         self.link = link
-        let status = StatusSource()
+        let reference = GatewayReference()
         control = ControlServer(
             path: ControlSocket.path(in: settings.gateway.dataDirectory), group: group, logger: logger("control"),
-            status: { await status.snapshot() })
-        status.attach(self)
+            status: { await reference.status() }, device: { await reference.device($0) })
+        reference.attach(self)
     }
 
     /// Runs until SIGTERM or SIGINT, or until `stop` returns; then stops within 5 s.
@@ -118,12 +124,23 @@ package final class Gateway: Sendable {
     package func run(until stop: (@Sendable () async -> Void)? = nil) async throws(GatewayError) {
         let listening: [String]
         do {
+            try await accounts.load(from: state)
             listening = try await broker.start()
-        } catch {
+        } catch let error as BrokerError {
             await close()
             throw GatewayError(error)
+        } catch {
+            await close()
+            throw GatewayError(.io, doing: "read users and access rules", reason: "\(error)")
         }
         logger.notice("listening", metadata: ["addresses": "\(listening.joined(separator: ", "))"])
+        if accounts.counts.users == 0 {
+            for listener in settings.lan.listeners where listener.needsUsers {
+                logger.warning(
+                    "nobody can log in: there are no users yet",
+                    metadata: ["listener": "\(listener.endpoint)", "try": "tidegate device add NAME"])
+            }
+        }
         let services = ServiceGroup(
             configuration: .init(
                 services: [
@@ -156,9 +173,17 @@ package final class Gateway: Sendable {
     }
 
     private func close() async {
+        accounts.close()
         await outbox.close()
         await state.close()
         try? await group.shutdownGracefully()
         logger.notice("stopped")
+    }
+}
+
+extension Listener {
+    /// Nobody comes in here without a user and a password.
+    fileprivate var needsUsers: Bool {
+        !allowsAnonymous && (userSource == .login || tls?.clientCertificate != .required)
     }
 }

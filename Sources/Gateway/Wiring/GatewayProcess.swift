@@ -31,17 +31,7 @@ package enum GatewayProcess {
         do {
             return try ControlClient.status(socketPath: ControlSocket.path(in: dataDirectory))
         } catch {
-            switch error {
-            case .notRunning:
-                throw GatewayError(
-                    .unavailable, doing: doing, reason: "\(error)",
-                    remedy: "start it (systemctl start tidegate), or name its folder with --data-dir")
-            case .permission:
-                throw GatewayError(
-                    .permission, doing: doing, reason: "\(error)", remedy: "run this as root: sudo tidegate status")
-            case .io, .badAnswer:
-                throw GatewayError(.io, doing: doing, reason: "\(error)")
-            }
+            throw GatewayError(error, doing: doing)
         }
     }
 
@@ -60,6 +50,22 @@ package enum GatewayProcess {
     /// handful of threads and keep an idle gateway small (mallopt(3), `M_ARENA_MAX`).
     static func limitArenas() {
         clinux_limit_arenas(2)
+    }
+}
+
+extension GatewayError {
+    init(_ error: ControlClient.Failure, doing: String) {
+        switch error {
+        case .notRunning:
+            self.init(
+                .unavailable, doing: doing, reason: "\(error)",
+                remedy: "start it (systemctl start tidegate), or name its folder with --data-dir")
+        case .permission:
+            self.init(
+                .permission, doing: doing, reason: "\(error)", remedy: "run this as root or as the gateway's user")
+        case .io, .badAnswer:
+            self.init(.io, doing: doing, reason: "\(error)")
+        }
     }
 }
 

@@ -42,7 +42,7 @@ extension StateStore: SessionStore {
         }
         if let recovery {
             logger.error(
-                "the sessions' state was damaged; a new one took its place, and the old one was kept",
+                "the state of sessions and accounts was damaged; a new one took its place, and the old one was kept",
                 metadata: ["file": "\(recovery.quarantined)", "reason": "\(recovery.reason)"])
         }
     }
@@ -69,7 +69,7 @@ extension GatewayError {
         let kind: Kind =
             switch error.kind {
             case .permission: .permission
-            case .unsafe: .configuration
+            case .certificate: .configuration
             case .addressInUse, .addressNotAvailable, .other: .unavailable
             }
         self.init(kind, doing: error.doing, reason: error.reason, remedy: error.remedy)

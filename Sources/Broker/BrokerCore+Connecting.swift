@@ -1,0 +1,185 @@
+import Logging
+import MQTT
+import NIOCore
+import NIOSSL
+
+/// From CONNECT to CONNACK (MQTT 5.0 §3.1, §3.2, §4.12): who it is, whether there is room, and which session is its.
+extension BrokerCore {
+    private func refuse(_ reason: ReasonCode, _ detail: String) -> MQTTError {
+        counters.refused += 1
+        return MQTTError(reason, detail)
+    }
+
+    func connect(_ connect: Connect, _ client: Client) throws(MQTTError) {
+        if isStopping { throw refuse(.serverShuttingDown, "the server is shutting down") }
+        if let refusal = client.refusal { throw refuse(refusal.reason, refusal.detail) }
+        if connect.properties.authenticationMethod != nil {
+            throw refuse(.badAuthenticationMethod, "no authentication method is supported [MQTT-4.12.0-1]")
+        }
+        var identifier = connect.clientIdentifier
+        if identifier.isEmpty {
+            if connect.version != .v5_0, !connect.cleanStart || connect.version == .v3_1 {
+                throw refuse(
+                    .clientIdentifierNotValid, "an empty client identifier needs a clean session [MQTT-3.1.3-8]")
+            }
+            identifier = "auto-\(client.number)-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
+        }
+        let deciding = Deciding(
+            connect: connect, identifier: identifier, isAssigned: connect.clientIdentifier.isEmpty)
+        let listener = configuration.listeners[client.listener]
+        if let name = certificateName(of: client, at: listener) { return try admit(deciding, user: name, client) }
+        guard let name = connect.userName else {
+            guard listener.allowsAnonymous else {
+                counters.refusedLogins += 1
+                throw refuse(.notAuthorized, "a user name and a password are asked for here")
+            }
+            return try admit(deciding, user: nil, client)
+        }
+        guard let authenticator = configuration.authenticator else {
+            guard listener.allowsAnonymous else {
+                throw refuse(.notAuthorized, "nobody can log in: there are no users")
+            }
+            return try admit(deciding, user: nil, client)
+        }
+        let login = Login(
+            userName: name, password: connect.password.map { Array($0.readableBytesView) } ?? [],
+            clientIdentifier: identifier, address: client.addressKey ?? "local",
+            allowsAnonymous: listener.allowsAnonymous, now: now)
+        client.deciding = deciding
+        let number = client.number
+        let loop = loop
+        let core = NIOLoopBound(self, eventLoop: loop)
+        authenticator.decide(login) { verdict in
+            if loop.inEventLoop {
+                core.value.decided(number, verdict)
+            } else {
+                loop.execute {
+                    core.value.decided(number, verdict)
+                    core.value.endTurn()
+                }
+            }
+        }
+    }
+
+    private func certificateName(of client: Client, at listener: Listener) -> String? {
+        guard listener.userSource != .login,
+            let certificate = try? client.channel.pipeline.syncOperations.nioSSL_peerCertificate()
+        else { return nil }
+        return listener.userSource.name(in: certificate)
+    }
+
+    /// The authenticator has made up its mind. The client may be gone by now.
+    private func decided(_ number: UInt64, _ verdict: LoginVerdict) {
+        guard let client = clients[number], let deciding = client.deciding else { return }
+        client.deciding = nil
+        if client.isGone, sessionByIdentifier[WireText(deciding.identifier)]?.client != nil {
+            // It has come back on another connection already, or somebody else has: nothing is to be taken over.
+            return closed(client)
+        }
+        do throws(MQTTError) {
+            switch verdict {
+            case .accepted(let user): try admit(deciding, user: user, client)
+            case .refused:
+                counters.refusedLogins += 1
+                logger.notice(
+                    "a login was refused",
+                    metadata: ["address": "\(client.address)", "client": "\(deciding.identifier)"])
+                throw refuse(.badUserNameOrPassword, "unknown user or wrong password")
+            case .throttled:
+                counters.refusedLogins += 1
+                throw refuse(
+                    .connectionRateExceeded, "too many logins from this address failed: wait before the next")
+            case .busy: throw refuse(.serverBusy, "too many logins are waiting: try again soon")
+            }
+        } catch {
+            close(client, for: error)
+        }
+        // Inside a read, what follows the CONNECT is taken by that read.
+        guard !client.isReceiving else { return }
+        if client.isGone { gone(client) } else if !client.isClosing { goOn(client) }
+    }
+
+    /// Lets a client in, if there is room for it.
+    private func admit(_ deciding: Deciding, user: String?, _ client: Client) throws(MQTTError) {
+        let connect = deciding.connect
+        let identifier = deciding.identifier
+        let old = sessionByIdentifier[WireText(identifier)]
+        if let owner = old?.user, user.map({ WireText($0) }) != WireText(owner) {
+            throw refuse(.clientIdentifierNotValid, "the session of this client identifier is another user's")
+        }
+        if old?.client == nil, clients.count - pendingCount >= configuration.maximumClients {
+            throw refuse(
+                .serverBusy, "\(configuration.maximumClients) clients are connected, which is all that are served")
+        }
+        let expiry = expiry(of: connect)
+        if expiry > 0, old == nil, sessions.count >= configuration.maximumSessions {
+            throw refuse(.quotaExceeded, "\(sessions.count) sessions are kept, which is all that are")
+        }
+        if let former = old?.client {
+            // The new connection takes the session over [MQTT-3.1.4-3].
+            close(former, for: MQTTError(.sessionTakenOver, "another connection uses the client identifier"))
+        }
+        let (session, isPresent) = open(identifier, cleanStart: connect.cleanStart)
+        client.session = session
+        session.client = client
+        session.user = user
+        session.permissions = configuration.accessPolicy?.permissions(user: user, client: identifier)
+        pendingCount -= 1
+        session.expiryInterval = expiry
+        session.isKept = session.isKept || expiry > 0
+        session.will = connect.will.map { will in
+            var kept = will
+            kept.payload = ByteBuffer(bytes: will.payload.readableBytesView)
+            return kept
+        }
+        let connack = client.connection.accept(
+            assignedClientIdentifier: deciding.isAssigned ? identifier : nil, sessionPresent: isPresent,
+            sessionExpiryInterval: expiry, now: now)
+        client.aliases = OutboundAliases(maximum: client.connection.clientTopicAliasMaximum)
+        if session.isKept { record(.session(session.record(awaySince: nil))) }
+        client.channel.pipeline.fireUserInboundEventTriggered(ClientAccepted())
+        send(.connack(connack), to: client)
+        session.outbound.resume(window: client.connection.sendWindow)
+        pump(client)
+        logger.debug("client connected", metadata: ["client": "\(identifier)", "address": "\(client.address)"])
+    }
+
+    /// How long the session is to outlive its connection, in seconds. A 3.1.1 client can only say "at once" and "never"
+    /// (clean session).
+    private func expiry(of connect: Connect) -> UInt32 {
+        let asked =
+            connect.version == .v5_0
+            ? connect.properties.sessionExpiryInterval ?? 0 : connect.cleanStart ? 0 : UInt32.max
+        return min(asked, configuration.maximumSessionExpiry)
+    }
+
+    // MARK: When accounts change
+
+    /// Users or access rules are others now: what every session may do is looked up again, and who is nobody any more
+    /// has to go.
+    /// - Parameter removed: users that are no more.
+    func accountsChanged(removed: Set<String>) {
+        let gone = Set(removed.map { WireText($0) })
+        for session in sessions.values {
+            session.permissions = configuration.accessPolicy?.permissions(
+                user: session.user, client: session.identifier)
+        }
+        for client in Array(clients.values) {
+            guard let user = client.session?.user, gone.contains(WireText(user)) else { continue }
+            close(client, for: MQTTError(.notAuthorized, "the user is no more"))
+        }
+        endTurn()
+    }
+}
+
+extension AddressLimits.Verdict {
+    /// What a CONNECT is refused with.
+    var refusal: MQTTError? {
+        switch self {
+        case .welcome: nil
+        case .tooMany, .notWorthAnAnswer:
+            MQTTError(.quotaExceeded, "this address has as many connections as it may have")
+        case .tooFast: MQTTError(.connectionRateExceeded, "this address connects too often: wait before the next")
+        }
+    }
+}

@@ -1,0 +1,70 @@
+import Broker
+import Database
+import Registry
+import Synchronization
+
+extension ClientAccess: Permissions {}
+
+/// Joins the listener's questions -- who is this, and what may it do -- to users and access rules in the state database.
+/// Safe to use from any thread.
+final class Accounts: Authenticator, AccessPolicy {
+    private struct State {
+        var rules = AccessRules()
+        var users = 0
+        /// Of their rules, some are for users by name.
+        var ruleCount = 0
+    }
+
+    private let gate: LoginGate
+    private let state = Mutex(State())
+
+    /// Nobody is known before the first ``load(from:)``.
+    init() throws(GatewayError) {
+        do throws(ThreadStartError) {
+            gate = try LoginGate(accounts: [:])
+        } catch {
+            throw GatewayError(.unavailable, doing: "check passwords", reason: "\(error)")
+        }
+    }
+
+    /// Takes over what the state database has now.
+    func load(from store: StateStore) async throws(AccountError) {
+        let hashes = try await store.hashes()
+        let rules = try await store.accessRules()
+        state.withLock { $0 = State(rules: rules, users: hashes.count, ruleCount: rules.rules.count) }
+        gate.replace(accounts: hashes)
+    }
+
+    /// Users and access rules there are.
+    var counts: (users: Int, rules: Int) { state.withLock { ($0.users, $0.ruleCount) } }
+
+    var counters: LoginCounters { gate.counters }
+
+    /// Rules were lost with a damaged file: what none allows is denied, even if there is none.
+    var isClosed: Bool { state.withLock { $0.rules.isClosed } }
+
+    func close() { gate.close() }
+
+    // MARK: Authenticator
+
+    func decide(_ login: Login, completion: @escaping @Sendable (LoginVerdict) -> Void) {
+        // A gateway without users asks nobody, where the listener lets anybody in anyway.
+        if login.allowsAnonymous, state.withLock({ $0.users == 0 }) { return completion(.accepted(user: nil)) }
+        let name = login.userName
+        gate.verify(user: name, password: login.password, address: login.address, now: login.now) { verdict in
+            switch verdict {
+            case .accepted: completion(.accepted(user: name))
+            case .refused: completion(.refused)
+            case .throttled: completion(.throttled)
+            case .busy: completion(.busy)
+            }
+        }
+    }
+
+    // MARK: AccessPolicy
+
+    func permissions(user: String?, client: String) -> (any Permissions)? {
+        let access = state.withLock { $0.rules }.access(user: user, client: client)
+        return access.isUnrestricted ? nil : access
+    }
+}
