@@ -152,7 +152,7 @@ final class BrokerCore {
         client.isClosing = true
         if client.channel.isWritable, let output = client.output, output.readableBytes > 0 {
             let channel = client.channel
-            channel.writeAndFlush(output).whenComplete { _ in channel.close(promise: nil) }
+            channel.writeAndFlush(output).whenComplete { _ in linger(channel) }
         } else {
             client.channel.close(promise: nil)
         }
@@ -170,6 +170,7 @@ final class BrokerCore {
         defer { client.isReceiving = false }
         while !client.isClosing, client.deciding == nil, isGone || !client.isPaused, var input = client.input {
             client.input = nil
+            let refused = counters.refused
             do throws(MQTTError) {
                 let packet = try client.decoder.next(from: &input)
                 if input.readableBytes > 0 {
@@ -181,7 +182,7 @@ final class BrokerCore {
                 traffic.packetsReceived += 1
                 try handle(try client.connection.receive(packet, now: now), from: client)
             } catch {
-                counters.violations += 1
+                if counters.refused == refused { counters.violations += 1 }
                 close(client, for: error)
             }
         }
@@ -358,4 +359,14 @@ extension ProtocolVersion {
 extension Client {
     /// The peer's address, without its port.
     var address: String { PeerAddress(channel.remoteAddress).text }
+}
+
+/// Closes a channel whose last bytes were just written. Closed at once, with bytes of the peer still unread, the kernel
+/// would reset the connection, and the peer would throw away what it has not read yet: the reason it is closed for. So
+/// only the sending side ends now, and what still comes is read and dropped until the peer has ended too, for a second
+/// at most.
+private func linger(_ channel: any Channel) {
+    channel.close(mode: .output).whenFailure { _ in channel.close(promise: nil) }
+    let end = channel.eventLoop.scheduleTask(in: .seconds(1)) { channel.close(promise: nil) }
+    channel.closeFuture.whenComplete { _ in end.cancel() }
 }

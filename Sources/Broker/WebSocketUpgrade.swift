@@ -77,8 +77,20 @@ final class WebSocketRefusal: ChannelInboundHandler, RemovableChannelHandler {
 
     private static let text = "This address speaks MQTT over WebSocket only: ask for the subprotocol \"mqtt\".\n"
 
+    private var isAnswered = false
+
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard case .head = Self.unwrapInboundIn(data) else { return }
+        if case .head = Self.unwrapInboundIn(data) { answer(context) }
+    }
+
+    /// The handshake failed, most often since it asks for another subprotocol; or it is no HTTP at all.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if error is NIOWebSocketUpgradeError { answer(context) } else { context.close(promise: nil) }
+    }
+
+    private func answer(_ context: ChannelHandlerContext) {
+        guard !isAnswered else { return }
+        isAnswered = true
         let body = ByteBuffer(string: Self.text)
         let head = HTTPResponseHead(
             version: .http1_1, status: .upgradeRequired,
@@ -91,7 +103,4 @@ final class WebSocketRefusal: ChannelInboundHandler, RemovableChannelHandler {
         let channel = context.channel
         context.writeAndFlush(Self.wrapOutboundOut(.end(nil))).whenComplete { _ in channel.close(promise: nil) }
     }
-
-    /// Whatever ended the handshake ends the connection.
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 }

@@ -30,14 +30,17 @@ final class TidegateProcess: Sendable {
         return count > 0 ? String(decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self) : ""
     }
 
-    /// Settings for a gateway called `gw`, with `more` appended.
-    static func settings(lanPort: Int, upstreamPort: Int, directory: TemporaryDirectory, more: String = "") -> String {
+    /// Settings for a gateway called `gw`, with `lan` in `[lan]` and `more` appended.
+    static func settings(
+        lanPort: Int, upstreamPort: Int, directory: TemporaryDirectory, lan: String = "", more: String = ""
+    ) -> String {
         """
         [gateway]
         id = "gw"
         data_dir = "\(directory.path)/data"
         [lan]
         listen = ["127.0.0.1:\(lanPort)"]
+        \(lan)
         [upstream]
         url = "mqtt://127.0.0.1:\(upstreamPort)"
         reconnect_min = "100ms"
@@ -51,13 +54,15 @@ final class TidegateProcess: Sendable {
     /// - Parameter prefix: a program that starts it under other limits.
     init(
         upstreamPort: Int, lanPort: Int = freePort(), directory: TemporaryDirectory? = nil,
-        settings: String = "", environment: [String: String] = [:], prefix: [String] = []
+        lan: String = "", settings: String = "", environment: [String: String] = [:], prefix: [String] = []
     ) async throws {
         self.lanPort = lanPort
         let directory = try directory ?? TemporaryDirectory()
         self.directory = directory
         settingsPath = try directory.write(
-            Self.settings(lanPort: lanPort, upstreamPort: upstreamPort, directory: directory, more: settings),
+            Self.settings(
+                lanPort: lanPort, upstreamPort: upstreamPort, directory: directory, lan: lan,
+                more: settings),
             to: "tidegate.toml")
         process = try ChildProcess(
             prefix + [Self.binary, "run", "--config", settingsPath], environment: environment)

@@ -20,13 +20,14 @@ package final class PacketClient {
     /// Connects and takes the CONNACK.
     package convenience init(
         port: Int, id: String, version: ProtocolVersion = .v5_0, cleanStart: Bool = true, will: Will? = nil,
-        properties: [Property] = []
+        userName: String? = nil, password: String? = nil, properties: [Property] = []
     ) throws {
         try self.init(port: port, version: version)
         send(
             .connect(
                 Connect(
                     version: version, cleanStart: cleanStart, clientIdentifier: id, will: will,
+                    userName: userName, password: password.map { ByteBuffer(string: $0) },
                     properties: Properties(properties))))
         guard case .connack(let connack) = try receive(), connack.reason == .success else {
             throw ChildProcess.SpawnFailure(description: "not connected")

@@ -11,41 +11,19 @@ private let hasOpenSSL: Bool = {
     return isInstalled
 }()
 
-/// An authority with a certificate for a broker on the loopback and one for a client, made by openssl.
+/// An authority with a certificate for a broker on the loopback and one for a client.
 private struct Certificates {
-    let folder: TemporaryDirectory
-    var authority: String { folder["ca.crt"] }
-    var strangeAuthority: String { folder["other-ca.crt"] }
+    private let made: TestSupport.Certificates
+    var folder: TemporaryDirectory { made.folder }
+    var authority: String { made.authority }
+    var strangeAuthority: String { made.certificate("other-ca") }
 
     init() throws {
-        folder = try TemporaryDirectory()
-        for name in ["ca", "other-ca"] {
-            try openssl(
-                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test \(name)", "-keyout",
-                folder["\(name).key"], "-out", folder["\(name).crt"]
-            )
-        }
-        try issue("broker", "subjectAltName=IP:127.0.0.1,DNS:localhost")
-        try issue("elsewhere", "subjectAltName=DNS:elsewhere.example")
-        try issue("client", "extendedKeyUsage=clientAuth")
-    }
-
-    private func issue(_ name: String, _ extensionLine: String) throws {
-        try openssl(
-            "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=\(name)", "-keyout", folder["\(name).key"],
-            "-out", folder["\(name).csr"]
-        )
-        try folder.write(extensionLine + "\n", to: "\(name).ext")
-        try openssl(
-            "x509", "-req", "-in", folder["\(name).csr"], "-CA", authority, "-CAkey", folder["ca.key"],
-            "-CAcreateserial", "-days", "2", "-extfile", folder["\(name).ext"], "-out", folder["\(name).crt"]
-        )
-    }
-
-    private func openssl(_ arguments: String...) throws {
-        guard try ChildProcess.run(["openssl"] + arguments, output: folder["openssl.log"]) == 0 else {
-            throw TestFailure("openssl \(arguments):\n" + folder.lines("openssl.log").joined(separator: "\n"))
-        }
+        made = try TestSupport.Certificates()
+        try made.makeAuthority("other-ca")
+        try made.issue("broker", "subjectAltName=IP:127.0.0.1,DNS:localhost")
+        try made.issue("elsewhere", "subjectAltName=DNS:elsewhere.example")
+        try made.issue("client", "extendedKeyUsage=clientAuth")
     }
 
     func broker(_ name: String = "broker") async throws -> MosquittoProcess {

@@ -71,7 +71,13 @@ package struct FuzzScript: Sendable {
         isAlone = random.once(in: 2)
         acknowledges = !random.once(in: 4)
         clientIdentifier = isAlone ? name : "f\(random.number(1...4))"
-        var drafts = [connect(&generator, &random, version)]
+        var first = connect(&generator, &random, version)
+        while first.bytes.count > granted.maximumPacketSize {
+            // A will as large as that is for another case.
+            outcome = .served
+            first = connect(&generator, &random, version)
+        }
+        var drafts = [first]
         var quota = granted.receiveMaximum
         for _ in 0..<random.number(0...14) {
             var draft = Self.next(&generator, &random, &quota, version)
