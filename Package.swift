@@ -24,6 +24,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 extension Target.Dependency {
     static func nio(_ product: String) -> Self { .product(name: product, package: "swift-nio") }
     static let ssl = product(name: "NIOSSL", package: "swift-nio-ssl")
+    static let deque = product(name: "DequeModule", package: "swift-collections")
     static let log = product(name: "Logging", package: "swift-log")
     static let signals = product(name: "UnixSignals", package: "swift-service-lifecycle")
     static let lifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -36,6 +37,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
@@ -50,7 +52,7 @@ let package = Package(
         room("Readings"),
         room("Settings"),
         room("Database", ["CSQLite"]),
-        room("MQTT", [.nio("NIOCore")]),
+        room("MQTT", [.nio("NIOCore"), .deque]),
         room(
             "Broker",
             [

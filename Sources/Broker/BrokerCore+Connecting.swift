@@ -12,7 +12,7 @@ extension BrokerCore {
 
     func connect(_ connect: Connect, _ client: Client) throws(MQTTError) {
         if isStopping { throw refuse(.serverShuttingDown, "the server is shutting down") }
-        if let refusal = client.refusal { throw refuse(refusal.reason, refusal.detail) }
+        if let refusal = client.verdict.refusal { throw refuse(refusal.reason, refusal.detail) }
         if connect.properties.authenticationMethod != nil {
             throw refuse(.badAuthenticationMethod, "no authentication method is supported [MQTT-4.12.0-1]")
         }

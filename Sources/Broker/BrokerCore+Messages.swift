@@ -18,13 +18,13 @@ extension BrokerCore {
         }
         // Acknowledged, and goes nowhere.
         if Self.isReserved(publish.topic) {
-            if let token { settle([token], reason: .notAuthorized) }
+            if let token { settle(token, reason: .notAuthorized) }
             return
         }
         if let permissions = session.permissions, !permissions.mayPublish(publish.topic) {
             counters.denied += 1
             // 3.1.1 has no way to say so: there it is acknowledged [MQTT-3.3.5-2].
-            if let token { settle([token], reason: .notAuthorized) }
+            if let token { settle(token, reason: .notAuthorized) }
             return
         }
         take(publish, from: session, settle: token)
@@ -83,6 +83,10 @@ extension BrokerCore {
             clients[token.connection]?.connection.require(token.publication)
             hold(.settle(connection: token.connection, publication: token.publication))
         }
+        guard intake.wants(publish.topic) else {
+            if let token { settle(token, reason: .success) }
+            return
+        }
         batch.append(
             Arrival(
                 source: .device(DeviceID(session.identifier)), topic: publish.topic,
@@ -90,34 +94,31 @@ extension BrokerCore {
                 settle: token))
     }
 
-    /// Messages are safe: their PUBACKs and PUBRECs leave, each connection's in order. Reading goes on where it had to
-    /// stop.
+    /// A message is safe: its PUBACK or PUBREC leaves, each connection's in order. Reading goes on where it had to stop.
     ///
-    /// With an error as `reason` they are not kept. An acknowledgement of 3.1.1 cannot say so and would promise what is
+    /// With an error as `reason` it is not kept. An acknowledgement of 3.1.1 cannot say so and would promise what is
     /// not true: such a client is closed instead, and will send again.
-    func settle(_ tokens: [SettleToken], reason: ReasonCode) {
-        for token in tokens {
-            var token = token
-            if let receipt = receipts.removeValue(forKey: token), let session = sessions[receipt.session],
-                case .pending(let connection, let publication)? = session.received[receipt.packetIdentifier],
-                case let current = SettleToken(connection: connection, publication: publication),
-                // Unless the device let the identifier go too early, and uses it for another message by now.
-                receipts[current] == nil
-            {
-                // The device may have come back and sent it again meanwhile.
-                token = current
-                session.received[receipt.packetIdentifier] = reason.isError ? nil : .safe
-                if reason.isError, session.isKept {
-                    record(.released(client: session.identifier, packetIdentifier: receipt.packetIdentifier))
-                }
+    func settle(_ token: SettleToken, reason: ReasonCode) {
+        var token = token
+        if let receipt = receipts.removeValue(forKey: token), let session = sessions[receipt.session],
+            case .pending(let connection, let publication)? = session.received[receipt.packetIdentifier],
+            case let current = SettleToken(connection: connection, publication: publication),
+            // Unless the device let the identifier go too early, and uses it for another message by now.
+            receipts[current] == nil
+        {
+            // The device may have come back and sent it again meanwhile.
+            token = current
+            session.received[receipt.packetIdentifier] = reason.isError ? nil : .safe
+            if reason.isError, session.isKept {
+                record(.released(client: session.identifier, packetIdentifier: receipt.packetIdentifier))
             }
-            if let client = clients[token.connection] { settle(token.publication, reason: reason, of: client) }
         }
+        if let client = clients[token.connection] { settle(token.publication, reason: reason, of: client) }
     }
 
     /// ``settle(_:reason:)`` from outside a turn.
     func settled(_ tokens: [SettleToken], reason: ReasonCode) {
-        settle(tokens, reason: reason)
+        for token in tokens { settle(token, reason: reason) }
         endTurn()
     }
 

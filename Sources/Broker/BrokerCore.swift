@@ -83,9 +83,8 @@ final class BrokerCore {
             return nil
         }
         let client = Client(
-            number: nextNumber, channel: channel, listener: listener, addressKey: peer.key,
+            number: nextNumber, channel: channel, listener: listener, addressKey: peer.key, verdict: verdict,
             limits: configuration.limits, now: now)
-        client.refusal = verdict.refusal
         nextNumber += 1
         clients[client.number] = client
         pending.append(client.number)
@@ -188,8 +187,10 @@ final class BrokerCore {
         }
     }
 
-    /// The read is over: hands the publishes up, the changes to the store, and every client what waits for it.
+    /// The read is over: hands every client what waits for it, the publishes up, and the changes to the store. Clients
+    /// come first, since what follows wakes other threads.
     func endTurn() {
+        flush()
         if !batch.isEmpty {
             let full = batch
             batch.removeAll(keepingCapacity: true)
@@ -202,6 +203,10 @@ final class BrokerCore {
             }
         }
         commit()
+        flush()
+    }
+
+    private func flush() {
         while let client = dirty.popLast() {
             client.isDirty = false
             if !client.isClosing { client.flush() }

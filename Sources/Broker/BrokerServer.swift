@@ -95,6 +95,11 @@ package final class BrokerServer: Sendable {
         let frameLimit = max(256 << 10, Int(configuration.limits.maximumPacketSize) + 8)
         let bootstrap = ServerBootstrap(group: loop)
             .serverChannelOption(.backlog, value: 1_024)
+            // Each connection keeps a buffer to read into: small for one that says little, and grown within a few reads
+            // for one that sends a lot.
+            .childChannelOption(
+                .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 128, initial: 256, maximum: 64 << 10)
+            )
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let core = core.value else { throw ChannelError.ioOnClosedChannel }

@@ -1,12 +1,18 @@
 import MQTT
 import NIOCore
 
-/// What a CONNECT comes to, once it is known who sent it.
-struct Deciding {
-    var connect: Connect
-    var identifier: String
+/// What a CONNECT comes to, once it is known who sent it. A class, since few clients have one and each has room for it.
+final class Deciding {
+    let connect: Connect
+    let identifier: String
     /// The server chose the identifier.
-    var isAssigned: Bool
+    let isAssigned: Bool
+
+    init(connect: Connect, identifier: String, isAssigned: Bool) {
+        self.connect = connect
+        self.identifier = identifier
+        self.isAssigned = isAssigned
+    }
 }
 
 /// One connection of the listener, from accept to close. Lives on the event loop.
@@ -18,8 +24,8 @@ final class Client {
     let listener: Int
     /// What of its address counts for limits.
     let addressKey: String?
-    /// Why it is not to be let in, whatever it says.
-    var refusal: MQTTError?
+    /// Whether its address may have one more connection.
+    let verdict: AddressLimits.Verdict
     var connection: ServerConnection
     var decoder: PacketDecoder
     /// `nil` until the CONNECT is accepted.
@@ -34,6 +40,8 @@ final class Client {
     var input: ByteBuffer?
     /// Bytes that wait for the end of the turn, or for a client that reads slowly.
     private(set) var output: ByteBuffer?
+    /// Bytes of the last write: about as many as the next will have.
+    private var lastSize: UInt32 = 0
     /// On the core's list of clients to flush.
     var isDirty = false
     /// Reading is paused because the intake is full.
@@ -49,12 +57,13 @@ final class Client {
 
     init(
         number: UInt64, channel: any Channel, listener: Int, addressKey: String?,
-        limits: ServerConnection.Limits, now: Int64
+        verdict: AddressLimits.Verdict, limits: ServerConnection.Limits, now: Int64
     ) {
         self.number = number
         self.channel = channel
         self.listener = listener
         self.addressKey = addressKey
+        self.verdict = verdict
         connection = ServerConnection(limits: limits, now: now)
         decoder = PacketDecoder(maximumPacketSize: Int(limits.maximumPacketSize))
         connectedAt = now
@@ -102,12 +111,13 @@ final class Client {
     func flush() {
         guard channel.isWritable, let output, output.readableBytes > 0 else { return }
         self.output = nil
+        lastSize = UInt32(clamping: output.readableBytes)
         channel.writeAndFlush(output, promise: nil)
     }
 
     /// Takes the buffer out, so that appending to it never copies.
     private func takeOutput() -> ByteBuffer {
         defer { output = nil }
-        return output ?? channel.allocator.buffer(capacity: 128)
+        return output ?? channel.allocator.buffer(capacity: max(128, min(Int(lastSize), 16 << 10)))
     }
 }

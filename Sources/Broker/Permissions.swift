@@ -1,5 +1,6 @@
-/// What one client may do. Asked on the event loop for every message, so it must be quick.
-package protocol Permissions: Sendable {
+/// What one client may do. Asked on the event loop for every message, so it must be quick; a class, so that a session
+/// without any holds next to nothing for it.
+package protocol Permissions: AnyObject, Sendable {
     func mayPublish(_ topic: String) -> Bool
     /// Whether a message on this topic may be sent to it.
     func mayReceive(_ topic: String) -> Bool

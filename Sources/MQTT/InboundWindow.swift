@@ -1,4 +1,4 @@
-import NIOCore
+import DequeModule
 
 /// The QoS 1 and 2 publishes of one connection whose PUBACK or PUBREC is still owed, in the order they came.
 ///
@@ -20,7 +20,8 @@ package struct InboundWindow: Sendable {
         var reason = ReasonCode.success
     }
 
-    private var pending = CircularBuffer<Pending>(initialCapacity: 1)
+    private var pending = Deque<Pending>()
+    private var wasLong = false
     private var firstPublication: UInt64 = 0
 
     package init() {}
@@ -31,6 +32,7 @@ package struct InboundWindow: Sendable {
     /// Takes one in; returns the number to settle it with.
     package mutating func append(_ packetIdentifier: UInt16, qos: QoS = .atLeastOnce) -> UInt64 {
         pending.append(Pending(packetIdentifier: packetIdentifier, qos: qos))
+        if pending.count > 128 { wasLong = true }
         return firstPublication + UInt64(count) - 1
     }
 
@@ -57,11 +59,14 @@ package struct InboundWindow: Sendable {
             firstPublication += 1
         }
         // A burst's memory is not kept for as long as the connection lives.
-        if pending.isEmpty, pending.capacity > 128 { pending = CircularBuffer(initialCapacity: 1) }
+        if pending.isEmpty, wasLong {
+            pending = Deque()
+            wasLong = false
+        }
     }
 
-    private func index(of publication: UInt64) -> CircularBuffer<Pending>.Index? {
+    private func index(of publication: UInt64) -> Int? {
         guard publication >= firstPublication, publication - firstPublication < UInt64(count) else { return nil }
-        return pending.index(pending.startIndex, offsetBy: Int(publication - firstPublication))
+        return Int(publication - firstPublication)
     }
 }

@@ -1,3 +1,4 @@
+import DequeModule
 import NIOCore
 
 /// The QoS 1 and 2 messages on their way to one session: those sent and not fully acknowledged, at most the client's
@@ -58,12 +59,13 @@ package struct OutboundWindow {
     private var window = 0
     private let queueLimit: Int
     private let queueByteLimit: Int
-    private var flight = CircularBuffer<InFlight>(initialCapacity: 1)
+    private var flight = Deque<InFlight>()
     /// Those before it were sent on this connection.
     private var sentCount = 0
     private var identifiers: Set<UInt16> = []
-    private var queue = CircularBuffer<Delivery>(initialCapacity: 1)
+    private var queue = Deque<Delivery>()
     private var queuedBytes = 0
+    private var wasLong = false
     private var lastIdentifier: UInt16 = 0
     private var lastNumber: UInt64 = 0
 
@@ -121,6 +123,7 @@ package struct OutboundWindow {
         delivery.number = lastNumber
         queue.append(delivery)
         queuedBytes += size
+        if queue.count > 64 { wasLong = true }
         return lastNumber
     }
 
@@ -146,7 +149,7 @@ package struct OutboundWindow {
     ///   - committed: how much of the session store is committed.
     package mutating func next(keeps: Bool, committed: UInt64, now: Int64) -> Step? {
         if sentCount < flight.count {
-            let index = flight.index(flight.startIndex, offsetBy: sentCount)
+            let index = sentCount
             let entry = flight[index]
             guard sentCount < window, entry.after <= committed else { return nil }
             sentCount += 1
@@ -160,7 +163,11 @@ package struct OutboundWindow {
         guard isExpired || flight.count < window else { return nil }
         queue.removeFirst()
         queuedBytes -= first.message.size
-        if queue.isEmpty { queue = CircularBuffer(initialCapacity: 1) }
+        if queue.isEmpty, wasLong {
+            // The room of a queue that was long once is given back.
+            queue = Deque()
+            wasLong = false
+        }
         if isExpired { return .expired(first) }
         let identifier = nextIdentifier()
         let mustBeStored = keeps && first.qos == .exactlyOnce
@@ -177,7 +184,7 @@ package struct OutboundWindow {
     /// The message that was just assigned its identifier may be sent once `sequence` of the session store is committed.
     package mutating func hold(until sequence: UInt64) {
         guard !flight.isEmpty else { return }
-        flight[flight.index(before: flight.endIndex)].after = sequence
+        flight[flight.count - 1].after = sequence
     }
 
     // MARK: Acknowledgements
@@ -185,7 +192,7 @@ package struct OutboundWindow {
     /// PUBACK, or PUBREC with an error: the message is done with [MQTT-4.3.2-3] [MQTT-4.3.3-4].
     package mutating func acknowledged(_ packetIdentifier: UInt16, phase: Phase) -> Outcome {
         guard let index = flight.firstIndex(where: { $0.packetIdentifier == packetIdentifier }),
-            flight[index].phase == phase, flight.distance(from: flight.startIndex, to: index) < sentCount
+            flight[index].phase == phase, index < sentCount
         else { return .unknown }
         return remove(at: index)
     }
@@ -193,7 +200,7 @@ package struct OutboundWindow {
     /// PUBREC: the receiver has the message [MQTT-4.3.3-5].
     package mutating func received(_ packetIdentifier: UInt16) -> Outcome {
         guard let index = flight.firstIndex(where: { $0.packetIdentifier == packetIdentifier }),
-            flight.distance(from: flight.startIndex, to: index) < sentCount
+            index < sentCount
         else { return .unknown }
         switch flight[index].phase {
         case .puback: return .unknown
@@ -211,11 +218,11 @@ package struct OutboundWindow {
         return remove(at: index)
     }
 
-    private mutating func remove(at index: CircularBuffer<InFlight>.Index) -> Outcome {
+    private mutating func remove(at index: Int) -> Outcome {
         let entry = flight[index]
-        if flight.distance(from: flight.startIndex, to: index) < sentCount { sentCount -= 1 }
+        if index < sentCount { sentCount -= 1 }
         identifiers.remove(entry.packetIdentifier)
-        if index == flight.startIndex { flight.removeFirst() } else { flight.remove(at: index) }
+        flight.remove(at: index)
         return .done(number: entry.number, entry.delivery)
     }
 

@@ -101,4 +101,42 @@ package struct TopicFilter: Hashable, Sendable, CustomStringConvertible {
         }
         return rest == nil ? result : nil
     }
+
+    /// Whether `topic` matches, as ``match(_:)`` says. Allocates nothing: it is asked for every publish on the LAN.
+    package func matches(_ topic: String) -> Bool {
+        let answer = description.utf8.withContiguousStorageIfAvailable { filter in
+            topic.utf8.withContiguousStorageIfAvailable { Self.matches(filter, $0) }
+        }
+        return (answer ?? nil) ?? (match(topic) != nil)
+    }
+
+    private static func matches(_ filter: UnsafeBufferPointer<UInt8>, _ topic: UnsafeBufferPointer<UInt8>) -> Bool {
+        let (slash, single, multi) = (UInt8(ascii: "/"), UInt8(ascii: "+"), UInt8(ascii: "#"))
+        if topic.first == UInt8(ascii: "$"), filter.first == single || filter.first == multi { return false }
+        var (i, j) = (0, 0)
+        while true {
+            // At the beginning of a level in both.
+            if i < filter.count, filter[i] == multi { return true }
+            if i < filter.count, filter[i] == single {
+                i += 1
+                while j < topic.count, topic[j] != slash { j += 1 }
+            } else {
+                while i < filter.count, filter[i] != slash {
+                    guard j < topic.count, topic[j] == filter[i] else { return false }
+                    i += 1
+                    j += 1
+                }
+                guard j == topic.count || topic[j] == slash else { return false }
+            }
+            switch (i < filter.count, j < topic.count) {
+            case (false, false): return true
+            case (false, true): return false
+            // "a/#" matches "a" too [MQTT-4.7.1-2].
+            case (true, false): return i + 2 == filter.count && filter[i + 1] == multi
+            case (true, true):
+                i += 1
+                j += 1
+            }
+        }
+    }
 }

@@ -214,9 +214,9 @@ private struct Adapter: SessionStore {
             let ends = try PacketClient(
                 port: port, id: "ends", will: will("will/end", delay: 600), properties: [.sessionExpiryInterval(1)])
             let delayed = try PacketClient(
-                port: port, id: "delayed", will: will("will/delayed", delay: 2), properties: [Self.forever])
+                port: port, id: "delayed", will: will("will/delayed", delay: 4), properties: [Self.forever])
             let returns = try PacketClient(
-                port: port, id: "returns", will: will("will/never", delay: 1), properties: [Self.forever])
+                port: port, id: "returns", will: will("will/never", delay: 3), properties: [Self.forever])
             ends.socket.close()
             delayed.socket.close()
             returns.socket.close()

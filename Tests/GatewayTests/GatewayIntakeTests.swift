@@ -12,7 +12,7 @@ import Testing
     }
 
     @Test func handsOutEverythingInOrderAndEnds() async {
-        let intake = GatewayIntake()
+        let intake = GatewayIntake(filters: [])
         _ = intake.accept([Self.arrival(1), Self.arrival(2)])
         _ = intake.accept([Self.arrival(3)])
         #expect(await intake.next()?.batch.map(\.topic) == ["1", "2", "3"])
@@ -29,14 +29,14 @@ import Testing
     }
 
     @Test func finishingEndsAWait() async {
-        let intake = GatewayIntake()
+        let intake = GatewayIntake(filters: [])
         async let next = intake.next()
         intake.finish()
         #expect(await next == nil)
     }
 
     @Test func saysWhenItIsHalfFullAndNeverDropsWhatIsOwed() async {
-        let intake = GatewayIntake(countLimit: 4, byteLimit: 1 << 20)
+        let intake = GatewayIntake(filters: [], countLimit: 4, byteLimit: 1 << 20)
         #expect(intake.accept([Self.arrival(1), Self.arrival(2)]) == .accepted)
         #expect(intake.accept([Self.arrival(3)]) == .congested)
         _ = intake.accept([Self.arrival(4), Self.arrival(5), Self.arrival(6, settle: true)])
@@ -48,7 +48,7 @@ import Testing
     }
 
     @Test func bytesAreBoundedToo() {
-        let intake = GatewayIntake(countLimit: 100, byteLimit: 1_000)
+        let intake = GatewayIntake(filters: [], countLimit: 100, byteLimit: 1_000)
         #expect(intake.accept([Self.arrival(1, bytes: 800)]) == .congested)
         _ = intake.accept([Self.arrival(2, bytes: 800)])
         #expect(intake.counts.dropped == 1)

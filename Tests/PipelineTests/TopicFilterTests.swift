@@ -20,6 +20,34 @@ import Testing
     ])
     func matches(filter: String, topic: String, expected: Bool) throws {
         #expect((try TopicFilter(filter).match(topic) != nil) == expected)
+        #expect(try TopicFilter(filter).matches(topic) == expected)
+    }
+
+    /// The quick answer and the full one agree on whatever can be made of a few levels.
+    @Test func bothMatchesAgree() throws {
+        let levels = ["a", "ab", "", "+", "#", "$x"]
+        var filters: [String] = []
+        var topics: [String] = []
+        for one in levels {
+            for two in levels {
+                for three in levels {
+                    for text in [one, "\(one)/\(two)", "\(one)/\(two)/\(three)"] {
+                        filters.append(text)
+                        if !text.contains("+"), !text.contains("#"), !text.isEmpty { topics.append(text) }
+                    }
+                }
+            }
+        }
+        var matching = 0
+        for text in Set(filters) {
+            guard let filter = try? TopicFilter(text) else { continue }
+            for topic in Set(topics) {
+                let expected = filter.match(topic) != nil
+                matching += expected ? 1 : 0
+                #expect(filter.matches(topic) == expected, "\(text) and \(topic)")
+            }
+        }
+        #expect(matching > 100)
     }
 
     @Test func tellsWhatWildcardsStoodFor() throws {

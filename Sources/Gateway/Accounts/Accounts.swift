@@ -3,7 +3,16 @@ import Database
 import Registry
 import Synchronization
 
-extension ClientAccess: Permissions {}
+/// One client's access, as the listener asks for it.
+private final class Access: Permissions {
+    private let access: ClientAccess
+
+    init(_ access: ClientAccess) { self.access = access }
+
+    func mayPublish(_ topic: String) -> Bool { access.mayPublish(topic) }
+    func mayReceive(_ topic: String) -> Bool { access.mayReceive(topic) }
+    func maySubscribe(_ filter: String) -> Bool { access.maySubscribe(filter) }
+}
 
 /// Joins the listener's questions -- who is this, and what may it do -- to users and access rules in the state database.
 /// Safe to use from any thread.
@@ -65,6 +74,6 @@ final class Accounts: Authenticator, AccessPolicy {
 
     func permissions(user: String?, client: String) -> (any Permissions)? {
         let access = state.withLock { $0.rules }.access(user: user, client: client)
-        return access.isUnrestricted ? nil : access
+        return access.isUnrestricted ? nil : Access(access)
     }
 }

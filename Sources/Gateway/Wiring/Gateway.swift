@@ -56,7 +56,7 @@ package final class Gateway: Sendable {
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
         // Where devices and sensors come in.
-        let intake = GatewayIntake()
+        let intake = GatewayIntake(filters: settings.forward.map(\.from))
         let state = try StateStore(settings, time: time, logger: logger("state"))
         let accounts = try Accounts()
         let connection = LinkAnnouncement(gateway: settings.gateway.id)

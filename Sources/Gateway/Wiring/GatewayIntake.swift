@@ -1,4 +1,5 @@
 package import Broker
+package import Pipeline
 package import Readings
 import Synchronization
 
@@ -27,14 +28,19 @@ package final class GatewayIntake: Intake {
     private let state = Mutex(State())
     private let countLimit: Int
     private let byteLimit: Int
+    private let filters: [TopicFilter]
 
     /// - Parameters:
+    ///   - filters: what goes upstream; publishes that none of them matches stay on the LAN.
     ///   - countLimit: arrivals held at most.
     ///   - byteLimit: payload and topic bytes held at most.
-    package init(countLimit: Int = 16_384, byteLimit: Int = 8 << 20) {
+    package init(filters: [TopicFilter], countLimit: Int = 16_384, byteLimit: Int = 8 << 20) {
+        self.filters = filters
         self.countLimit = countLimit
         self.byteLimit = byteLimit
     }
+
+    package func wants(_ topic: String) -> Bool { filters.contains { $0.matches(topic) } }
 
     /// Called by the broker on its event loop and by sensors on their tasks; never blocks beyond the lock.
     package func accept(_ batch: [Arrival]) -> IntakeVerdict {
