@@ -73,7 +73,7 @@ extension BrokerCore {
     func take(_ publish: Publish, from session: Session, settle token: SettleToken?) {
         let before = journal.pendingBatch
         let changesBefore = journal.changes.count
-        if publish.retain { store(retained: publish) }
+        if publish.retain { store(retained: publish, from: session.identifier) }
         distribute(publish, from: session.number)
         if session.isKept, publish.qos == .exactlyOnce, token != nil, let identifier = publish.packetIdentifier {
             record(.received(client: session.identifier, packetIdentifier: identifier))
@@ -157,15 +157,15 @@ extension BrokerCore {
             let publish = Publish(
                 topic: message.topic, payload: ByteBuffer(bytes: message.payload), qos: .atLeastOnce,
                 retain: message.retain)
-            if publish.retain { store(retained: publish) }
+            if publish.retain { store(retained: publish, from: nil) }
             distribute(publish, from: nil)
         }
         endTurn()
     }
 
-    private func store(retained publish: Publish) {
+    private func store(retained publish: Publish, from origin: String?) {
         let now = now
-        guard retained.store(publish, now: now) else { return }
+        guard retained.store(publish, from: origin, now: now) else { return }
         guard journal.store != nil else { return }
         if publish.payload.readableBytes == 0 {
             record(.retainedEnded(topic: publish.topic))

@@ -3,6 +3,8 @@ import NIOCore
 
 /// SUBSCRIBE and UNSUBSCRIBE (MQTT 5.0 §3.8 … §3.11).
 extension BrokerCore {
+    /// Each filter is answered in its place: one that is none, or is not allowed, does not cost the others of its packet
+    /// their subscription, nor the client its connection, and is never matched [MQTT-4.7.1-1] [MQTT-4.7.1-2].
     func subscribe(_ packet: Subscribe, _ session: Session, _ client: Client) {
         let identifier = packet.properties.subscriptionIdentifier
         var deliveries: [(Subscribe.Filter, isNew: Bool)] = []
@@ -45,7 +47,8 @@ extension BrokerCore {
             case .sendIfNew where isNew: break
             case .sendIfNew, .doNotSend: continue
             }
-            for publish in retained.matches(filter.filter, now: now) where !client.isClosing {
+            let excluded = filter.noLocal ? session.identifier : nil
+            for publish in retained.matches(filter.filter, without: excluded, now: now) where !client.isClosing {
                 var fanOut = FanOut(publish, allocator: allocator, now: now)
                 // Sent because of the subscription: the retain flag says so [MQTT-3.3.1-8].
                 deliver(

@@ -206,11 +206,16 @@ final class BrokerCore {
         flush()
     }
 
+    /// In the order in which they got something: a message reaches its subscribers before its acknowledgement leaves.
     private func flush() {
-        while let client = dirty.popLast() {
+        var index = 0
+        while index < dirty.count {
+            let client = dirty[index]
+            index += 1
             client.isDirty = false
             if !client.isClosing { client.flush() }
         }
+        dirty.removeAll(keepingCapacity: true)
     }
 
     private func handle(_ request: ServerConnection.Request, from client: Client) throws(MQTTError) {

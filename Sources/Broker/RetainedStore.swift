@@ -6,6 +6,8 @@ import NIOCore
 struct RetainedStore {
     private struct Entry: Sendable {
         var publish: Publish
+        /// The client that published it; `nil` where that is not known any more.
+        var origin: String?
         /// Monotonic nanoseconds.
         var storedAt: Int64
     }
@@ -29,7 +31,7 @@ struct RetainedStore {
     /// Replaces the topic's message [MQTT-3.3.1-5], or removes it when the payload is empty [MQTT-3.3.1-6]
     /// [MQTT-3.3.1-7]. The payload is copied: it may be a slice of a large read.
     /// - Returns: whether anything changed.
-    mutating func store(_ publish: Publish, now: Int64) -> Bool {
+    mutating func store(_ publish: Publish, from origin: String?, now: Int64) -> Bool {
         if publish.payload.readableBytes == 0 {
             guard let old = tree.remove(publish.topic) else { return false }
             bytes -= old.publish.queuedSize
@@ -47,19 +49,21 @@ struct RetainedStore {
         kept.payload = ByteBuffer(bytes: publish.payload.readableBytesView)
         kept.dup = false
         kept.packetIdentifier = nil
-        tree.set(publish.topic, to: Entry(publish: kept, storedAt: now))
+        tree.set(publish.topic, to: Entry(publish: kept, origin: origin, storedAt: now))
         bytes = newBytes
         return true
     }
 
     /// Puts back what was kept over a restart.
-    mutating func restore(_ publish: Publish, storedAt: Int64) { _ = store(publish, now: storedAt) }
+    mutating func restore(_ publish: Publish, storedAt: Int64) { _ = store(publish, from: nil, now: storedAt) }
 
     /// The retained messages that `filter` matches, those that have expired left out [MQTT-3.3.2-5] and the others'
     /// expiry lowered by the time they waited [MQTT-3.3.2-6].
-    func matches(_ filter: String, now: Int64) -> [Publish] {
+    /// - Parameter excluded: a client whose own messages are left out [MQTT-3.8.3-3].
+    func matches(_ filter: String, without excluded: String?, now: Int64) -> [Publish] {
         var found: [Publish] = []
         tree.forEachMatch(filter: filter) { entry in
+            if let excluded, let origin = entry.origin, WireText(origin) == WireText(excluded) { return }
             var publish = entry.publish
             if let expiry = publish.properties.messageExpiryInterval {
                 let waited = (now - entry.storedAt) / 1_000_000_000

@@ -47,7 +47,7 @@ extension BrokerCore {
     private func publishSystemTopic(_ topic: String, _ payload: [UInt8]) {
         guard systemValues.updateValue(payload, forKey: topic) != payload else { return }
         let publish = Publish(topic: topic, payload: ByteBuffer(bytes: payload), retain: true)
-        _ = retained.store(publish, now: now)
+        _ = retained.store(publish, from: nil, now: now)
         distribute(publish, from: nil)
     }
 }

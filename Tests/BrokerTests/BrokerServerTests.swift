@@ -176,6 +176,24 @@ final class RecordingIntake: Intake {
         }
     }
 
+    /// No Local holds for what was retained too [MQTT-3.8.3-3].
+    @Test func ownRetainedMessagesAreLocalToo() async throws {
+        try await Self.withServer { _, _, port in
+            let client = try PacketClient(port: port, id: "a")
+            client.publish("r/own", "1", retain: true)
+            let other = try PacketClient(port: port, id: "b")
+            other.publish("r/other", "2", retain: true)
+            other.send(.pingreq)
+            #expect(try other.receive() == .pingresp)
+            #expect(try client.subscribe(.init("r/+", qos: .atMostOnce, noLocal: true)) == [.success])
+            #expect(try client.message() == "r/other=2 R")
+            client.send(.pingreq)
+            #expect(try client.receive() == .pingresp)
+            #expect(try client.subscribe(.init("r/own", qos: .atMostOnce)) == [.success])
+            #expect(try client.message() == "r/own=1 R")
+        }
+    }
+
     @Test func aCongestedIntakeStopsTheReading() async throws {
         try await Self.withServer { server, intake, port in
             intake.verdict.withLock { $0 = .congested }

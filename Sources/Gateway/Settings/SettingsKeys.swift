@@ -7,7 +7,7 @@ package enum SettingsKeys {
         .string(
             "id", example: "\"site-12\"",
             "The gateway's name, one topic level: first part of every upstream topic. The host name unless set."),
-        .string("data_dir", default: "/var/lib/tidegate", "Where the outbox is kept. Must survive a restart."),
+        .string("data_dir", default: "/var/lib/tidegate", "Where everything is kept that must survive a restart."),
         .choice(
             "log_level", ["trace", "debug", "info", "notice", "warning", "error"], default: "notice",
             "How much goes to the log."),
