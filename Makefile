@@ -17,7 +17,8 @@ demo: all
 test:
 	.ci/dependencies test
 	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build
+	# One after the other: many of them block a thread on a socket or a process, and there are only as many as cores.
+	$(SWIFT) test --skip-build --no-parallel
 
 # The GPIO driver against the kernel's own gpio-sim, in a throw-away virtual machine.
 test-gpio:
