@@ -96,7 +96,9 @@ let package = Package(
         tests("OutboxTests", ["TestSupport", "Outbox", "Database", "Readings"]),
         tests("UpstreamTests", ["TestSupport", "Upstream", "Outbox", "Readings", .log]),
         tests("AdminTests", ["Admin", "TestSupport", .nio("NIOPosix"), .log]),
-        tests("GatewayTests", ["Gateway", "Broker", "Pipeline", "Upstream", "Readings", "Settings", "TestSupport"]),
+        tests(
+            "GatewayTests",
+            ["Gateway", "Broker", "MQTT", "Pipeline", "Upstream", "Readings", "Settings", "TestSupport"]),
         tests("IntegrationTests", ["TestSupport", "MQTT", "tidegate", .nio("NIOCore")]),
     ]
 )

@@ -14,7 +14,8 @@ package struct Certificates: Sendable {
 
     package func makeAuthority(_ name: String) throws {
         try openssl(
-            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=test \(name)", "-keyout",
+            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+            "-subj", "/CN=test \(name)", "-keyout",
             key(name), "-out", certificate(name))
     }
 
@@ -22,7 +23,8 @@ package struct Certificates: Sendable {
     /// - Parameter extensions: a line as in x509v3_config(5).
     package func issue(_ name: String, _ extensions: String, by authority: String = "ca") throws {
         try openssl(
-            "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=\(name)", "-keyout", key(name), "-out",
+            "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=\(name)",
+            "-keyout", key(name), "-out",
             folder["\(name).csr"])
         try folder.write(extensions + "\n", to: "\(name).ext")
         try openssl(
