@@ -93,10 +93,7 @@ package final class ControlServer: Sendable {
             isAnswered = true
             let line = request[..<end]
             if line.elementsEqual("status".utf8) { return Self.report(status, to: context.channel) }
-            guard let request = try? JSONDecoder().decode(DeviceRequest.self, from: Data(line)) else {
-                return answer(context.channel, .error("the request is not understood; is it of another version?"))
-            }
-            Self.perform(request, device, to: context.channel)
+            Self.perform(Data(line), device, to: context.channel)
         }
 
         private static func report(_ status: @escaping @Sendable () async -> GatewayStatus?, to channel: any Channel) {
@@ -106,11 +103,14 @@ package final class ControlServer: Sendable {
             }
         }
 
+        /// Reads the request off the event loop, which is the LAN's: it may hold a whole password file.
         private static func perform(
-            _ request: DeviceRequest, _ device: @escaping @Sendable (DeviceRequest) async -> DeviceAnswer?,
-            to channel: any Channel
+            _ line: Data, _ device: @escaping @Sendable (DeviceRequest) async -> DeviceAnswer?, to channel: any Channel
         ) {
             Task {
+                guard let request = try? JSONDecoder().decode(DeviceRequest.self, from: line) else {
+                    return reply(channel, .error("the request is not understood; is it of another version?"))
+                }
                 let answer = await device(request)
                 reply(channel, answer.map(ControlAnswer.device) ?? .error("the gateway is starting"))
             }

@@ -9,6 +9,9 @@ package struct ServerConnection: Sendable {
         package var receiveMaximum: UInt16 = 1_000
         /// Topics that a 5.0 client may give a number (§3.3.2.3.4); each takes up to 64 KiB.
         package var topicAliasMaximum: UInt16 = 16
+        /// The longest keep-alive that a 5.0 client may have, in seconds; it is told so where it asks for a longer one, or
+        /// for none (§3.2.2.3.14). An older one cannot be told, and keeps its own. 0: any.
+        package var maximumKeepAlive: UInt16 = 0
         /// Largest packet accepted, in bytes.
         package var maximumPacketSize: UInt32 = 256 << 10
         /// Messages sent to the client and not yet acknowledged by it, at most.
@@ -175,8 +178,10 @@ package struct ServerConnection: Sendable {
         state = .live
         lastReceived = now
         self.sessionExpiryInterval = sessionExpiryInterval
-        // One and a half times the keep-alive [MQTT-3.1.2-22].
-        grace = connect.keepAlive == 0 ? nil : Int64(connect.keepAlive) * 1_500_000_000
+        let serverKeepAlive = serverKeepAlive(for: connect)
+        let keepAlive = serverKeepAlive ?? connect.keepAlive
+        // One and a half times the keep-alive [MQTT-3.1.2-22], the server's where it has set one [MQTT-3.2.2-21].
+        grace = keepAlive == 0 ? nil : Int64(keepAlive) * 1_500_000_000
         let properties = connect.properties
         sendWindow = min(limits.sendWindow, Int(properties.receiveMaximum ?? .max))
         clientTopicAliasMaximum = properties.topicAliasMaximum ?? 0
@@ -188,6 +193,7 @@ package struct ServerConnection: Sendable {
             granted += [.receiveMaximum(limits.receiveMaximum), .maximumPacketSize(limits.maximumPacketSize)]
             if let assignedClientIdentifier { granted.append(.assignedClientIdentifier(assignedClientIdentifier)) }
             granted.append(.topicAliasMaximum(limits.topicAliasMaximum))
+            if let serverKeepAlive { granted.append(.serverKeepAlive(serverKeepAlive)) }
         }
         // 3.1 knows no session present flag: the byte is reserved there.
         let connack = Connack(
@@ -196,6 +202,14 @@ package struct ServerConnection: Sendable {
         // A client that cannot take its CONNACK cannot be told anything else either [MQTT-3.14.0-1].
         if Packet.connack(connack).wireSize(version: connect.version) > clientMaximumPacketSize { state = .closed }
         return connack
+    }
+
+    /// The keep-alive that the server sets in place of the client's; `nil`: the client's holds.
+    private func serverKeepAlive(for connect: Connect) -> UInt16? {
+        guard connect.version == .v5_0, limits.maximumKeepAlive > 0,
+            connect.keepAlive == 0 || connect.keepAlive > limits.maximumKeepAlive
+        else { return nil }
+        return limits.maximumKeepAlive
     }
 
     /// The last packet of a connection that ends for `error`: CONNACK before it was accepted, DISCONNECT after, or

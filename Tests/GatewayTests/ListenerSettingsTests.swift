@@ -54,6 +54,7 @@ import Testing
             max_connections = 50
             max_connections_per_address = 5
             connect_rate = 7
+            max_keep_alive = "2m"
             max_subscriptions = 11
             max_sessions = 12
             max_session_expiry = "1h"
@@ -67,6 +68,7 @@ import Testing
         #expect(lan.maximumClients == 50 && lan.addressLimits.connections.value == 5)
         #expect(lan.addressLimits.connections.holdsForLoopback && lan.addressLimits.rate.value == 7)
         #expect(lan.maximumSubscriptions == 11 && lan.maximumSessions == 12 && lan.maximumSessionExpiry == 3_600)
+        #expect(lan.limits.maximumKeepAlive == 120)
         #expect(lan.limits.queueCount == 13 && lan.limits.queueBytes == 14 << 10 && lan.maximumKeptBytes == 15 << 10)
         #expect(lan.maximumRetained == 16 && lan.maximumRetainedBytes == 17 << 10)
     }

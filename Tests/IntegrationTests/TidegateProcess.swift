@@ -68,7 +68,9 @@ final class TidegateProcess: Sendable {
             prefix + [Self.binary, "run", "--config", settingsPath], environment: environment)
         let process = process
         let listens = await eventually(within: .seconds(30)) {
-            acceptsConnections(lanPort) || process.endingIfOver != nil
+            // Once all listeners are open, it says so; the first may be open before.
+            acceptsConnections(lanPort) && process.errors.contains("gateway: listening")
+                || process.endingIfOver != nil
         }
         guard listens, process.endingIfOver == nil else {
             throw ChildProcess.SpawnFailure(description: "tidegate does not listen: \(process.errors)")

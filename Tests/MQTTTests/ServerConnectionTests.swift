@@ -195,4 +195,23 @@ import Testing
         _ = try tiny.receive(.connect(connect), now: 0)
         #expect(tiny.closing(for: error) == nil)
     }
+
+    /// [MQTT-3.1.2-21] [MQTT-3.2.2-21]: the server's keep-alive holds where it has set one, and only 5.0 can be told.
+    @Test(arguments: [
+        (ProtocolVersion.v5_0, UInt16(600), UInt16?(60), Int64?(90)), (.v5_0, 0, 60, 90), (.v5_0, 60, nil, 90),
+        (.v5_0, 10, nil, 15), (.v3_1_1, 600, nil, 900), (.v3_1_1, 0, nil, nil),
+    ])
+    func theServerMaySetTheKeepAlive(version: ProtocolVersion, asked: UInt16, told: UInt16?, seconds: Int64?) throws {
+        var limits = ServerConnection.Limits()
+        limits.maximumKeepAlive = 60
+        var connection = ServerConnection(limits: limits, now: 0)
+        _ = try connection.receive(
+            .connect(Connect(version: version, keepAlive: asked, clientIdentifier: "a")), now: 0)
+        let connack = connection.accept(now: 0)
+        let property = connack.properties.list.lazy.compactMap { property -> UInt16? in
+            if case .serverKeepAlive(let value) = property { value } else { nil }
+        }.first
+        #expect(property == told)
+        #expect(connection.deadline == seconds.map { $0 * 1_000_000_000 })
+    }
 }

@@ -35,6 +35,9 @@ package enum SettingsKeys {
         .duration(
             "connect_timeout", in: .milliseconds(100)...(.seconds(300)), default: "10s",
             "A connection that has not logged in by then is closed."),
+        .duration(
+            "max_keep_alive", in: .seconds(1)...(.seconds(65_535)), example: "\"5m\"",
+            "The longest keep-alive of an MQTT 5 client; one that asks for a longer one is told. Unless set: any."),
         .integer(
             "max_subscriptions", in: 1...1_000_000, default: 1_000, "Subscriptions of one client."),
         .integer(

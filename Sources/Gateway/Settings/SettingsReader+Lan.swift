@@ -46,6 +46,9 @@ extension SettingsReader {
         if let timeout = reader.duration("connect_timeout") {
             configuration.limits.connectTimeout = timeout.wholeNanoseconds
         }
+        if let keepAlive = reader.duration("max_keep_alive") {
+            configuration.limits.maximumKeepAlive = UInt16(clamping: keepAlive.components.seconds)
+        }
         if let count = reader.integer("max_subscriptions") { configuration.maximumSubscriptions = Int(count) }
         if let count = reader.integer("max_sessions") { configuration.maximumSessions = Int(count) }
         if let expiry = reader.duration("max_session_expiry") {
