@@ -167,7 +167,10 @@ final class BrokerCore {
     func received(_ client: Client, isGone: Bool = false) {
         client.isReceiving = true
         defer { client.isReceiving = false }
+        var budget = Self.packetsPerTurn
         while !client.isClosing, client.deciding == nil, isGone || !client.isPaused, var input = client.input {
+            if budget == 0, !isGone { return giveWay(client) }
+            budget -= 1
             client.input = nil
             let refused = counters.refused
             do throws(MQTTError) {
@@ -185,6 +188,26 @@ final class BrokerCore {
                 close(client, for: error)
             }
         }
+    }
+
+    /// Packets that one client is served before others get their turn: a read may hold tens of thousands of small ones.
+    private static let packetsPerTurn = 500
+
+    /// Goes on with the client after what else is due. The loop works off everything that it queues for itself before it
+    /// looks at sockets again; what comes from another thread waits until it has.
+    private func giveWay(_ client: Client) {
+        client.givesWay = true
+        let number = client.number
+        let loop = loop
+        let core = NIOLoopBound(self, eventLoop: loop)
+        Task { loop.execute { core.value.takeTurn(number) } }
+    }
+
+    private func takeTurn(_ number: UInt64) {
+        guard let client = clients[number] else { return }
+        client.givesWay = false
+        goOn(client)
+        endTurn()
     }
 
     /// The read is over: hands every client what waits for it, the publishes up, and the changes to the store. Clients

@@ -46,6 +46,8 @@ final class Client {
     var isDirty = false
     /// Reading is paused because the intake is full.
     var isHeldBack = false
+    /// It has had its share of this turn; what it sent is taken on in the next.
+    var givesWay = false
     /// What it sent is being taken right now.
     var isReceiving = false
     /// Its CONNECT, while it is not known yet whether it may come in.
@@ -74,10 +76,10 @@ final class Client {
 
     var version: ProtocolVersion { connection.version ?? .v3_1_1 }
 
-    /// No packet is to be taken from it right now: it is not let in yet, its own window is full, or the intake is. A 5.0
-    /// client knows its window and is closed when it breaks it.
+    /// No packet is to be taken from it right now: it is not let in yet, others have their turn, its own window is full, or
+    /// the intake is. A 5.0 client knows its window and is closed when it breaks it.
     var isPaused: Bool {
-        isHeldBack || deciding != nil || connection.isSaturated && connection.version != .v5_0
+        isHeldBack || givesWay || deciding != nil || connection.isSaturated && connection.version != .v5_0
     }
 
     /// Bytes that have not been handed to the channel.
