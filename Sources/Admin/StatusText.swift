@@ -28,9 +28,9 @@ extension GatewayStatus {
         lines.append("          \(lanText)")
         if let problem = lan.problem { lines += Self.indented(problem) }
         for client in clients {
-            let user = client.user.map { " as \($0)" } ?? ""
+            let user = client.user.map { " as \(Self.visible($0))" } ?? ""
             lines.append(
-                "  client  \(client.id)\(user) (\(client.version)) from \(client.address), "
+                "  client  \(Self.visible(client.id))\(user) (\(client.version)) from \(client.address), "
                     + "\(Self.age(client.secondsConnected)), \(client.received) in, \(client.sent) out")
         }
         if clients.count < clientCount { lines.append("  and \(clientCount - clients.count) more") }
@@ -66,6 +66,13 @@ extension GatewayStatus {
         ]
         for (count, name) in losses where count > 0 { parts.append("\(count) \(name)") }
         return parts.joined(separator: ", ")
+    }
+
+    /// Control characters escaped: a device chooses its name, and a terminal would obey them.
+    static func visible(_ name: String) -> String {
+        name.unicodeScalars.map { scalar in
+            scalar.properties.generalCategory == .control ? scalar.escaped(asASCII: true) : String(scalar)
+        }.joined()
     }
 
     private static func indented(_ text: String) -> [String] {

@@ -13,4 +13,8 @@ import Testing
         (0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (12_345, "12.3 kB"), (256_000_000, "256.0 MB"),
     ])
     func sizesReadWell(bytes: Int64, expected: String) { #expect(GatewayStatus.size(bytes) == expected) }
+
+    @Test func namesDoNotCommandTheTerminal() {
+        #expect(GatewayStatus.visible("pump\u{1B}[2J\n7 é") == "pump\\u{1B}[2J\\n7 é")
+    }
 }
