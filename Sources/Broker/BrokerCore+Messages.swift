@@ -54,7 +54,8 @@ extension BrokerCore {
             receipts[token] = (session.number, identifier)
             return true
         case .safe:
-            settle(token.publication, reason: .success, of: client)
+            // What was kept of it for sessions may still be on its way to the disk.
+            hold(.settle(connection: token.connection, publication: token.publication))
             return false
         case .pending(let connection, _):
             // The first one is still on its way into the store. On the same connection its PUBREC comes by itself.

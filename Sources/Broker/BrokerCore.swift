@@ -78,7 +78,9 @@ final class BrokerCore {
         let peer = PeerAddress(channel.remoteAddress)
         let verdict = addresses.opened(peer.key, isLoopback: peer.isLoopback, now: now)
         if verdict != .welcome { counters.refusedAddresses += 1 }
-        if verdict == .notWorthAnAnswer {
+        // An answer over TLS would cost a handshake each, which is what a flood of connections is after.
+        let isCostly = verdict == .tooFast && configuration.listeners[listener].tls != nil
+        if verdict == .notWorthAnAnswer || isCostly {
             addresses.closed(peer.key)
             return nil
         }

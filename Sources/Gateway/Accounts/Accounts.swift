@@ -20,8 +20,6 @@ final class Accounts: Authenticator, AccessPolicy {
     private struct State {
         var rules = AccessRules()
         var users = 0
-        /// Of their rules, some are for users by name.
-        var ruleCount = 0
     }
 
     private let gate: LoginGate
@@ -40,12 +38,12 @@ final class Accounts: Authenticator, AccessPolicy {
     func load(from store: StateStore) async throws(AccountError) {
         let hashes = try await store.hashes()
         let rules = try await store.accessRules()
-        state.withLock { $0 = State(rules: rules, users: hashes.count, ruleCount: rules.rules.count) }
+        state.withLock { $0 = State(rules: rules, users: hashes.count) }
         gate.replace(accounts: hashes)
     }
 
     /// Users and access rules there are.
-    var counts: (users: Int, rules: Int) { state.withLock { ($0.users, $0.ruleCount) } }
+    var counts: (users: Int, rules: Int) { state.withLock { ($0.users, $0.rules.rules.count) } }
 
     var counters: LoginCounters { gate.counters }
 
