@@ -194,6 +194,14 @@ package struct ServerConnection: Sendable {
             if let assignedClientIdentifier { granted.append(.assignedClientIdentifier(assignedClientIdentifier)) }
             granted.append(.topicAliasMaximum(limits.topicAliasMaximum))
             if let serverKeepAlive { granted.append(.serverKeepAlive(serverKeepAlive)) }
+            // What is not said is available as well (§3.2.2.3.5, .11 … .13), but not every client's maker knows that. A
+            // client that takes only small packets has to know it.
+            if clientMaximumPacketSize >= 128 {
+                granted += [
+                    .retainAvailable(1), .wildcardSubscriptionAvailable(1), .subscriptionIdentifierAvailable(1),
+                    .sharedSubscriptionAvailable(1),
+                ]
+            }
         }
         // 3.1 knows no session present flag: the byte is reserved there.
         let connack = Connack(
