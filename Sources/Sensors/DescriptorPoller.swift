@@ -2,10 +2,11 @@ import Glibc
 import Readings
 import Synchronization
 
-/// Waits for file descriptors on a thread of its own, with poll(2) since they are few, so that drivers are plain asynchronous functions and
-/// never block the cooperative pool.
+/// Waits for file descriptors on a thread of its own, with poll(2) since they are few, so that drivers are plain
+/// asynchronous functions and never block the cooperative pool.
 ///
-/// A descriptor has one waiter at a time, and must stay open while it has.
+/// A descriptor has one waiter at a time, and must stay open while it has. Once the wait has returned, whatever its
+/// outcome, the thread holds the file no longer: closing it gives the port or the line back at once.
 package final class DescriptorPoller: Sendable {
     package enum Outcome: Hashable, Sendable {
         /// Readable, or hung up: reading tells.
@@ -18,6 +19,7 @@ package final class DescriptorPoller: Sendable {
         var number: UInt64
         /// Monotonic nanoseconds.
         var deadline: Int64?
+        var isCancelled = false
         var continuation: CheckedContinuation<Outcome, Never>
     }
 
@@ -90,13 +92,19 @@ package final class DescriptorPoller: Sendable {
                 ring()
             }
         } onCancel: {
-            finish(descriptor, number: number, .cancelled)
+            // Only marked: poll(2) holds a reference to the file, so the thread must be out of it before the caller goes
+            // on and closes the descriptor.
+            state.withLock { state in
+                if state.waiters[descriptor]?.number == number { state.waiters[descriptor]?.isCancelled = true }
+            }
+            ring()
         }
     }
 
-    private func finish(_ descriptor: Int32, number: UInt64?, _ outcome: Outcome) {
+    /// On the poller's thread only.
+    private func finish(_ descriptor: Int32, number: UInt64, _ outcome: Outcome) {
         let waiter = state.withLock { state -> Waiter? in
-            guard let waiter = state.waiters[descriptor], number == nil || waiter.number == number else { return nil }
+            guard let waiter = state.waiters[descriptor], waiter.number == number else { return nil }
             state.waiters[descriptor] = nil
             return waiter
         }
@@ -115,7 +123,16 @@ package final class DescriptorPoller: Sendable {
         return Int64(spec.tv_sec) * 1_000_000_000 + Int64(spec.tv_nsec)
     }
 
+    /// pthread_setname_np(3) stands behind `_GNU_SOURCE`, so Swift does not see it; the file does the same (proc(5)).
+    private static func nameThread(_ name: String) {
+        let file = open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
+        guard file >= 0 else { return }
+        _ = name.withCString { write(file, $0, strlen($0)) }
+        close(file)
+    }
+
     private func loop() {
+        Self.nameThread("sensors")
         var drained = [UInt8](repeating: 0, count: 64)
         while true {
             let (waiters, isStopped) = state.withLock { ($0.waiters, $0.isStopped) }
@@ -128,8 +145,10 @@ package final class DescriptorPoller: Sendable {
             }
             _ = poll(&entries, nfds_t(entries.count), timeout ?? -1)
             while read(bell.read, &drained, drained.count) > 0 {}
+            let cancelled = state.withLock { $0.waiters.filter(\.value.isCancelled) }
+            for (descriptor, waiter) in cancelled { finish(descriptor, number: waiter.number, .cancelled) }
             for entry in entries.dropFirst() where entry.revents != 0 {
-                finish(entry.fd, number: waiters[entry.fd]?.number, .ready)
+                if let waiter = waiters[entry.fd] { finish(entry.fd, number: waiter.number, .ready) }
             }
             let now = Self.now()
             for (descriptor, waiter) in waiters where waiter.deadline.map({ $0 <= now }) ?? false {

@@ -52,4 +52,26 @@ import Testing
         #expect(await outcome == .cancelled)
         #expect(await poller.readable(ends.read) == .cancelled)
     }
+
+    /// A wait that was cancelled must not keep the file open behind the caller's back: a line or a port that is closed
+    /// afterwards can be had again at once.
+    @Test func aCancelledWaitLetsGoOfTheFile() async throws {
+        let poller = try DescriptorPoller()
+        defer { poller.stop() }
+        let path = try TemporaryDirectory()
+        try #require(mkfifo(path["fifo"], 0o600) == 0)
+        for round in 1...100 {
+            let first = open(path["fifo"], O_RDWR | O_CLOEXEC)
+            // A child that another test is just starting has the file too until it runs its own program.
+            try #require(
+                await eventually(within: .seconds(5)) { flock(first, LOCK_EX | LOCK_NB) == 0 },
+                "round \(round): still held")
+            let task = Task { await poller.readable(first) }
+            // Half of the rounds are cancelled while the poller's thread waits, the others on the way there.
+            if round % 2 == 0 { try await Task.sleep(for: .milliseconds(2)) }
+            task.cancel()
+            #expect(await task.value == .cancelled)
+            close(first)
+        }
+    }
 }
