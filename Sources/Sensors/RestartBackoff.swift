@@ -5,12 +5,15 @@ package import Readings
 package struct RestartBackoff: Sendable {
     static let minimum = Duration.milliseconds(500)
     static let maximum = Duration.seconds(60)
-    /// Longest rest while the device is not there: plugging it in shall be noticed.
-    static let absentMaximum = Duration.seconds(2)
+    /// Longest rest while the device is not there: plugging it in shall be noticed within two seconds.
+    static let absentMaximum = Duration.seconds(1)
     /// Having worked this long, the next failure counts as the first.
     static let healthyPeriod = Duration.seconds(60)
 
     private var failures = 0
+    /// Counted apart: a device that was away for an hour and cannot be opened yet when it comes back (udev sets its
+    /// group a moment later) has failed once.
+    private var absences = 0
 
     package init() {}
 
@@ -18,9 +21,9 @@ package struct RestartBackoff: Sendable {
     package mutating func failed(
         startedAt started: Instant, now: Instant, isAbsent: Bool, using random: inout some RandomNumberGenerator
     ) -> Duration {
-        if now - started >= Self.healthyPeriod { failures = 0 }
-        failures += 1
-        let doubled = Self.minimum * (1 << min(failures - 1, 10))
+        if now - started >= Self.healthyPeriod { self = Self() }
+        if isAbsent { absences += 1 } else { failures += 1 }
+        let doubled = Self.minimum * (1 << min((isAbsent ? absences : failures) - 1, 10))
         let limit = isAbsent ? Self.absentMaximum : Self.maximum
         return min(doubled, limit) * Double.random(in: 0.8...1.2, using: &random)
     }
