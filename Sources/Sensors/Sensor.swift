@@ -33,15 +33,18 @@ package struct SensorContext: Sendable {
     package let poller: DescriptorPoller
     private let opened: @Sendable () -> Void
     private let emitted: @Sendable (Arrival.Body, Timestamp) -> Void
+    private let dropped: @Sendable (UInt64) -> Void
 
     package init(
         time: any TimeSource, poller: DescriptorPoller, opened: @escaping @Sendable () -> Void,
-        emitted: @escaping @Sendable (Arrival.Body, Timestamp) -> Void
+        emitted: @escaping @Sendable (Arrival.Body, Timestamp) -> Void,
+        dropped: @escaping @Sendable (UInt64) -> Void
     ) {
         self.time = time
         self.poller = poller
         self.opened = opened
         self.emitted = emitted
+        self.dropped = dropped
     }
 
     /// The device is open and working.
@@ -49,4 +52,7 @@ package struct SensorContext: Sendable {
 
     /// Delivers what was measured at `time`, now unless said otherwise.
     package func emit(_ body: Arrival.Body, at time: Timestamp? = nil) { emitted(body, time ?? self.time.now()) }
+
+    /// Counts what came from the device and cannot be delivered.
+    package func drop(_ count: UInt64) { if count > 0 { dropped(count) } }
 }

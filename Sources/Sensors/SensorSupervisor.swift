@@ -26,7 +26,13 @@ package final class SensorSupervisor: Sendable {
     private let logger: Logger
     private let deliver: @Sendable (Arrival) -> Void
     private let states: Mutex<[DeviceID: SensorSnapshot]>
-    private let running = Mutex<Task<Void, Never>?>(nil)
+    private let progress = Mutex(Progress.waiting)
+
+    private enum Progress {
+        case waiting
+        case running(Task<Void, Never>)
+        case stopped
+    }
 
     /// - Parameter deliver: takes each arrival; called on the sensors' tasks, must not block, and bounds what it keeps.
     package init(
@@ -45,7 +51,7 @@ package final class SensorSupervisor: Sendable {
         states.withLock { states in entries.compactMap { states[$0.id] } }
     }
 
-    /// Runs until cancelled, or until `stop`.
+    /// Runs until cancelled, or until `stop`; once.
     package func run() async {
         guard !entries.isEmpty else { return }
         let poller: DescriptorPoller
@@ -56,15 +62,21 @@ package final class SensorSupervisor: Sendable {
             for entry in entries { update(entry.id) { $0.state = .failed(error, nextAttempt: nil) } }
             return
         }
-        let task = Task {
-            await withTaskGroup(of: Void.self) { group in
-                for entry in entries {
-                    group.addTask { await self.supervise(entry, poller: poller) }
+        defer { poller.stop() }
+        let task = progress.withLock { progress -> Task<Void, Never>? in
+            // Stopped before it began, or run twice.
+            guard case .waiting = progress else { return nil }
+            let task = Task {
+                await withTaskGroup(of: Void.self) { group in
+                    for entry in entries {
+                        group.addTask { await self.supervise(entry, poller: poller) }
+                    }
                 }
             }
-            poller.stop()
+            progress = .running(task)
+            return task
         }
-        running.withLock { $0 = task }
+        guard let task else { return }
         await withTaskCancellationHandler {
             await task.value
         } onCancel: {
@@ -72,8 +84,14 @@ package final class SensorSupervisor: Sendable {
         }
     }
 
-    /// Ends every sensor; `run` returns once all are closed.
-    package func stop() { running.withLock { $0 }?.cancel() }
+    /// Ends every sensor for good; `run` returns once all are closed.
+    package func stop() {
+        let task = progress.withLock { progress -> Task<Void, Never>? in
+            defer { progress = .stopped }
+            return if case .running(let task) = progress { task } else { nil }
+        }
+        task?.cancel()
+    }
 
     private func supervise(_ entry: Entry, poller: DescriptorPoller) async {
         var backoff = RestartBackoff()
@@ -87,7 +105,8 @@ package final class SensorSupervisor: Sendable {
             emitted: { [self] body, time in
                 update(entry.id) { $0.samples += 1 }
                 deliver(Arrival(source: .sensor(entry.id), topic: entry.topic, body: body, time: time))
-            })
+            },
+            dropped: { [self] count in update(entry.id) { $0.dropped += count } })
         while !Task.isCancelled {
             update(entry.id) { if case .failed = $0.state {} else { $0.state = .starting } }
             let started = time.now().instant
@@ -150,6 +169,8 @@ package struct SensorSnapshot: Sendable {
     package var state = State.starting
     /// Deliveries since the start.
     package var samples: UInt64 = 0
+    /// What the driver received and could not deliver, since the start: lines that were too long.
+    package var dropped: UInt64 = 0
     package var restarts: UInt64 = 0
 
     init(id: DeviceID, driver: String) {

@@ -61,6 +61,72 @@ import Testing
         }
     }
 
+    /// A scale that sends all the time: the first line after opening is seldom whole, and "1.5" is not 21.5.
+    @Test func openedInTheMiddleOfALineItWaitsForTheNext() async throws {
+        let pty = try Pty()
+        _ = fcntl(pty.master, F_SETFL, O_NONBLOCK)
+        let master = pty.master
+        let talker = Task.detached {
+            let text = Array("21.5\n".utf8)
+            var next = 0
+            while !Task.isCancelled {
+                if write(master, [text[next % text.count]], 1) == 1 { next += 1 } else { await Task.yield() }
+            }
+        }
+        for round in 1...20 {
+            let rig = try SensorRig([(SerialSensor.self, "port = '\(pty.path)'")])
+            try await rig.run {
+                #expect(await eventually { rig.lines(of: 0).count >= 2 })
+                #expect(rig.lines(of: 0).allSatisfy { $0 == "21.5" }, "round \(round): \(rig.lines(of: 0).prefix(3))")
+            }
+        }
+        talker.cancel()
+        await talker.value
+    }
+
+    @Test func aPortHasOneOwner() async throws {
+        let pty = try Pty()
+        let first = try SensorRig([(SerialSensor.self, "port = '\(pty.path)'")])
+        let second = try SensorRig([(SerialSensor.self, "port = '\(pty.path)'")])
+        try await first.run {
+            #expect(await eventually { first.state(of: 0).name == "running" })
+            try await second.run {
+                #expect(
+                    await eventually(within: .seconds(5)) {
+                        second.state(of: 0).problem?.contains("another program has it") == true
+                    }, "\(second.state(of: 0))")
+            }
+        }
+        // Given back: it can be had again.
+        let third = try SensorRig([(SerialSensor.self, "port = '\(pty.path)'")])
+        try await third.run { #expect(await eventually { third.state(of: 0).name == "running" }) }
+    }
+
+    @Test func overlongLinesAreCounted() async throws {
+        let pty = try Pty()
+        let rig = try SensorRig([(SerialSensor.self, "port = '\(pty.path)'\nmax_length = 4")])
+        try await rig.run {
+            #expect(await eventually { rig.state(of: 0).name == "running" })
+            pty.send("12345\n1234\n" + String(repeating: "x", count: 3_000) + "\nend\n")
+            #expect(await eventually { rig.lines(of: 0) == ["1234", "end"] }, "\(rig.lines(of: 0))")
+            #expect(await eventually { rig.supervisor.snapshot()[0].dropped == 2 })
+        }
+    }
+
+    @Test func tryingAgainLeaksNoDescriptor() async throws {
+        let directory = try TemporaryDirectory()
+        let file = try directory.write("", to: "file")
+        let sensor = try #require(SensorRig.sensor(SerialSensor.self, "port = '\(file)'").sensor)
+        let poller = try DescriptorPoller()
+        defer { poller.stop() }
+        let context = SensorContext(
+            time: KernelTime(), poller: poller, opened: {}, emitted: { _, _ in }, dropped: { _ in })
+        for _ in 0..<2_000 { await #expect(throws: SensorError.self) { try await sensor.run(context) } }
+        let descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        defer { close(descriptor) }
+        #expect(descriptor < 1_000)
+    }
+
     @Test func whatIsNoSerialPortSaysSo() async throws {
         let directory = try TemporaryDirectory()
         let file = try directory.write("", to: "file")

@@ -10,8 +10,8 @@ package struct SerialSensor: SensorDriver {
         .string(
             "port", required: true, example: "\"/dev/serial/by-path/platform-usb-0:1.2:1.0-port0\"",
             "The port. Names below /dev/serial/by-path stay the same when things are plugged in anew."),
-        .integer("baud", in: 300...1_000_000, default: 9_600, "Speed in bits per second."),
-        .integer("data_bits", in: 7...8, default: 8, "Bits of a character."),
+        .integer("baud", in: 50...4_000_000, default: 9_600, "Speed in bits per second."),
+        .integer("data_bits", in: 5...8, default: 8, "Bits of a character."),
         .choice("parity", ["none", "even", "odd"], default: "none", "Parity bit."),
         .integer("stop_bits", in: 1...2, default: 1, "Stop bits."),
         .choice("frame", ["line"], default: "line", "How the bytes are cut: text lines."),
@@ -52,16 +52,28 @@ package struct SerialSensor: SensorDriver {
         maximumLength = Int(length)
     }
 
+    /// Five characters' time and at least 100 ms without a byte: the device is between two lines.
+    private var silence: Duration { max(.milliseconds(100), .milliseconds(5 * 11 * 1_000 / format.baud)) }
+
     package func run(_ context: SensorContext) async throws(SensorError) {
         let port = try SerialPort(path: path, format: format)
-        var framer = LineFramer(delimiter: delimiter, maximumLength: maximumLength, skipsFirst: false)
+        // When bytes come at once, the port was opened in the middle of a line, and half a number is a wrong number.
+        let isTalking: Bool
+        switch await context.poller.readable(port.descriptor, within: silence) {
+        case .cancelled: return
+        case .timedOut: isTalking = false
+        case .ready: isTalking = true
+        }
+        var framer = LineFramer(delimiter: delimiter, maximumLength: maximumLength, skipsFirst: isTalking)
         context.isOpen()
         while true {
             switch await context.poller.readable(port.descriptor) {
             case .cancelled: return
             case .timedOut: continue
             case .ready:
+                let overlong = framer.overlong
                 for line in framer.push(try port.read(path: path)) { context.emit(.payload(line)) }
+                context.drop(framer.overlong - overlong)
             }
         }
     }
