@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* versionsort */
 #include "cgpiod.h"
 
 #include <dirent.h>
@@ -14,7 +15,8 @@
 #define CGPIOD_API 2
 #endif
 
-enum { EVENTS_AT_ONCE = 16 };
+/* What the kernel keeps for a slow reader, through 2.x; through 1.x it is always 16. */
+enum { EVENTS_KEPT = 256 };
 
 struct cgpiod_watch {
     struct gpiod_chip *chip;
@@ -65,25 +67,37 @@ static bool visit_chip(const char *path, struct gpiod_chip *chip, visitor visit,
     return false;
 }
 
-/* Visits the lines of all chips; true when a visitor ended the search. denied: set when a chip may not be opened. */
-static bool visit_all(visitor visit, void *context, bool *denied) {
-    DIR *directory = opendir("/dev");
-    if (!directory) return false;
+static int is_chip(const struct dirent *entry) { return strncmp(entry->d_name, "gpiochip", 8) == 0; }
+
+/* What a walk over the chips met. */
+struct walk {
+    int chips;
+    char denied[sizeof((cgpiod_line *)0)->chip]; /* the first that may not be opened; else empty */
+};
+
+/* Visits the lines of all chips, the lowest number first: the order of readdir differs from boot to boot. True when the
+ * visitor ended it. */
+static bool visit_all(visitor visit, void *context, struct walk *walk) {
+    struct dirent **entries;
     bool stopped = false;
-    struct dirent *entry;
-    while (!stopped && (entry = readdir(directory))) {
-        if (strncmp(entry->d_name, "gpiochip", 8) != 0) continue;
-        char path[280];
-        snprintf(path, sizeof path, "/dev/%s", entry->d_name);
+    *walk = (struct walk){0};
+    int count = scandir("/dev", &entries, is_chip, versionsort);
+    for (int i = 0; i < count; i++) {
+        char path[sizeof walk->denied];
+        int length = snprintf(path, sizeof path, "/dev/%s", entries[i]->d_name);
+        free(entries[i]);
+        if (stopped || length >= (int)sizeof path) continue;
         struct gpiod_chip *chip = gpiod_chip_open(path);
-        if (!chip) {
-            if (errno == EACCES || errno == EPERM) *denied = true;
-            continue;
+        if (chip) {
+            walk->chips++;
+            stopped = visit_chip(path, chip, visit, context);
+            gpiod_chip_close(chip);
+        } else if (errno == EACCES || errno == EPERM) {
+            walk->chips++;
+            if (!walk->denied[0]) copy(walk->denied, sizeof walk->denied, path);
         }
-        stopped = visit_chip(path, chip, visit, context);
-        gpiod_chip_close(chip);
     }
-    closedir(directory);
+    if (count >= 0) free(entries);
     return stopped;
 }
 
@@ -101,9 +115,11 @@ static bool is_searched(const char *name, const cgpiod_line *line, void *context
 
 int cgpiod_find(const char *name, cgpiod_line *out) {
     struct search search = {name, out};
-    bool denied = false;
-    if (visit_all(is_searched, &search, &denied)) return 0;
-    errno = denied ? EACCES : ENOENT;
+    struct walk walk;
+    if (visit_all(is_searched, &search, &walk)) return 0;
+    *out = (cgpiod_line){0};
+    copy(out->chip, sizeof out->chip, walk.denied);
+    errno = walk.denied[0] ? EACCES : walk.chips ? ENOENT : ENODEV;
     return -1;
 }
 
@@ -121,22 +137,28 @@ static bool list(const char *name, const cgpiod_line *line, void *context) {
 
 void cgpiod_each_name(void (*body)(const char *name, void *context), void *context) {
     struct listing listing = {body, context};
-    bool denied = false;
-    visit_all(list, &listing, &denied);
+    struct walk walk;
+    visit_all(list, &listing, &walk);
 }
 
 #if CGPIOD_API == 1
 
-static bool request(cgpiod_watch *watch, uint32_t offset, const char *consumer, int edges, bool active_low, int bias) {
+bool cgpiod_debounces(void) { return false; }
+
+static bool request(cgpiod_watch *watch, uint32_t offset, const char *consumer, const cgpiod_options *options) {
+    if (options->debounce_us) {
+        errno = EOPNOTSUPP;
+        return false;
+    }
     watch->line = gpiod_chip_get_line(watch->chip, offset);
     if (!watch->line) return false;
-    int flags = active_low ? GPIOD_LINE_REQUEST_FLAG_ACTIVE_LOW : 0;
-    switch (bias) {
+    int flags = options->active_low ? GPIOD_LINE_REQUEST_FLAG_ACTIVE_LOW : 0;
+    switch (options->bias) {
     case CGPIOD_BIAS_DISABLED: flags |= GPIOD_LINE_REQUEST_FLAG_BIAS_DISABLE; break;
     case CGPIOD_BIAS_PULL_UP: flags |= GPIOD_LINE_REQUEST_FLAG_BIAS_PULL_UP; break;
     case CGPIOD_BIAS_PULL_DOWN: flags |= GPIOD_LINE_REQUEST_FLAG_BIAS_PULL_DOWN; break;
     }
-    switch (edges) {
+    switch (options->edges) {
     case CGPIOD_RISING: return gpiod_line_request_rising_edge_events_flags(watch->line, consumer, flags) == 0;
     case CGPIOD_FALLING: return gpiod_line_request_falling_edge_events_flags(watch->line, consumer, flags) == 0;
     default: return gpiod_line_request_both_edges_events_flags(watch->line, consumer, flags) == 0;
@@ -148,8 +170,9 @@ int cgpiod_watch_fd(const cgpiod_watch *watch) { return gpiod_line_event_get_fd(
 int cgpiod_watch_value(cgpiod_watch *watch) { return gpiod_line_get_value(watch->line); }
 
 int cgpiod_watch_read(cgpiod_watch *watch, cgpiod_edge *edges, int max) {
-    struct gpiod_line_event events[EVENTS_AT_ONCE];
-    int count = gpiod_line_event_read_multiple(watch->line, events, max < EVENTS_AT_ONCE ? max : EVENTS_AT_ONCE);
+    struct gpiod_line_event events[CGPIOD_EVENTS_AT_ONCE];
+    int count = gpiod_line_event_read_multiple(watch->line, events,
+                                               max < CGPIOD_EVENTS_AT_ONCE ? max : CGPIOD_EVENTS_AT_ONCE);
     for (int i = 0; i < count; i++) {
         edges[i].monotonic_ns = (int64_t)events[i].ts.tv_sec * 1000000000 + events[i].ts.tv_nsec;
         edges[i].rising = events[i].event_type == GPIOD_LINE_EVENT_RISING_EDGE;
@@ -165,28 +188,32 @@ const char *cgpiod_version(void) { return gpiod_version_string(); }
 
 #else
 
-static bool configure(struct gpiod_line_settings *settings, int edges, bool active_low, int bias) {
+bool cgpiod_debounces(void) { return true; }
+
+static bool configure(struct gpiod_line_settings *settings, const cgpiod_options *options) {
     static const enum gpiod_line_edge edge[] = {GPIOD_LINE_EDGE_BOTH, GPIOD_LINE_EDGE_RISING, GPIOD_LINE_EDGE_FALLING,
                                                 GPIOD_LINE_EDGE_BOTH};
     static const enum gpiod_line_bias biases[] = {GPIOD_LINE_BIAS_AS_IS, GPIOD_LINE_BIAS_DISABLED,
                                                   GPIOD_LINE_BIAS_PULL_UP, GPIOD_LINE_BIAS_PULL_DOWN};
-    gpiod_line_settings_set_active_low(settings, active_low);
+    gpiod_line_settings_set_active_low(settings, options->active_low);
+    gpiod_line_settings_set_debounce_period_us(settings, options->debounce_us);
     return gpiod_line_settings_set_direction(settings, GPIOD_LINE_DIRECTION_INPUT) == 0 &&
-           gpiod_line_settings_set_edge_detection(settings, edge[edges & 3]) == 0 &&
-           gpiod_line_settings_set_bias(settings, biases[bias & 3]) == 0 &&
+           gpiod_line_settings_set_edge_detection(settings, edge[options->edges & 3]) == 0 &&
+           gpiod_line_settings_set_bias(settings, biases[options->bias & 3]) == 0 &&
            gpiod_line_settings_set_event_clock(settings, GPIOD_LINE_CLOCK_MONOTONIC) == 0;
 }
 
-static bool request(cgpiod_watch *watch, uint32_t offset, const char *consumer, int edges, bool active_low, int bias) {
+static bool request(cgpiod_watch *watch, uint32_t offset, const char *consumer, const cgpiod_options *options) {
     unsigned int offsets[] = {offset};
     struct gpiod_line_settings *settings = gpiod_line_settings_new();
     struct gpiod_line_config *lines = gpiod_line_config_new();
     struct gpiod_request_config *who = gpiod_request_config_new();
     watch->offset = offset;
-    watch->events = gpiod_edge_event_buffer_new(EVENTS_AT_ONCE);
-    if (settings && lines && who && watch->events && configure(settings, edges, active_low, bias) &&
+    watch->events = gpiod_edge_event_buffer_new(CGPIOD_EVENTS_AT_ONCE);
+    if (settings && lines && who && watch->events && configure(settings, options) &&
         gpiod_line_config_add_line_settings(lines, offsets, 1, settings) == 0) {
         gpiod_request_config_set_consumer(who, consumer);
+        gpiod_request_config_set_event_buffer_size(who, EVENTS_KEPT);
         watch->request = gpiod_chip_request_lines(watch->chip, who, lines);
     }
     int error = errno;
@@ -208,7 +235,7 @@ int cgpiod_watch_value(cgpiod_watch *watch) {
 }
 
 int cgpiod_watch_read(cgpiod_watch *watch, cgpiod_edge *edges, int max) {
-    int limit = max < EVENTS_AT_ONCE ? max : EVENTS_AT_ONCE;
+    int limit = max < CGPIOD_EVENTS_AT_ONCE ? max : CGPIOD_EVENTS_AT_ONCE;
     int count = gpiod_line_request_read_edge_events(watch->request, watch->events, limit);
     for (int i = 0; i < count; i++) {
         struct gpiod_edge_event *event = gpiod_edge_event_buffer_get_event(watch->events, i);
@@ -227,12 +254,12 @@ const char *cgpiod_version(void) { return gpiod_api_version(); }
 
 #endif
 
-cgpiod_watch *cgpiod_watch_open(const char *chip, uint32_t offset, const char *consumer, int edges, bool active_low,
-                                int bias) {
+cgpiod_watch *cgpiod_watch_open(const char *chip, uint32_t offset, const char *consumer,
+                                const cgpiod_options *options) {
     cgpiod_watch *watch = calloc(1, sizeof *watch);
     if (!watch) return NULL;
     watch->chip = gpiod_chip_open(chip);
-    if (watch->chip && request(watch, offset, consumer, edges, active_low, bias)) return watch;
+    if (watch->chip && request(watch, offset, consumer, options)) return watch;
     int error = errno;
     cgpiod_watch_close(watch);
     errno = error;

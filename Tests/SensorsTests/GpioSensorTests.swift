@@ -1,6 +1,7 @@
 import Glibc
 import Readings
 import Sensors
+import Synchronization
 import TestSupport
 import Testing
 
@@ -58,6 +59,65 @@ struct GpioSensorTests {
             #expect(
                 await eventually { rig.values(of: 0) == [.boolean(false), .boolean(true)] }, "\(rig.values(of: 0))")
         }
+    }
+
+    @Test func onlyTheChosenEdgeIsReportedDebouncedOrNot() async throws {
+        Self.pull(7, up: false)
+        let rig = try SensorRig([
+            (GpioSensor.self, "line = 'GPIO7'\nedge = 'falling'"), (GpioSensor.self, "line = 'GPIO8'\nedge = 'rising'"),
+            (GpioSensor.self, "line = 'GPIO9'\nedge = 'rising'\ndebounce = '20ms'"),
+        ])
+        for line in 7...9 { Self.pull(line, up: false) }
+        try await rig.run {
+            for index in 0...2 { #expect(await eventually { rig.values(of: index) == [.boolean(false)] }) }
+            for round in 1...3 {
+                for line in 7...9 { Self.pull(line, up: true) }
+                #expect(await eventually { rig.values(of: 1).count == round + 1 })
+                if round == 1 { #expect(await eventually { rig.values(of: 2).count == 2 }) }
+                for line in 7...9 { Self.pull(line, up: false) }
+                #expect(await eventually { rig.values(of: 0).count == round + 1 })
+            }
+            #expect(rig.values(of: 0) == [false, false, false, false].map(Value.boolean))
+            #expect(rig.values(of: 1) == [false, true, true, true].map(Value.boolean))
+            // How many it saw depends on how quick the rounds were; a fall is never among them.
+            #expect(rig.values(of: 2).dropFirst().allSatisfy { $0 == .boolean(true) })
+        }
+    }
+
+    @Test func biasHoldsAnOpenLine() async throws {
+        Self.pull(10, up: false)
+        let rig = try Self.rig("line = 'GPIO10'\nbias = 'pull-up'")
+        try await rig.run { #expect(await eventually { rig.values(of: 0) == [.boolean(true)] }) }
+    }
+
+    /// More edges than the kernel's queue holds while nobody reads: some are lost, but not where the line ended up.
+    @Test(arguments: [40, 41]) func afterABurstTheStateIsRight(edges: Int) async throws {
+        Self.pull(11, up: false)
+        let sensor = try #require(SensorRig.sensor(GpioSensor.self, "line = 'GPIO11'").sensor)
+        let poller = try DescriptorPoller()
+        defer { poller.stop() }
+        let values = Mutex<[Value]>([])
+        let context = SensorContext(
+            time: KernelTime(), poller: poller, opened: {},
+            emitted: { body, _ in
+                guard case .samples(let samples) = body else { return }
+                let count = values.withLock { values in
+                    values += samples.map(\.value)
+                    return values.count
+                }
+                // On the sensor's own task: it cannot read meanwhile.
+                if count == 1 { for edge in 1...edges { Self.pull(11, up: edge % 2 == 1) } }
+            }, dropped: { _ in })
+        let task = Task { try await sensor.run(context) }
+        #expect(await eventually { values.withLock { $0.count } >= 16 })
+        #expect(
+            await eventually { values.withLock { $0.last } == .boolean(edges % 2 == 1) },
+            "\(values.withLock { $0 })")
+        task.cancel()
+        _ = await task.result
+        // Never the same twice in a row.
+        let seen = values.withLock { $0 }
+        #expect(zip(seen, seen.dropFirst()).allSatisfy { $0 != $1 }, "\(seen)")
     }
 
     @Test func aLineInUseNamesItsHolder() async throws {

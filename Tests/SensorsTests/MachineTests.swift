@@ -55,10 +55,12 @@ import Testing
         #expect(debounce.edge(true, at: Self.at(500)) == [.init(value: false, at: Self.at(400))])
     }
 
-    @Test func withoutDebounceEveryEdgeCounts() {
+    @Test func withoutDebounceEveryChangeCounts() {
         var debounce = Debounce(quiet: .zero, initial: false)
         #expect(debounce.edge(true, at: Self.at(1)) == [.init(value: true, at: Self.at(1))])
         #expect(debounce.edge(false, at: Self.at(1)) == [.init(value: false, at: Self.at(1))])
+        #expect(debounce.edge(false, at: Self.at(2)) == [])
+        #expect(!debounce.level)
     }
 
     @Test(arguments: Waveform.Shape.allCases) func waveformsRepeatAndStayInRange(shape: Waveform.Shape) {

@@ -19,18 +19,23 @@ package struct Debounce: Sendable {
     private var candidate: Change?
     private var lastEdge: Instant?
 
-    /// - Parameter quiet: zero lets every edge through at once.
+    /// - Parameter quiet: zero lets every change through at once.
     package init(quiet: Duration, initial: Bool) {
         self.quiet = quiet
         stable = initial
     }
 
+    /// Where the line is by the last edge, settled or not.
+    package var level: Bool { candidate?.value ?? stable }
+
     /// When to call `settled` at the latest; `nil`: nothing is on its way.
     package var deadline: Instant? { candidate == nil ? nil : lastEdge.map { $0 + quiet } }
 
-    /// The line changed to `value`. Returns changes that this edge proves to be over, or every one without debouncing.
+    /// The line changed to `value`. Returns the change that this edge proves to be over, or this one without debouncing;
+    /// an edge to where the line was already is no change: its counterpart was lost, or seen in the initial value.
     package mutating func edge(_ value: Bool, at instant: Instant) -> [Change] {
         guard quiet > .zero else {
+            guard value != stable else { return [] }
             stable = value
             return [Change(value: value, at: instant)]
         }

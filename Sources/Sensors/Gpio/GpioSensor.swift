@@ -22,14 +22,21 @@ package struct GpioSensor: SensorDriver {
     /// libgpiod's version, "1.6.3".
     package static var libraryVersion: String { String(cString: cgpiod_version()) }
 
+    /// Which changes are reported.
+    private enum Edge: String {
+        case both
+        case rising
+        case falling
+    }
+
     private let label: String
-    private let edges: Int32
+    private let edge: Edge
     private let quiet: Duration
     private let activeLow: Bool
     private let bias: Int32
 
     package init?(_ reader: TableReader) {
-        guard let label = reader.string("line"), let edge = reader.choice("edge"),
+        guard let label = reader.string("line"), let edge = reader.choice("edge").flatMap(Edge.init(rawValue:)),
             let quiet = reader.duration("debounce"),
             let activeLow = reader.boolean("active_low"), let bias = reader.choice("bias")
         else { return nil }
@@ -37,19 +44,8 @@ package struct GpioSensor: SensorDriver {
             reader.error("line: expected a label of 1 to 63 bytes, such as \"GPIO17\"", at: "line")
             return nil
         }
-        if edge != "both", quiet > .zero {
-            reader.error(
-                "debounce needs edge = \"both\": with one edge only, nobody sees when the line is quiet", at: "debounce"
-            )
-            return nil
-        }
         self.label = label
-        edges =
-            switch edge {
-            case "rising": Int32(CGPIOD_RISING)
-            case "falling": Int32(CGPIOD_FALLING)
-            default: Int32(CGPIOD_RISING | CGPIOD_FALLING)
-            }
+        self.edge = edge
         self.quiet = quiet
         self.activeLow = activeLow
         self.bias =
@@ -62,9 +58,18 @@ package struct GpioSensor: SensorDriver {
     }
 
     package func run(_ context: SensorContext) async throws(SensorError) {
-        let line = try GpioLine(label: label, edges: edges, activeLow: activeLow, bias: bias)
+        let isOurs = quiet > .zero && !GpioLine.isDebouncedByKernel
+        // Who debounces must see both edges, whichever are reported.
+        let watchesBoth = edge == .both || isOurs
+        let line = try GpioLine(
+            label: label,
+            options: cgpiod_options(
+                edges: watchesBoth
+                    ? Int32(CGPIOD_RISING | CGPIOD_FALLING) : Int32(edge == .rising ? CGPIOD_RISING : CGPIOD_FALLING),
+                active_low: activeLow, bias: bias,
+                debounce_us: isOurs ? 0 : UInt32(clamping: quiet.wholeNanoseconds / 1_000)))
         let initial = try line.value()
-        var debounce = Debounce(quiet: quiet, initial: initial)
+        var debounce = Debounce(quiet: isOurs ? quiet : .zero, initial: initial)
         context.isOpen()
         context.emit(.samples([Sample(value: .boolean(initial))]))
         while true {
@@ -74,9 +79,23 @@ package struct GpioSensor: SensorDriver {
             case .cancelled: return
             case .timedOut: break
             case .ready:
-                for edge in try line.edges() {
+                let edges = try line.edges()
+                for edge in edges {
                     let instant = Self.bootInstant(edge.monotonicNanoseconds)
-                    for change in debounce.edge(edge.rising, at: instant) { emit(change, context) }
+                    if watchesBoth {
+                        for change in debounce.edge(edge.rising, at: instant) { emit(change, context) }
+                    } else {
+                        emit(Debounce.Change(value: edge.rising, at: instant), context)
+                    }
+                }
+                // Edges that came while the kernel's queue was full are lost; where the line ended up must not be.
+                if watchesBoth, edges.count == GpioLine.fullBatch,
+                    await context.poller.readable(line.descriptor, within: .zero) == .timedOut
+                {
+                    let value = try line.value()
+                    if value != debounce.level {
+                        for change in debounce.edge(value, at: context.time.now().instant) { emit(change, context) }
+                    }
                 }
             }
             if let change = debounce.settled(now: context.time.now().instant) { emit(change, context) }
@@ -84,6 +103,7 @@ package struct GpioSensor: SensorDriver {
     }
 
     private func emit(_ change: Debounce.Change, _ context: SensorContext) {
+        guard edge == .both || change.value == (edge == .rising) else { return }
         let now = context.time.now()
         let age = (now.instant - change.at).wholeNanoseconds
         let time = Timestamp(
