@@ -56,28 +56,82 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
     }
 
     package struct Sensor: Codable, Hashable, Sendable {
+        /// One of its values.
+        package struct Reading: Codable, Hashable, Sendable {
+            /// Absent where the sensor has only one.
+            package var metric: String?
+            /// "21.4 Cel".
+            package var value: String
+            /// `good`, `uncertain`, `bad` or `stale`.
+            package var quality: String
+            /// Why the quality is not good.
+            package var why: String?
+            package var secondsSinceValue: Double
+
+            package init(metric: String?, value: String, quality: String, why: String?, secondsSinceValue: Double) {
+                self.metric = metric
+                self.value = value
+                self.quality = quality
+                self.why = why
+                self.secondsSinceValue = secondsSinceValue
+            }
+        }
+
+        /// Something that the driver counts.
+        package struct Counter: Codable, Hashable, Sendable {
+            package var name: String
+            package var value: UInt64
+
+            package init(name: String, value: UInt64) {
+                self.name = name
+                self.value = value
+            }
+        }
+
         package var id: String
         package var driver: String
+        package var topic: String
         /// `starting`, `running` or `failed`.
         package var state: String
         package var problem: String?
         package var samples: UInt64
+        /// What came and could not be delivered.
+        package var dropped: UInt64
         package var restarts: UInt64
+        /// Absent where it takes no commands.
+        package var commandTopic: String?
+        package var commands: UInt64
+        package var refusedCommands: UInt64
+        package var lastRefusal: String?
+        package var counters: [Counter]
+        /// The newest of its values.
         package var value: String?
         package var secondsSinceValue: Double?
+        package var readings: [Reading]
 
         package init(
-            id: String, driver: String, state: String, problem: String?, samples: UInt64, restarts: UInt64,
-            value: String?, secondsSinceValue: Double?
+            id: String, driver: String, topic: String, state: String, problem: String? = nil, samples: UInt64 = 0,
+            dropped: UInt64 = 0, restarts: UInt64 = 0, commandTopic: String? = nil, commands: UInt64 = 0,
+            refusedCommands: UInt64 = 0, lastRefusal: String? = nil, counters: [Counter] = [],
+            readings: [Reading] = []
         ) {
             self.id = id
             self.driver = driver
+            self.topic = topic
             self.state = state
             self.problem = problem
             self.samples = samples
+            self.dropped = dropped
             self.restarts = restarts
-            self.value = value
-            self.secondsSinceValue = secondsSinceValue
+            self.commandTopic = commandTopic
+            self.commands = commands
+            self.refusedCommands = refusedCommands
+            self.lastRefusal = lastRefusal
+            self.counters = counters
+            self.readings = readings
+            let newest = readings.min { $0.secondsSinceValue < $1.secondsSinceValue }
+            value = newest?.value
+            secondsSinceValue = newest?.secondsSinceValue
         }
     }
 

@@ -16,14 +16,7 @@ extension GatewayStatus {
             if queue.dropped > 0 { line += ", \(queue.dropped) DROPPED" }
             lines.append(line)
         }
-        for sensor in sensors {
-            var line = "sensor    \(sensor.id) (\(sensor.driver)): \(sensor.state)"
-            if let value = sensor.value { line += ", \(value)" }
-            if let age = sensor.secondsSinceValue { line += " \(Self.age(age)) ago" }
-            if sensor.restarts > 0 { line += ", \(sensor.restarts) restarts" }
-            lines.append(line)
-            if let problem = sensor.problem { lines += Self.indented(problem) }
-        }
+        for sensor in sensors { lines += Self.lines(sensor) }
         lines.append("lan       \(listening.joined(separator: ", ")), \(clientCount) clients")
         lines.append("          \(lanText)")
         if let problem = lan.problem { lines += Self.indented(problem) }
@@ -41,6 +34,31 @@ extension GatewayStatus {
         lines.append(intakeLine)
         if let failure = intake.lastFailure { lines += Self.indented("last unusable: \(failure)") }
         return lines.joined(separator: "\n")
+    }
+
+    private static func lines(_ sensor: Sensor) -> [String] {
+        var line = "sensor    \(sensor.id) (\(sensor.driver)): \(sensor.state)"
+        if sensor.readings.count == 1, let reading = sensor.readings.first { line += ", \(text(reading))" }
+        if sensor.restarts > 0 { line += ", \(sensor.restarts) restarts" }
+        if sensor.dropped > 0 { line += ", \(sensor.dropped) DROPPED" }
+        if sensor.refusedCommands > 0 { line += ", \(sensor.refusedCommands) COMMANDS REFUSED" }
+        var lines = [line]
+        if let problem = sensor.problem { lines += indented(problem) }
+        if let refusal = sensor.lastRefusal { lines += indented("last refused command: \(visible(refusal))") }
+        if sensor.readings.count > 1 {
+            lines += sensor.readings.map { "  value   \(visible($0.metric ?? "value")): \(text($0))" }
+        }
+        if !sensor.counters.isEmpty {
+            lines += indented(sensor.counters.map { "\($0.name) \($0.value)" }.joined(separator: ", "))
+        }
+        return lines
+    }
+
+    /// "21.4 Cel 2 s ago", "BAD none (checksum error) 2 s ago".
+    private static func text(_ reading: Sensor.Reading) -> String {
+        let quality = reading.quality == "good" ? "" : "\(reading.quality.uppercased()) "
+        let why = reading.why.map { " (\(visible($0)))" } ?? ""
+        return "\(quality)\(visible(reading.value))\(why) \(age(reading.secondsSinceValue)) ago"
     }
 
     private var linkText: String {

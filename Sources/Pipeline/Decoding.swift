@@ -14,6 +14,9 @@ package enum Decoding: Sendable {
     case json(fields: [String])
     /// Values between separators. `fields` names the columns; an empty name skips one.
     case csv(fields: [String], separator: Character)
+    /// Names and values, `T=21.5, RH: 40`: `=` or `:` between them, white space, `,`, `;` or `&` between pairs. `fields` are
+    /// taken, or all of them when it is empty.
+    case keyValue(fields: [String])
     /// A regular expression; each named group that took part in the match is a value.
     case expression(NamedExpression)
 
@@ -35,6 +38,8 @@ package enum Decoding: Sendable {
             return try Self.json(bytes, text: text, fields: fields)
         case .csv(let fields, let separator):
             return try Self.csv(text, fields: fields, separator: separator)
+        case .keyValue(let fields):
+            return try Self.keyValue(text, fields: fields)
         case .expression(let expression):
             guard let groups = expression.firstMatch(in: text) else {
                 throw DecodingFailure(expected: "a match of \(expression.pattern)", text: text)
@@ -76,6 +81,35 @@ package enum Decoding: Sendable {
         return zip(fields, columns).compactMap { field, column in
             field.isEmpty ? nil : Sample(metric: metric(field), value: scalar(column))
         }
+    }
+
+    private static func keyValue(_ text: String, fields: [String]) throws(DecodingFailure) -> [Sample] {
+        var samples: [Sample] = []
+        // A space after the sign does not end the pair: "RH: 40".
+        var rest = text[...]
+        while let sign = rest.firstIndex(where: { $0 == "=" || $0 == ":" }) {
+            let name = rest[..<sign].split(whereSeparator: isBetweenPairs).last ?? ""
+            rest = rest[rest.index(after: sign)...].drop(while: \.isWhitespace)
+            let end = rest.firstIndex(where: isBetweenPairs) ?? rest.endIndex
+            if !name.isEmpty { samples.append(Sample(metric: metric(name), value: scalar(rest[..<end]))) }
+            rest = rest[end...]
+        }
+        guard !fields.isEmpty else {
+            guard !samples.isEmpty else { throw DecodingFailure(expected: "pairs as in T=21.5", text: text) }
+            return samples
+        }
+        var taken: [Sample] = []
+        for field in fields {
+            guard let sample = samples.first(where: { $0.metric == metric(field) }) else {
+                throw DecodingFailure(expected: "a value for \"\(field)\"", text: text)
+            }
+            taken.append(Sample(metric: fields.count == 1 ? nil : sample.metric, value: sample.value))
+        }
+        return taken
+    }
+
+    private static func isBetweenPairs(_ character: Character) -> Bool {
+        character.isWhitespace || character == "," || character == ";" || character == "&"
     }
 
     private static func json(

@@ -44,6 +44,7 @@ package struct ReadingPipeline: Sendable {
     private let rules: [ForwardRule]
     private let treatments: [DeviceID: Treatment]
     private var deadband: Deadband
+    private var presence: Presence
     /// Topics repeat; matching them against every rule each time would be the hottest loop of the gateway. Emptied
     /// when full, which bounds it without bookkeeping.
     private var routes: [RouteKey: Route?] = [:]
@@ -72,11 +73,33 @@ package struct ReadingPipeline: Sendable {
     /// - Parameters:
     ///   - rules: the forward rules; the first that matches a topic decides.
     ///   - sensors: each local sensor's treatment.
+    ///   - watched: the local sensors whose state is announced, and when their values are stale.
     ///   - seriesLimit: how many series a deadband can watch at once.
-    package init(rules: [ForwardRule], sensors: [DeviceID: Treatment] = [:], seriesLimit: Int = 10_000) {
+    package init(
+        rules: [ForwardRule], sensors: [DeviceID: Treatment] = [:], watched: [WatchedSensor] = [],
+        seriesLimit: Int = 10_000
+    ) {
         self.rules = rules
         treatments = sensors
         deadband = Deadband(limit: seriesLimit)
+        presence = Presence(watched)
+    }
+
+    /// Whether ``expire(now:)`` can ever have anything to tell.
+    package var canExpire: Bool { presence.canExpire }
+
+    /// The values that have become stale by `now`, and what is announced of their sensors. To be called a few times a
+    /// second; costs a look at every series of a sensor that has a limit.
+    package mutating func expire(now: Timestamp) -> Step {
+        var step = Step()
+        for expiry in presence.expire(now: now) {
+            let sensor = expiry.sensor
+            deliver(
+                expiry.readings, topic: sensor.topic, retain: false, from: sensor.id,
+                treatment: treatments[sensor.id] ?? Treatment(), now: now.instant, step: &step)
+            if let state = expiry.announcement { announce(state, sensor.topic, sensor.id, at: now, step: &step) }
+        }
+        return step
     }
 
     /// Takes one arrival through all stages. Allocates for what it returns, and once per new topic.
@@ -89,24 +112,55 @@ package struct ReadingPipeline: Sendable {
 
     private mutating func sensorStep(_ arrival: Arrival, id: DeviceID, now: Instant) -> Step {
         var step = Step()
+        if case .unavailable = arrival.body {
+            if let state = presence.failed(id) { announce(state, arrival.topic, id, at: arrival.time, step: &step) }
+            return step
+        }
         let treatment = treatments[id] ?? Treatment()
         guard let readings = readings(of: arrival, from: id, treatment: treatment, step: &step) else { return step }
+        if let state = presence.refreshed(id, readings, now: now) {
+            announce(state, arrival.topic, id, at: arrival.time, step: &step)
+        }
+        deliver(
+            readings, topic: arrival.topic, retain: arrival.retain, from: id, treatment: treatment, now: now,
+            step: &step)
+        return step
+    }
+
+    /// A sensor's readings, to the LAN and by the rules upstream.
+    private mutating func deliver(
+        _ readings: [Reading], topic base: String, retain: Bool, from id: DeviceID, treatment: Treatment, now: Instant,
+        step: inout Step
+    ) {
         for reading in readings {
             step.readings.append(reading)
-            guard let topic = topic(arrival.topic, for: reading, step: &step),
-                deadband.passes(reading, topic: arrival.topic, treatment: treatment, now: now)
+            guard let topic = topic(base, for: reading, step: &step),
+                deadband.passes(reading, topic: base, treatment: treatment, now: now)
             else { continue }
             let json = reading.json
-            step.local.append(LocalMessage(topic: topic, payload: json, retain: arrival.retain))
+            step.local.append(LocalMessage(topic: topic, payload: json, retain: retain))
             guard let route = route(topic, device: id, step: &step), let upstream = route.upstreamTopic else {
                 continue
             }
             step.messages.append(
                 Message(
-                    topic: upstream, payload: json, format: .reading, retain: arrival.retain,
-                    deliveryClass: rules[route.rule].deliveryClass, time: arrival.time))
+                    topic: upstream, payload: json, format: .reading, retain: retain,
+                    deliveryClass: rules[route.rule].deliveryClass, time: reading.time))
         }
-        return step
+    }
+
+    /// A sensor's state, retained below its topic: `sensors/front-door/$state`, as the gateway's own is below its name.
+    private mutating func announce(
+        _ state: Presence.State, _ base: String, _ id: DeviceID, at time: Timestamp, step: inout Step
+    ) {
+        let topic = "\(base)/$state"
+        let payload = Array(state.rawValue.utf8)
+        step.local.append(LocalMessage(topic: topic, payload: payload, retain: true))
+        guard let route = route(topic, device: id, step: &step), let upstream = route.upstreamTopic else { return }
+        step.messages.append(
+            Message(
+                topic: upstream, payload: payload, retain: true, deliveryClass: rules[route.rule].deliveryClass,
+                time: time))
     }
 
     private mutating func deviceStep(_ arrival: Arrival, id: DeviceID, now: Instant) -> Step {
@@ -143,6 +197,7 @@ package struct ReadingPipeline: Sendable {
     ) -> [Reading]? {
         let samples: [Sample]
         switch arrival.body {
+        case .unavailable: return nil
         case .samples(let decoded): samples = decoded
         case .payload(let bytes):
             do {
@@ -159,7 +214,8 @@ package struct ReadingPipeline: Sendable {
             }
             return Reading(
                 device: id, metric: sample.metric, value: value,
-                unit: value.asDouble == nil ? nil : treatment.unit, quality: sample.quality, time: arrival.time)
+                unit: value.asDouble == nil ? nil : treatment.unit ?? sample.unit, quality: sample.quality,
+                reason: sample.reason, time: arrival.time)
         }
     }
 

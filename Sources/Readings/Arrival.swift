@@ -26,6 +26,8 @@ package struct Arrival: Sendable {
         case payload([UInt8])
         /// Values a driver has already decoded; published together, with one time.
         case samples([Sample])
+        /// No values: the sensor has failed, and why.
+        case unavailable(reason: String)
     }
 
     package var source: Source

@@ -6,4 +6,6 @@ package enum Quality: String, Hashable, Sendable, CaseIterable {
     case uncertain
     /// Not to be used: the source said that it failed.
     case bad
+    /// The last value there was, not refreshed within the sensor's `stale_after`.
+    case stale
 }

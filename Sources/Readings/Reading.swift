@@ -3,12 +3,20 @@ package struct Sample: Hashable, Sendable {
     /// Which of the source's values this is; `nil` when it has only one.
     package var metric: String?
     package var value: Value
+    /// What the driver knows of it, as of a meter that names its units; the settings' own goes before.
+    package var unit: Unit?
     package var quality: Quality
+    /// Why the quality is not good, for a person.
+    package var reason: String?
 
-    package init(metric: String? = nil, value: Value, quality: Quality = .good) {
+    package init(
+        metric: String? = nil, value: Value, unit: Unit? = nil, quality: Quality = .good, reason: String? = nil
+    ) {
         self.metric = metric
         self.value = value
+        self.unit = unit
         self.quality = quality
+        self.reason = reason
     }
 }
 
@@ -20,17 +28,20 @@ package struct Reading: Hashable, Sendable {
     package var value: Value
     package var unit: Unit?
     package var quality: Quality
+    /// Why the quality is not good, for a person.
+    package var reason: String?
     package var time: Timestamp
 
     package init(
         device: DeviceID, metric: String? = nil, value: Value, unit: Unit? = nil, quality: Quality = .good,
-        time: Timestamp
+        reason: String? = nil, time: Timestamp
     ) {
         self.device = device
         self.metric = metric
         self.value = value
         self.unit = unit
         self.quality = quality
+        self.reason = reason
         self.time = time
     }
 }

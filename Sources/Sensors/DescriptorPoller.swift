@@ -16,15 +16,16 @@ package final class DescriptorPoller: Sendable {
     }
 
     private struct Waiter: Sendable {
-        var number: UInt64
+        var descriptors: [Int32]
         /// Monotonic nanoseconds.
         var deadline: Int64?
         var isCancelled = false
-        var continuation: CheckedContinuation<Outcome, Never>
+        var continuation: CheckedContinuation<FirstOutcome, Never>
     }
 
     private struct State: Sendable {
-        var waiters: [Int32: Waiter] = [:]
+        /// By their number.
+        var waiters: [UInt64: Waiter] = [:]
         var nextNumber: UInt64 = 1
         var isStopped = false
     }
@@ -73,8 +74,26 @@ package final class DescriptorPoller: Sendable {
         ring()
     }
 
+    /// What ended a wait for several.
+    package enum FirstOutcome: Hashable, Sendable {
+        /// This one is readable, or hung up.
+        case ready(Int32)
+        case timedOut
+        case cancelled
+    }
+
     /// Waits until `descriptor` is readable or hung up, `limit` is over, or the task is cancelled.
     package func readable(_ descriptor: Int32, within limit: Duration? = nil) async -> Outcome {
+        switch await firstReadable(of: [descriptor], within: limit) {
+        case .ready: .ready
+        case .timedOut: .timedOut
+        case .cancelled: .cancelled
+        }
+    }
+
+    /// Waits until one of `descriptors` is readable or hung up, the first in their order; with none it only waits for the
+    /// time.
+    package func firstReadable(of descriptors: [Int32], within limit: Duration? = nil) async -> FirstOutcome {
         let number = state.withLock { state in
             defer { state.nextNumber += 1 }
             return state.nextNumber
@@ -84,8 +103,11 @@ package final class DescriptorPoller: Sendable {
                 let deadline = limit.map { Self.now() + $0.wholeNanoseconds }
                 let isRefused = state.withLock { state in
                     if state.isStopped || Task.isCancelled { return true }
-                    precondition(state.waiters[descriptor] == nil, "a descriptor has one waiter at a time")
-                    state.waiters[descriptor] = Waiter(number: number, deadline: deadline, continuation: continuation)
+                    precondition(
+                        state.waiters.values.allSatisfy { $0.descriptors.allSatisfy { !descriptors.contains($0) } },
+                        "a descriptor has one waiter at a time")
+                    state.waiters[number] = Waiter(
+                        descriptors: descriptors, deadline: deadline, continuation: continuation)
                     return false
                 }
                 guard !isRefused else { return continuation.resume(returning: .cancelled) }
@@ -94,21 +116,14 @@ package final class DescriptorPoller: Sendable {
         } onCancel: {
             // Only marked: poll(2) holds a reference to the file, so the thread must be out of it before the caller goes
             // on and closes the descriptor.
-            state.withLock { state in
-                if state.waiters[descriptor]?.number == number { state.waiters[descriptor]?.isCancelled = true }
-            }
+            state.withLock { $0.waiters[number]?.isCancelled = true }
             ring()
         }
     }
 
     /// On the poller's thread only.
-    private func finish(_ descriptor: Int32, number: UInt64, _ outcome: Outcome) {
-        let waiter = state.withLock { state -> Waiter? in
-            guard let waiter = state.waiters[descriptor], waiter.number == number else { return nil }
-            state.waiters[descriptor] = nil
-            return waiter
-        }
-        waiter?.continuation.resume(returning: outcome)
+    private func finish(_ number: UInt64, _ outcome: FirstOutcome) {
+        state.withLock { $0.waiters.removeValue(forKey: number) }?.continuation.resume(returning: outcome)
     }
 
     private func ring() {
@@ -123,36 +138,38 @@ package final class DescriptorPoller: Sendable {
         return Int64(spec.tv_sec) * 1_000_000_000 + Int64(spec.tv_nsec)
     }
 
-    /// pthread_setname_np(3) stands behind `_GNU_SOURCE`, so Swift does not see it; the file does the same (proc(5)).
-    private static func nameThread(_ name: String) {
-        let file = open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
-        guard file >= 0 else { return }
-        _ = name.withCString { write(file, $0, strlen($0)) }
-        close(file)
-    }
-
     private func loop() {
-        Self.nameThread("sensors")
+        ThreadName.set("sensors")
         var drained = [UInt8](repeating: 0, count: 64)
+        var entries: [pollfd] = []
         while true {
             let (waiters, isStopped) = state.withLock { ($0.waiters, $0.isStopped) }
             if isStopped { break }
-            var entries = [pollfd(fd: bell.read, events: Int16(POLLIN), revents: 0)]
-            entries += waiters.keys.map { pollfd(fd: $0, events: Int16(POLLIN | POLLPRI), revents: 0) }
+            entries.removeAll(keepingCapacity: true)
+            entries.append(pollfd(fd: bell.read, events: Int16(POLLIN), revents: 0))
+            for waiter in waiters.values {
+                for descriptor in waiter.descriptors {
+                    entries.append(pollfd(fd: descriptor, events: Int16(POLLIN | POLLPRI), revents: 0))
+                }
+            }
             // Rounded up: waking a little late is fine, spinning until the deadline is not.
-            let timeout = waiters.values.compactMap(\.deadline).min().map {
+            let timeout = waiters.values.lazy.compactMap(\.deadline).min().map {
                 Int32(clamping: max(0, $0 - Self.now() + 999_999) / 1_000_000)
             }
             _ = poll(&entries, nfds_t(entries.count), timeout ?? -1)
             while read(bell.read, &drained, drained.count) > 0 {}
             let cancelled = state.withLock { $0.waiters.filter(\.value.isCancelled) }
-            for (descriptor, waiter) in cancelled { finish(descriptor, number: waiter.number, .cancelled) }
-            for entry in entries.dropFirst() where entry.revents != 0 {
-                if let waiter = waiters[entry.fd] { finish(entry.fd, number: waiter.number, .ready) }
-            }
+            for number in cancelled.keys { finish(number, .cancelled) }
             let now = Self.now()
-            for (descriptor, waiter) in waiters where waiter.deadline.map({ $0 <= now }) ?? false {
-                finish(descriptor, number: waiter.number, .timedOut)
+            var index = 1
+            for (number, waiter) in waiters {
+                let own = entries[index..<(index + waiter.descriptors.count)]
+                index += waiter.descriptors.count
+                if let ready = own.first(where: { $0.revents != 0 }) {
+                    finish(number, .ready(ready.fd))
+                } else if waiter.deadline.map({ $0 <= now }) ?? false {
+                    finish(number, .timedOut)
+                }
             }
         }
         let left = state.withLock { state in

@@ -22,5 +22,8 @@ package struct SensorError: Error, Hashable, Sendable, CustomStringConvertible {
             isAbsent: [ENOENT, ENXIO, ENODEV, EIO].contains(code))
     }
 
-    package var description: String { "cannot \(doing): \(reason)" + (remedy.map { "\n  try: \($0)" } ?? "") }
+    /// What was tried and why it did not work, on one line.
+    package var summary: String { "cannot \(doing): \(reason)" }
+
+    package var description: String { summary + (remedy.map { "\n  try: \($0)" } ?? "") }
 }

@@ -11,12 +11,16 @@ package final class SensorSupervisor: Sendable {
         package var driver: String
         /// Where its samples are published.
         package var topic: String
+        /// Where it takes commands, when it does: this topic, and one level below it for each of its metrics.
+        package var commandTopic: String
         package var sensor: any Sensor
 
-        package init(id: DeviceID, driver: String, topic: String, sensor: any Sensor) {
+        /// - Parameter commandTopic: `cmd/` and the id unless given.
+        package init(id: DeviceID, driver: String, topic: String, commandTopic: String? = nil, sensor: any Sensor) {
             self.id = id
             self.driver = driver
             self.topic = topic
+            self.commandTopic = commandTopic ?? "cmd/\(id)"
             self.sensor = sensor
         }
     }
@@ -25,7 +29,17 @@ package final class SensorSupervisor: Sendable {
     private let time: any TimeSource
     private let logger: Logger
     private let deliver: @Sendable (Arrival) -> Void
+    private let directory: String?
     private let states: Mutex<[DeviceID: SensorSnapshot]>
+    /// The mailboxes of sensors that run.
+    private let mailboxes = Mutex<[DeviceID: CommandMailbox]>([:])
+    private let shared = SharedResources()
+    private let commandTargets: [String: CommandTarget]
+
+    private struct CommandTarget: Sendable {
+        var id: DeviceID
+        var metric: String?
+    }
     private let progress = Mutex(Progress.waiting)
 
     private enum Progress {
@@ -34,16 +48,48 @@ package final class SensorSupervisor: Sendable {
         case stopped
     }
 
-    /// - Parameter deliver: takes each arrival; called on the sensors' tasks, must not block, and bounds what it keeps.
+    /// - Parameters:
+    ///   - directory: where sensors keep small files of their own; made when it is missing.
+    ///   - deliver: takes each arrival; called on the sensors' tasks, must not block, and bounds what it keeps.
     package init(
-        _ entries: [Entry], time: any TimeSource, logger: Logger, deliver: @escaping @Sendable (Arrival) -> Void
+        _ entries: [Entry], time: any TimeSource, directory: String? = nil, logger: Logger,
+        deliver: @escaping @Sendable (Arrival) -> Void
     ) {
+        self.directory = directory
         self.entries = entries
         self.time = time
         self.logger = logger
         self.deliver = deliver
         states = Mutex(
             Dictionary(entries.map { ($0.id, SensorSnapshot(id: $0.id, driver: $0.driver)) }) { first, _ in first })
+        commandTargets = Self.targets(of: entries)
+    }
+
+    private static func targets(of entries: [Entry]) -> [String: CommandTarget] {
+        var targets: [String: CommandTarget] = [:]
+        for entry in entries {
+            for metric in entry.sensor.commands {
+                let topic = metric.map { "\(entry.commandTopic)/\($0)" } ?? entry.commandTopic
+                targets[topic] = CommandTarget(id: entry.id, metric: metric)
+            }
+        }
+        return targets
+    }
+
+    /// The topics that command one of `entries`.
+    package static func commandTopics(of entries: [Entry]) -> Set<String> { Set(targets(of: entries).keys) }
+
+    /// Hands a publish to the sensor whose command topic it came to; false when it is none's. Does not block.
+    @discardableResult
+    package func command(_ topic: String, payload: [UInt8]) -> Bool {
+        guard let target = commandTargets[topic] else { return false }
+        let command = SensorCommand(metric: target.metric, payload: payload)
+        update(target.id) { $0.commands += 1 }
+        guard let mailbox = mailboxes.withLock({ $0[target.id] }), mailbox.put(command) else {
+            refuse(target.id, command, reason: "the sensor does not take commands right now")
+            return true
+        }
+        return true
     }
 
     /// Every sensor's state, in the order of the settings.
@@ -59,7 +105,7 @@ package final class SensorSupervisor: Sendable {
             poller = try DescriptorPoller()
         } catch {
             logger.error("no sensor can run", metadata: ["error": "\(error)"])
-            for entry in entries { update(entry.id) { $0.state = .failed(error, nextAttempt: nil) } }
+            for entry in entries { fail(entry, error, nextAttempt: nil) }
             return
         }
         defer { poller.stop() }
@@ -96,17 +142,18 @@ package final class SensorSupervisor: Sendable {
     private func supervise(_ entry: Entry, poller: DescriptorPoller) async {
         var backoff = RestartBackoff()
         var random = SystemRandomNumberGenerator()
+        let mailbox: CommandMailbox
+        do throws(SensorError) {
+            mailbox = try CommandMailbox(isUsed: !entry.sensor.commands.isEmpty)
+        } catch {
+            fail(entry, error, nextAttempt: nil)
+            return
+        }
+        mailboxes.withLock { $0[entry.id] = mailbox }
+        defer { mailboxes.withLock { $0[entry.id] = nil } }
         let context = SensorContext(
-            time: time, poller: poller,
-            opened: { [self] in
-                update(entry.id) { $0.state = .running }
-                logger.info("sensor runs", metadata: ["sensor": "\(entry.id)"])
-            },
-            emitted: { [self] body, time in
-                update(entry.id) { $0.samples += 1 }
-                deliver(Arrival(source: .sensor(entry.id), topic: entry.topic, body: body, time: time))
-            },
-            dropped: { [self] count in update(entry.id) { $0.dropped += count } })
+            id: entry.id, time: time, poller: poller, commands: mailbox, shared: shared, directory: directory,
+            tell: { [self] in take($0, from: entry) })
         while !Task.isCancelled {
             update(entry.id) { if case .failed = $0.state {} else { $0.state = .starting } }
             let started = time.now().instant
@@ -116,20 +163,62 @@ package final class SensorSupervisor: Sendable {
             } catch {
                 let now = time.now().instant
                 let rest = backoff.failed(startedAt: started, now: now, isAbsent: error.isAbsent, using: &random)
-                let isNews = update(entry.id) { snapshot in
-                    defer {
-                        snapshot.state = .failed(error, nextAttempt: now + rest)
-                        snapshot.restarts += 1
-                    }
-                    if case .failed(let earlier, _) = snapshot.state { return earlier != error }
-                    return true
-                }
-                if isNews {
-                    logger.warning("sensor failed", metadata: ["sensor": "\(entry.id)", "error": "\(error)"])
-                }
-                do { try await Task.sleep(for: rest) } catch { return }
+                update(entry.id) { $0.restarts += 1 }
+                fail(entry, error, nextAttempt: now + rest)
+                if case .cancelled = await poller.firstReadable(of: [], within: rest) { return }
             }
         }
+    }
+
+    private func take(_ event: SensorContext.Event, from entry: Entry) {
+        switch event {
+        case .opened:
+            let wasRunning = update(entry.id) { snapshot in
+                defer { snapshot.state = .running }
+                return if case .running = snapshot.state { true } else { false }
+            }
+            if !wasRunning { logger.info("sensor runs", metadata: ["sensor": "\(entry.id)"]) }
+        case .emitted(let body, let time, let raw):
+            update(entry.id) { snapshot in
+                snapshot.samples += 1
+                snapshot.raw = raw ?? body.raw
+            }
+            deliver(Arrival(source: .sensor(entry.id), topic: entry.topic, body: body, time: time))
+        case .dropped(let count): update(entry.id) { $0.dropped += count }
+        case .failing(let error): fail(entry, error, nextAttempt: nil)
+        case .counted(let name, let value): update(entry.id) { $0.set(name, to: value) }
+        case .refused(let command, let reason): refuse(entry.id, command, reason: reason)
+        }
+    }
+
+    /// Tells it once: in the log, in the snapshot, and to whoever follows the sensor's topics.
+    private func fail(_ entry: Entry, _ error: SensorError, nextAttempt: Instant?) {
+        let isNews = update(entry.id) { snapshot in
+            defer { snapshot.state = .failed(error, nextAttempt: nextAttempt) }
+            if case .failed(let earlier, _) = snapshot.state { return earlier != error }
+            return true
+        }
+        guard isNews else { return }
+        logger.warning("sensor failed", metadata: ["sensor": "\(entry.id)", "error": "\(error)"])
+        deliver(
+            Arrival(
+                source: .sensor(entry.id), topic: entry.topic, body: .unavailable(reason: error.summary),
+                time: time.now()))
+    }
+
+    private func refuse(_ id: DeviceID, _ command: SensorCommand, reason: String) {
+        let count = update(id) { snapshot in
+            snapshot.refusedCommands += 1
+            snapshot.lastRefusal = reason
+            return snapshot.refusedCommands
+        }
+        // Every power of two: the first is news, the thousandth is not.
+        guard count & (count - 1) == 0 else { return }
+        logger.warning(
+            "a command was refused",
+            metadata: [
+                "sensor": "\(id)", "value": "\(command.metric ?? "-")", "reason": "\(reason)", "so_far": "\(count)",
+            ])
     }
 
     @discardableResult
@@ -141,40 +230,9 @@ package final class SensorSupervisor: Sendable {
     }
 }
 
-/// One sensor's state, for `status`.
-package struct SensorSnapshot: Sendable {
-    package enum State: Sendable {
-        case starting
-        case running
-        /// Rests until `nextAttempt`.
-        case failed(SensorError, nextAttempt: Instant?)
-
-        /// `starting`, `running` or `failed`.
-        package var name: String {
-            switch self {
-            case .starting: "starting"
-            case .running: "running"
-            case .failed: "failed"
-            }
-        }
-
-        /// What is wrong and what to do.
-        package var problem: String? {
-            if case .failed(let error, _) = self { error.description } else { nil }
-        }
-    }
-
-    package var id: DeviceID
-    package var driver: String
-    package var state = State.starting
-    /// Deliveries since the start.
-    package var samples: UInt64 = 0
-    /// What the driver received and could not deliver, since the start: lines that were too long.
-    package var dropped: UInt64 = 0
-    package var restarts: UInt64 = 0
-
-    init(id: DeviceID, driver: String) {
-        self.id = id
-        self.driver = driver
+extension Arrival.Body {
+    /// The bytes that came, for `sensor read`.
+    fileprivate var raw: RawReading? {
+        if case .payload(let bytes) = self { .bytes(bytes) } else { nil }
     }
 }

@@ -67,7 +67,10 @@ import Testing
                 interval = "50ms"
                 """)
         #expect(await eventually { cloud.messages.count > 5 })
-        #expect(cloud.messages.allSatisfy { $0.hasPrefix("gw/sensors/wave {") })
+        #expect(cloud.messages.contains("gw/sensors/missing/$state offline"))
+        #expect(cloud.messages.contains("gw/sensors/wave/$state online"))
+        let readings = cloud.messages.filter { !$0.contains("/$state ") }
+        #expect(readings.allSatisfy { $0.hasPrefix("gw/sensors/wave {") })
         let status = try await gateway.status()
         #expect(status.contains("/dev/tidegate-no-such-port"), "\(status)")
         #expect(status.contains("\"state\" : \"failed\""))

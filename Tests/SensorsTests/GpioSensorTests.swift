@@ -97,17 +97,15 @@ struct GpioSensorTests {
         let poller = try DescriptorPoller()
         defer { poller.stop() }
         let values = Mutex<[Value]>([])
-        let context = SensorContext(
-            time: KernelTime(), poller: poller, opened: {},
-            emitted: { body, _ in
-                guard case .samples(let samples) = body else { return }
-                let count = values.withLock { values in
-                    values += samples.map(\.value)
-                    return values.count
-                }
-                // On the sensor's own task: it cannot read meanwhile.
-                if count == 1 { for edge in 1...edges { Self.pull(11, up: edge % 2 == 1) } }
-            }, dropped: { _ in })
+        let context = try SensorRig.context(poller: poller) { event in
+            guard case .emitted(.samples(let samples), _, _) = event else { return }
+            let count = values.withLock { values in
+                values += samples.map(\.value)
+                return values.count
+            }
+            // On the sensor's own task: it cannot read meanwhile.
+            if count == 1 { for edge in 1...edges { Self.pull(11, up: edge % 2 == 1) } }
+        }
         let task = Task { try await sensor.run(context) }
         #expect(await eventually { values.withLock { $0.count } >= 16 })
         #expect(

@@ -64,4 +64,13 @@ final class SensorRig: Sendable {
         supervisor.stop()
         await task.value
     }
+
+    /// A context for a sensor that is run by the test itself.
+    static func context(
+        poller: DescriptorPoller, tell: @escaping @Sendable (SensorContext.Event) -> Void = { _ in }
+    ) throws -> SensorContext {
+        SensorContext(
+            id: DeviceID("s"), time: KernelTime(), poller: poller, commands: try CommandMailbox(isUsed: true),
+            shared: SharedResources(), directory: nil, tell: tell)
+    }
 }

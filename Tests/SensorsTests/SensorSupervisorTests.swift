@@ -38,8 +38,11 @@ import Testing
 
     @Test func aFailingSensorRestartsAloneAndSaysWhy() async throws {
         let arrivals = Mutex<[Arrival]>([])
+        let failures = Mutex<[Arrival]>([])
         let supervisor = Self.supervisor([Failing(failures: .max), Failing(failures: 2), Failing(failures: 0)]) {
-            arrival in arrivals.withLock { $0.append(arrival) }
+            arrival in
+            if case .unavailable = arrival.body { return failures.withLock { $0.append(arrival) } }
+            arrivals.withLock { $0.append(arrival) }
         }
         let task = Task { await supervisor.run() }
         #expect(await eventually { arrivals.withLock { $0.count } == 2 })
@@ -51,6 +54,8 @@ import Testing
         #expect(states.map(\.samples) == [0, 1, 1])
         #expect(states[1].restarts == 2 && states[2].restarts == 0)
         #expect(arrivals.withLock { $0.map(\.topic) }.sorted() == ["t/1", "t/2"])
+        // However often it fails for the same reason, that is told once.
+        #expect(failures.withLock { $0.map(\.topic) }.sorted() == ["t/0", "t/1"])
         supervisor.stop()
         await task.value
     }

@@ -119,8 +119,7 @@ import Testing
         let sensor = try #require(SensorRig.sensor(SerialSensor.self, "port = '\(file)'").sensor)
         let poller = try DescriptorPoller()
         defer { poller.stop() }
-        let context = SensorContext(
-            time: KernelTime(), poller: poller, opened: {}, emitted: { _, _ in }, dropped: { _ in })
+        let context = try SensorRig.context(poller: poller)
         for _ in 0..<2_000 { await #expect(throws: SensorError.self) { try await sensor.run(context) } }
         let descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC)
         defer { close(descriptor) }

@@ -27,7 +27,11 @@ package struct GatewaySettings: Sendable {
     package struct SensorEntry: Sendable {
         package var id: DeviceID
         package var topic: String
+        /// Where it takes commands, when it does.
+        package var commandTopic: String
         package var treatment: Treatment
+        /// When a value that is not refreshed says so.
+        package var staleAfter: Duration?
         package var sensor: any Sensor
         package var driver: String
     }

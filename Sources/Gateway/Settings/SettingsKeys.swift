@@ -132,11 +132,12 @@ package enum SettingsKeys {
     /// What becomes of payloads and samples; shared by sensors and forward rules.
     static let treatment: [Key] = [
         .choice(
-            "decode", ["number", "text", "json", "csv", "regex"], example: "\"number\"",
-            "How a payload becomes values: one number, text, JSON, separated columns, or a regular expression."),
+            "decode", ["number", "text", "json", "csv", "key-value", "regex"], example: "\"number\"",
+            "How a payload becomes values: one number, text, JSON, separated columns, names with values (T=21.5), or a regular expression."
+        ),
         .strings(
             "fields", example: "[\"temperature\", \"gps.lat\"]",
-            "json: the paths to take, as in \"gps.lat\"; everything at the top unless set. csv: names of the columns, \"\" to skip one."
+            "json: the paths to take, as in \"gps.lat\"; everything at the top unless set. key-value: the names to take. csv: names of the columns, \"\" to skip one."
         ),
         .string("separator", default: ",", "csv: the character between columns."),
         .string(
@@ -176,7 +177,21 @@ package enum SettingsKeys {
             .string("id", required: true, example: "\"front-door\"", "The sensor's name, unique."),
             .choice("driver", SensorDrivers.all.map { $0.name }, required: true, "What it is wired to."),
             .string("topic", example: "\"sensors/front-door\"", "Its LAN topic. \"sensors/\" and the id unless set."),
+            .duration(
+                "stale_after", in: .milliseconds(100)...(.seconds(3_650 * 86_400)), example: "\"30s\"",
+                "A value that is not refreshed for this long is sent once more, as stale. Three intervals and at least 10s unless set, where there is an interval; else never."
+            ),
         ] + treatment
+
+    /// The keys of a sensor of that kind.
+    static func sensor(_ driver: any SensorDriver.Type) -> [Key] {
+        sensor + (driver.takesCommands ? [commandTopic] : []) + driver.keys
+    }
+
+    static let commandTopic = Key.string(
+        "command_topic", example: "\"cmd/front-door\"",
+        "The LAN topic that commands it; its values, where it has several, one level below. \"cmd/\" and the id unless set."
+    )
 
     /// All of it, in the order of the sample file.
     package static let sections: [Section] =
@@ -196,7 +211,7 @@ package enum SettingsKeys {
         ]
         + SensorDrivers.all.map { driver in
             Section(
-                .array("sensor"), "A local sensor: \(driver.summary)", keys: sensor + driver.keys,
+                .array("sensor"), "A local sensor: \(driver.summary)", keys: sensor(driver),
                 fixed: ["driver": driver.name])
         }
 }

@@ -227,9 +227,12 @@ struct SettingsReader {
         // The driver says which keys there are; while it is not known, any driver's keys are let pass.
         var driver: (any SensorDriver.Type)?
         if case .string(let name) = table["driver"]?.value { driver = SensorDrivers.all.first { $0.name == name } }
-        let driverKeys = driver.map { $0.keys } ?? SensorDrivers.all.flatMap { $0.keys.map(\.optional) }
+        let keys =
+            driver.map { SettingsKeys.sensor($0) }
+            ?? SettingsKeys.sensor + [SettingsKeys.commandTopic]
+            + SensorDrivers.all.flatMap { $0.keys.map(\.optional) }
         let reader = TableReader(
-            table, keys: SettingsKeys.sensor + driverKeys, path: "[[sensor]]", diagnostics: diagnostics)
+            table, keys: keys, path: "[[sensor]]", diagnostics: diagnostics)
         guard let id = reader.string("id") else { return nil }
         if id.isEmpty || id.utf8.count > 64 || id.contains(where: { "+#/".contains($0) || $0.isNewline }) {
             reader.error("id: expected 1 to 64 bytes without / + #", at: "id")
@@ -252,6 +255,30 @@ struct SettingsReader {
         let treatment = reader.treatment()
         guard let driver, let sensor = driver.init(reader) else { return nil }
         return GatewaySettings.SensorEntry(
-            id: DeviceID(id), topic: topic, treatment: treatment, sensor: sensor, driver: driver.name)
+            id: DeviceID(id), topic: topic,
+            commandTopic: driver.takesCommands ? commandTopic(reader, id: id, sensor: sensor) : "",
+            treatment: treatment, staleAfter: staleAfter(reader, sensor: sensor), sensor: sensor, driver: driver.name)
+    }
+
+    private func commandTopic(_ reader: TableReader, id: String, sensor: any Sensor) -> String {
+        guard let topic = reader.string("command_topic") else { return "cmd/\(id)" }
+        if sensor.commands.isEmpty {
+            reader.error("command_topic: this sensor takes no commands", at: "command_topic")
+        } else if topic.isEmpty || topic.utf8.count > 60_000 || topic.contains(where: { "+#".contains($0) }) {
+            reader.error("command_topic: expected a topic without + and #, found \"\(topic)\"", at: "command_topic")
+        }
+        return topic
+    }
+
+    /// Three missed samples are no accident, but on a busy board a fast sensor may be late by seconds.
+    private func staleAfter(_ reader: TableReader, sensor: any Sensor) -> Duration? {
+        let given = reader.duration("stale_after")
+        guard let interval = sensor.interval else { return given }
+        if let given, given <= interval {
+            reader.error(
+                "stale_after: the sensor measures every \(Quantity.text(interval)); its values would always be stale",
+                at: "stale_after")
+        }
+        return given ?? max(interval * 3, .seconds(10))
     }
 }

@@ -18,7 +18,7 @@ extension TableReader {
 
     private func decoding() -> Decoding {
         let kind = choice("decode") ?? "number"
-        let users = ["fields": ["json", "csv"], "separator": ["csv"], "pattern": ["regex"]]
+        let users = ["fields": ["json", "csv", "key-value"], "separator": ["csv"], "pattern": ["regex"]]
         for (key, kinds) in users.sorted(by: { $0.key < $1.key }) where has(key) && !kinds.contains(kind) {
             error(
                 "\(key) has a meaning only with decode = \(kinds.map { "\"\($0)\"" }.joined(separator: " or "))",
@@ -43,6 +43,10 @@ extension TableReader {
                 return .csv(fields: fields, separator: ",")
             }
             return .csv(fields: fields, separator: character)
+        case "key-value":
+            if fields.contains("") { error("fields: a name must not be empty", at: "fields") }
+            checkNames(fields)
+            return .keyValue(fields: fields)
         case "regex":
             guard let pattern = string("pattern") else {
                 error("decode = \"regex\" needs the key \"pattern\"", at: "decode")

@@ -49,13 +49,7 @@ extension Gateway {
                     maximumBytes: (settings.classes[queue.deliveryClass] ?? ClassLimits()).maximumBytes,
                     oldestSeconds: queue.oldestAge.map { Double($0.wholeNanoseconds) / 1e9 }, dropped: queue.dropped)
             },
-            sensors: sensors.snapshot().map { sensor in
-                let reading = progress.readings[sensor.id]
-                return GatewayStatus.Sensor(
-                    id: sensor.id.name, driver: sensor.driver, state: sensor.state.name, problem: sensor.state.problem,
-                    samples: sensor.samples, restarts: sensor.restarts, value: reading?.valueText,
-                    secondsSinceValue: reading.map { seconds(since: $0.time.instant) })
-            },
+            sensors: sensorStates(now: now),
             intake: GatewayStatus.Intake(
                 received: counts.received, forwarded: progress.forwarded, waiting: counts.queued,
                 dropped: counts.dropped, undecodable: progress.undecodable, lastFailure: progress.lastFailure,
@@ -72,6 +66,24 @@ extension Gateway {
 }
 
 extension Gateway {
+    private func sensorStates(now: Instant) -> [GatewayStatus.Sensor] {
+        let readings = ingest.progress.readings
+        return zip(settings.sensors, sensors.snapshot()).map { entry, sensor in
+            GatewayStatus.Sensor(
+                id: sensor.id.name, driver: sensor.driver, topic: entry.topic, state: sensor.state.name,
+                problem: sensor.state.problem, samples: sensor.samples, dropped: sensor.dropped,
+                restarts: sensor.restarts, commandTopic: entry.sensor.commands.isEmpty ? nil : entry.commandTopic,
+                commands: sensor.commands, refusedCommands: sensor.refusedCommands, lastRefusal: sensor.lastRefusal,
+                counters: sensor.counters.map { .init(name: $0.name, value: $0.value) },
+                readings: (readings[sensor.id] ?? []).map { reading in
+                    .init(
+                        metric: reading.metric, value: reading.valueText, quality: reading.quality.rawValue,
+                        why: reading.reason,
+                        secondsSinceValue: Double((now - reading.time.instant).wholeNanoseconds) / 1e9)
+                })
+        }
+    }
+
     private func lan(_ broker: BrokerSnapshot) -> GatewayStatus.Lan {
         let counters = broker.counters
         let counts = accounts.counts
@@ -125,6 +137,7 @@ extension Reading {
             case .integer(let integer): "\(integer)"
             case .boolean(let boolean): "\(boolean)"
             case .text(let text): text
+            case .missing: "none"
             }
         return [text, unit?.name].compactMap { $0 }.joined(separator: " ")
     }

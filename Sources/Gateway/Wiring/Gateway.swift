@@ -56,7 +56,13 @@ package final class Gateway: Sendable {
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
         // Where devices and sensors come in.
-        let intake = GatewayIntake(filters: settings.forward.map(\.from))
+        let sensorEntries = settings.sensors.map {
+            SensorSupervisor.Entry(
+                id: $0.id, driver: $0.driver, topic: $0.topic, commandTopic: $0.commandTopic, sensor: $0.sensor)
+        }
+        let intake = GatewayIntake(
+            filters: settings.forward.map(\.from),
+            commandTopics: SensorSupervisor.commandTopics(of: sensorEntries))
         let state = try StateStore(settings, time: time, logger: logger("state"))
         let accounts = try Accounts()
         let connection = LinkAnnouncement(gateway: settings.gateway.id)
@@ -67,10 +73,7 @@ package final class Gateway: Sendable {
             configuration: lan, group: group, intake: intake, time: time, store: state,
             logger: logger("broker"), systemTopics: { connection.messages })
         let sensors = SensorSupervisor(
-            settings.sensors.map {
-                SensorSupervisor.Entry(id: $0.id, driver: $0.driver, topic: $0.topic, sensor: $0.sensor)
-            },
-            time: time, logger: logger("sensors")
+            sensorEntries, time: time, directory: "\(settings.gateway.dataDirectory)/sensors", logger: logger("sensors")
         ) { arrival in _ = intake.accept([arrival]) }
 
         // What is acknowledged is in the outbox: its commits settle with the devices, and wake the link.
@@ -84,20 +87,22 @@ package final class Gateway: Sendable {
             intake: intake,
             pipeline: ReadingPipeline(
                 rules: settings.forward,
-                sensors: Dictionary(settings.sensors.map { ($0.id, $0.treatment) }) { first, _ in first }),
-            outbox: outbox, broker: broker, time: time, logger: logger("ingest"), sent: sent)
+                sensors: Dictionary(settings.sensors.map { ($0.id, $0.treatment) }) { first, _ in first },
+                watched: settings.sensors.map { WatchedSensor(id: $0.id, topic: $0.topic, staleAfter: $0.staleAfter) }),
+            outbox: outbox, broker: broker, sensors: sensors, time: time, logger: logger("ingest"), sent: sent)
 
         // Up to the cloud, and back down to the LAN.
         let accept = AcceptRules(settings.accept)
         let link = try UpstreamLink(
             settings, outbox: outbox, time: time, logger: logger("upstream"),
             accepted: { arrivals in
-                broker.publish(
-                    arrivals.compactMap { arrival in
-                        accept.localTopic(for: arrival.topic).map {
-                            LocalMessage(topic: $0, payload: arrival.payload, retain: arrival.retain)
-                        }
-                    })
+                let local = arrivals.compactMap { arrival in
+                    accept.localTopic(for: arrival.topic).map {
+                        LocalMessage(topic: $0, payload: arrival.payload, retain: arrival.retain)
+                    }
+                }
+                broker.publish(local)
+                for message in local { sensors.command(message.topic, payload: message.payload) }
             })
         bell.attach { link.wake() }
         connection.attach { link.snapshot().state == .connected }

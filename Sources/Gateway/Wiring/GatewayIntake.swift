@@ -22,6 +22,8 @@ package final class GatewayIntake: Intake {
         var congested = false
         var finished = false
         var counts = Counts()
+        /// `next` is to return even though nothing came.
+        var isNudged = false
         var waiter: CheckedContinuation<Void, Never>?
     }
 
@@ -29,18 +31,25 @@ package final class GatewayIntake: Intake {
     private let countLimit: Int
     private let byteLimit: Int
     private let filters: [TopicFilter]
+    private let commandTopics: Set<String>
 
     /// - Parameters:
     ///   - filters: what goes upstream; publishes that none of them matches stay on the LAN.
+    ///   - commandTopics: what commands a local sensor, and is wanted for that.
     ///   - countLimit: arrivals held at most.
     ///   - byteLimit: payload and topic bytes held at most.
-    package init(filters: [TopicFilter], countLimit: Int = 16_384, byteLimit: Int = 8 << 20) {
+    package init(
+        filters: [TopicFilter], commandTopics: Set<String> = [], countLimit: Int = 16_384, byteLimit: Int = 8 << 20
+    ) {
         self.filters = filters
+        self.commandTopics = commandTopics
         self.countLimit = countLimit
         self.byteLimit = byteLimit
     }
 
-    package func wants(_ topic: String) -> Bool { filters.contains { $0.matches(topic) } }
+    package func wants(_ topic: String) -> Bool {
+        filters.contains { $0.matches(topic) } || commandTopics.contains(topic)
+    }
 
     /// Called by the broker on its event loop and by sensors on their tasks; never blocks beyond the lock.
     package func accept(_ batch: [Arrival]) -> IntakeVerdict {
@@ -64,13 +73,21 @@ package final class GatewayIntake: Intake {
         return verdict
     }
 
-    /// Everything that waits, in order of arrival; suspends while there is nothing. `nil` once `finish` was called and
+    /// Lets `next` return, with nothing if need be: the time has come to look at what did not arrive.
+    package func nudge() {
+        state.withLock { state in
+            state.isNudged = true
+            return state.waiter.take()
+        }?.resume()
+    }
+
+    /// Everything that waits, in order of arrival; suspends while there is nothing, until nudged. `nil` once `finish` was called and
     /// all has been taken. For one consumer.
     package func next() async -> (batch: [Arrival], wasCongested: Bool)? {
         while true {
             await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
                 let ready = state.withLock { state in
-                    if state.arrivals.isEmpty, !state.finished {
+                    if state.arrivals.isEmpty, !state.finished, !state.isNudged {
                         precondition(state.waiter == nil, "the intake has one consumer")
                         state.waiter = continuation
                         return false
@@ -80,8 +97,9 @@ package final class GatewayIntake: Intake {
                 if ready { continuation.resume() }
             }
             let taken: (batch: [Arrival], wasCongested: Bool)?? = state.withLock { state in
-                guard !state.arrivals.isEmpty else { return state.finished ? .some(nil) : .none }
+                if state.arrivals.isEmpty, !state.isNudged { return state.finished ? .some(nil) : .none }
                 defer {
+                    state.isNudged = false
                     state.arrivals = []
                     state.bytes = 0
                     state.congested = false
@@ -115,6 +133,7 @@ extension Arrival {
         switch body {
         case .payload(let bytes): topic.utf8.count + bytes.count + 128
         case .samples(let samples): topic.utf8.count + samples.count * 64 + 128
+        case .unavailable(let reason): topic.utf8.count + reason.utf8.count + 128
         }
     }
 }

@@ -3,6 +3,7 @@ import Logging
 import Outbox
 import Pipeline
 import Readings
+import Sensors
 import Synchronization
 
 /// Takes what waits in the intake through the pipeline into the outbox, one transaction per round.
@@ -18,7 +19,8 @@ final class Ingest: Sendable {
         var lastFailure: String?
         /// Why the last commit failed; `nil` once one succeeded.
         var storeFailure: String?
-        var readings: [DeviceID: Reading] = [:]
+        /// Each sensor's last readings, by metric in the order of their names.
+        var readings: [DeviceID: [Reading]] = [:]
     }
 
     private let intake: GatewayIntake
@@ -27,18 +29,25 @@ final class Ingest: Sendable {
     private let time: any TimeSource
     private let logger: Logger
     private let initial: ReadingPipeline
+    private let sensors: SensorSupervisor
     private let sent: (@Sendable ([Message]) -> Void)?
     private let state = Mutex(Progress())
+
+    /// How often values are looked at that may have become stale.
+    private static let expiryInterval = Duration.milliseconds(250)
+    /// Series of one sensor that are kept for `status`.
+    private static let shownSeries = 64
 
     /// - Parameter sent: sees every message just before it is committed; the demo keeps its books with it.
     init(
         intake: GatewayIntake, pipeline: ReadingPipeline, outbox: OutboxStore, broker: BrokerServer,
-        time: any TimeSource, logger: Logger, sent: (@Sendable ([Message]) -> Void)? = nil
+        sensors: SensorSupervisor, time: any TimeSource, logger: Logger, sent: (@Sendable ([Message]) -> Void)? = nil
     ) {
         self.intake = intake
         self.initial = pipeline
         self.outbox = outbox
         self.broker = broker
+        self.sensors = sensors
         self.time = time
         self.logger = logger
         self.sent = sent
@@ -48,6 +57,19 @@ final class Ingest: Sendable {
 
     /// Runs until the intake is finished and empty, or the task is cancelled while the store fails.
     func run() async {
+        guard initial.canExpire else { return await take() }
+        await withTaskGroup(of: Void.self) { tasks in
+            tasks.addTask {
+                while (try? await Task.sleep(for: Self.expiryInterval)) != nil { self.intake.nudge() }
+            }
+            tasks.addTask { await self.take() }
+            // The clock never ends by itself.
+            await tasks.next()
+            tasks.cancelAll()
+        }
+    }
+
+    private func take() async {
         var pipeline = initial
         while let (batch, wasCongested) = await intake.next() {
             let entries = process(batch, with: &pipeline)
@@ -61,13 +83,16 @@ final class Ingest: Sendable {
     }
 
     private func process(_ batch: [Arrival], with pipeline: inout ReadingPipeline) -> [OutboxStore.Entry] {
-        let now = time.now().instant
+        let now = time.now()
         var entries: [OutboxStore.Entry] = []
         var local: [LocalMessage] = []
         var unforwarded: [SettleToken] = []
         entries.reserveCapacity(batch.count)
         for arrival in batch {
-            let step = pipeline.step(arrival, now: now)
+            if case .payload(let payload) = arrival.body, case .device = arrival.source {
+                sensors.command(arrival.topic, payload: payload)
+            }
+            let step = pipeline.step(arrival, now: now.instant)
             local += step.local
             if let last = step.messages.indices.last {
                 for (index, message) in step.messages.enumerated() {
@@ -77,6 +102,12 @@ final class Ingest: Sendable {
                 unforwarded.append(token)
             }
             note(step, from: arrival.source)
+        }
+        if pipeline.canExpire {
+            let step = pipeline.expire(now: now)
+            local += step.local
+            entries += step.messages.map { .init(message: $0, settle: nil) }
+            note(step.readings)
         }
         if !local.isEmpty { broker.publish(local) }
         if !unforwarded.isEmpty { broker.settle(unforwarded) }
@@ -96,8 +127,23 @@ final class Ingest: Sendable {
                 logger.warning("a value could not be used", metadata: ["reason": "\(text)", "so_far": "\(count)"])
             }
         }
-        if case .sensor(let id) = source, let last = step.readings.last {
-            state.withLock { $0.readings[id] = last }
+        if case .sensor = source { note(step.readings) }
+    }
+
+    private func note(_ readings: [Reading]) {
+        guard !readings.isEmpty else { return }
+        state.withLock { progress in
+            for reading in readings {
+                var known = progress.readings[reading.device] ?? []
+                progress.readings[reading.device] = nil
+                if let index = known.firstIndex(where: { $0.metric == reading.metric }) {
+                    known[index] = reading
+                } else if known.count < Self.shownSeries {
+                    let place = known.firstIndex { ($0.metric ?? "") > (reading.metric ?? "") } ?? known.endIndex
+                    known.insert(reading, at: place)
+                }
+                progress.readings[reading.device] = known
+            }
         }
     }
 

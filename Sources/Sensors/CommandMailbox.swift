@@ -1,0 +1,84 @@
+import Glibc
+import Synchronization
+
+/// Something that a sensor is told to do: the payload of a publish to one of its command topics.
+package struct SensorCommand: Hashable, Sendable {
+    /// Which of the sensor's values; `nil` stands for the sensor itself.
+    package var metric: String?
+    /// As it came, up to the listener's maximum packet size.
+    package var payload: [UInt8]
+
+    package init(metric: String? = nil, payload: [UInt8]) {
+        self.metric = metric
+        self.payload = payload
+    }
+
+    /// The payload as text without white space around it; `nil` when it is not UTF-8 or longer than 256 bytes.
+    package var text: String? {
+        guard payload.count <= 256, let text = String(validating: payload, as: UTF8.self) else { return nil }
+        var trimmed = text[...].drop(while: \.isWhitespace)
+        while let last = trimmed.last, last.isWhitespace { trimmed.removeLast() }
+        return String(trimmed)
+    }
+}
+
+/// Commands on their way to one sensor, in their order. At most 64 wait; what comes then is refused.
+///
+/// Its descriptor is readable while something waits, so that a sensor waits for its device and its commands at once.
+package final class CommandMailbox: Sendable {
+    private static let limit = 64
+    private let waiting = Mutex<[SensorCommand]>([])
+    /// A pipe that holds one byte while something waits; none for a sensor that takes no commands.
+    private let bell: (read: Int32, write: Int32)?
+
+    /// - Parameter isUsed: a sensor that takes no commands needs no descriptors.
+    package init(isUsed: Bool) throws(SensorError) {
+        guard isUsed else {
+            bell = nil
+            return
+        }
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0 else { throw SensorError(doing: "wait for commands", code: errno) }
+        for end in ends {
+            _ = fcntl(end, F_SETFD, FD_CLOEXEC)
+            _ = fcntl(end, F_SETFL, O_NONBLOCK)
+        }
+        bell = (ends[0], ends[1])
+    }
+
+    deinit {
+        if let bell {
+            close(bell.read)
+            close(bell.write)
+        }
+    }
+
+    var descriptor: Int32? { bell?.read }
+
+    package var isEmpty: Bool { waiting.withLock(\.isEmpty) }
+
+    /// False when there is no room. From any thread; does not block.
+    package func put(_ command: SensorCommand) -> Bool {
+        guard let bell else { return false }
+        return waiting.withLock { waiting in
+            guard waiting.count < Self.limit else { return false }
+            if waiting.isEmpty {
+                var byte: UInt8 = 0
+                _ = write(bell.write, &byte, 1)
+            }
+            waiting.append(command)
+            return true
+        }
+    }
+
+    /// Everything that waits.
+    package func take() -> [SensorCommand] {
+        waiting.withLock { waiting in
+            guard !waiting.isEmpty, let bell else { return [] }
+            var byte: UInt8 = 0
+            _ = read(bell.read, &byte, 1)
+            defer { waiting = [] }
+            return waiting
+        }
+    }
+}
