@@ -46,6 +46,8 @@ let package = Package(
         .target(name: "CLinux"),
         .target(name: "CCrypt", linkerSettings: [.linkedLibrary("crypt"), .linkedLibrary("crypto")]),
         .target(name: "CGpiod", linkerSettings: [.linkedLibrary("gpiod")]),
+        .target(name: "CSerial"),
+        .systemLibrary(name: "CModbus", pkgConfig: "libmodbus", providers: [.apt(["libmodbus-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
 
@@ -60,7 +62,7 @@ let package = Package(
                 .log,
             ]
         ),
-        room("Sensors", ["CGpiod", "Readings", "Settings", .log]),
+        room("Sensors", ["CGpiod", "CModbus", "CSerial", "Readings", "Settings", .log]),
         room("Pipeline", ["Readings"]),
         room("Outbox", ["Readings", "Database"]),
         room("Registry", ["CCrypt", "Database", "MQTT", "Readings", .nio("NIOCore")]),

@@ -41,5 +41,7 @@ extension SensorDriver {
 
 /// All drivers there are.
 package enum SensorDrivers {
-    package static let all: [any SensorDriver.Type] = [SimulatedSensor.self, SerialSensor.self, GpioSensor.self]
+    package static let all: [any SensorDriver.Type] = [
+        SimulatedSensor.self, SerialSensor.self, ModbusSensor.self, GpioSensor.self,
+    ]
 }

@@ -1,22 +1,18 @@
 import Synchronization
 
-/// What several sensors use together, by name: the devices on one Modbus line share its port. It lives as long as a
-/// sensor holds it.
+/// What several sensors use together, by name: the devices on one Modbus line share its port. They live as
+/// long as the supervisor.
 package final class SharedResources: Sendable {
-    private struct Weak: Sendable {
-        weak var object: (any AnyObject & Sendable)?
-    }
-
-    private let resources = Mutex<[String: Weak]>([:])
+    private let resources = Mutex<[String: any AnyObject & Sendable]>([:])
 
     package init() {}
 
-    /// The resource of that name, made by `make` when no sensor holds it. A name stands for one type.
+    /// The resource of that name, made by `make` when it is first asked for. A name stands for one type.
     package func resource<Resource: AnyObject & Sendable>(_ name: String, make: () -> Resource) -> Resource {
         resources.withLock { resources in
-            if let resource = resources[name]?.object as? Resource { return resource }
+            if let resource = resources[name] as? Resource { return resource }
             let resource = make()
-            resources[name] = Weak(object: resource)
+            resources[name] = resource
             return resource
         }
     }

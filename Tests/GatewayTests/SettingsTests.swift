@@ -60,7 +60,7 @@ import Upstream
         let dependent = [
             "password_file", "ca_file", "cert_file", "key_file", "fields", "separator", "pattern", "unit", "scale",
             "offset",
-            "client_ca_file", "client_certificate", "user_from",
+            "client_ca_file", "client_certificate", "user_from", "usb", "rs485_before", "rs485_after",
             "deadband", "max_silence", "decode", "username", "client_id", "topic", "id",
         ]
         var isFirstSensor = true

@@ -46,10 +46,12 @@ final class SensorRig: Sendable {
         }
     }
 
-    func values(of index: Int) -> [Value] {
-        arrivals.filter { $0.source == .sensor(DeviceID("s\(index)")) }.flatMap { arrival -> [Value] in
+    func values(of index: Int) -> [Value] { samples(of: index).map(\.value) }
+
+    func samples(of index: Int) -> [Sample] {
+        arrivals.filter { $0.source == .sensor(DeviceID("s\(index)")) }.flatMap { arrival -> [Sample] in
             guard case .samples(let samples) = arrival.body else { return [] }
-            return samples.map(\.value)
+            return samples
         }
     }
 

@@ -141,8 +141,8 @@ import Testing
             "f:1:8: error: port: expected an absolute path, such as \"/dev/ttyUSB0\", found \"ttyUSB0\""
         ),
         ("port = '/x'\ndelimiter = ''", "f:2:13: error: delimiter: expected 1 to 8 bytes"),
-        ("baud = 9600", "f:1:1: error: [[sensor]] needs the key \"port\""),
-        ("port = '/x'\nbaud = 9601", "f:2:8: error: baud: 9601 is not a standard speed"),
+        ("baud = 9600", "f:1:1: error: [[sensor]] needs the key \"port\" or \"usb\""),
+        ("usb = 'ttyUSB0'", "f:1:7: error: usb: expected VENDOR:PRODUCT@BUS-PORT, such as \"0403:6001@1-1.2\""),
     ])
     func mistakesAreTold(text: String, expected: String) {
         let (sensor, errors) = SensorRig.sensor(SerialSensor.self, text)

@@ -1,36 +1,91 @@
+import CSerial
 import Glibc
+import Readings
 
-/// An open serial line, raw, non-blocking and ours alone (termios(3)). Closed when it goes.
-struct SerialPort: ~Copyable {
-    enum Parity: String, Hashable, Sendable {
+/// An open serial line, raw and non-blocking (termios(3)), for one owner. Closed when it goes.
+package struct SerialPort: ~Copyable {
+    package enum Parity: String, Hashable, Sendable {
         case none
         case even
         case odd
+        case mark
+        case space
+
+        var letter: CChar {
+            switch self {
+            case .none: CChar(UInt8(ascii: "n"))
+            case .even: CChar(UInt8(ascii: "e"))
+            case .odd: CChar(UInt8(ascii: "o"))
+            case .mark: CChar(UInt8(ascii: "m"))
+            case .space: CChar(UInt8(ascii: "s"))
+            }
+        }
     }
 
-    struct Format: Hashable, Sendable {
-        var baud: Int
-        var dataBits: Int
-        var parity: Parity
-        var stopBits: Int
+    package enum Flow: String, Hashable, Sendable {
+        case none
+        case rtsCts = "rts-cts"
+        case xonXoff = "xon-xoff"
     }
 
-    /// Bits per second and termios' names for them.
-    static let speeds: [Int: speed_t] = [
-        50: speed_t(B50), 75: speed_t(B75), 110: speed_t(B110), 134: speed_t(B134), 150: speed_t(B150),
-        200: speed_t(B200), 300: speed_t(B300), 600: speed_t(B600), 1_200: speed_t(B1200), 1_800: speed_t(B1800),
-        2_400: speed_t(B2400), 4_800: speed_t(B4800),
-        9_600: speed_t(B9600), 19_200: speed_t(B19200), 38_400: speed_t(B38400), 57_600: speed_t(B57600),
-        115_200: speed_t(B115200), 230_400: speed_t(B230400), 460_800: speed_t(B460800), 500_000: speed_t(B500000),
-        576_000: speed_t(B576000), 921_600: speed_t(B921600), 1_000_000: speed_t(B1000000),
-        1_152_000: speed_t(B1152000), 1_500_000: speed_t(B1500000), 2_000_000: speed_t(B2000000),
-        2_500_000: speed_t(B2500000), 3_000_000: speed_t(B3000000), 3_500_000: speed_t(B3500000),
-        4_000_000: speed_t(B4000000),
-    ]
+    /// The kernel switches an RS-485 driver's direction by RTS.
+    package struct RS485: Hashable, Sendable {
+        /// RTS is low while sending.
+        package var isInverted = false
+        package var before = Duration.zero
+        package var after = Duration.zero
+    }
 
-    let descriptor: Int32
+    package struct Format: Hashable, Sendable {
+        package var baud: Int
+        package var dataBits = 8
+        package var parity = Parity.none
+        package var stopBits = 1
+        package var flow = Flow.none
+        package var rs485: RS485?
 
-    init(path: String, format: Format) throws(SensorError) {
+        package init(
+            baud: Int, dataBits: Int = 8, parity: Parity = .none, stopBits: Int = 1, flow: Flow = .none,
+            rs485: RS485? = nil
+        ) {
+            self.baud = baud
+            self.dataBits = dataBits
+            self.parity = parity
+            self.stopBits = stopBits
+            self.flow = flow
+            self.rs485 = rs485
+        }
+
+        /// How long one character takes on the line, with its start, parity and stop bits.
+        package var characterTime: Duration {
+            let bits = 1 + dataBits + (parity == .none ? 0 : 1) + stopBits
+            return .nanoseconds(Int64(bits) * 1_000_000_000 / Int64(max(baud, 1)))
+        }
+
+        /// "9600 8N1".
+        package var description: String {
+            "\(baud) \(dataBits)\(parity.rawValue.prefix(1).uppercased())\(stopBits)"
+        }
+    }
+
+    /// What the driver counted since the port was last opened.
+    package struct LineErrors: Hashable, Sendable {
+        package var framing: UInt64
+        package var parity: UInt64
+        package var overrun: UInt64
+        package var breaks: UInt64
+    }
+
+    package let descriptor: Int32
+    /// What was opened, for messages.
+    package let path: String
+
+    package init(_ settings: SerialSettings) throws(SensorError) {
+        try self.init(path: try settings.identity.path(), format: settings.format)
+    }
+
+    package init(path: String, format: Format) throws(SensorError) {
+        self.path = path
         let doing = "open the serial port \(path)"
         let busy = "another program has it; find it with: fuser -v \(path)"
         descriptor = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)
@@ -38,7 +93,7 @@ struct SerialPort: ~Copyable {
             throw SensorError(
                 doing: doing, code: errno,
                 remedies: [
-                    ENOENT: "plug it in; see what is there with: ls -l /dev/serial/by-path /dev/ttyS* /dev/ttyUSB*",
+                    ENOENT: "plug it in; see what is there with: tidegate sensor scan",
                     EACCES: DeviceAccess.remedy(for: path), EBUSY: busy,
                 ])
         }
@@ -52,65 +107,88 @@ struct SerialPort: ~Copyable {
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             throw SensorError(doing: doing, code: EBUSY, remedies: [EBUSY: busy])
         }
-        if !Self.isPseudoTerminal(descriptor) { _ = ioctl(descriptor, UInt(TIOCEXCL), 0) }
-        var settings = termios()
-        guard tcgetattr(descriptor, &settings) == 0 else { throw SensorError(doing: doing, code: errno) }
-        cfmakeraw(&settings)
-        settings.c_cflag |= tcflag_t(CREAD | CLOCAL)
-        settings.c_cflag &= ~(tcflag_t(CSIZE | PARENB | PARODD | CSTOPB) | tcflag_t(CRTSCTS))
-        settings.c_cflag |= Self.characterSizes[format.dataBits] ?? tcflag_t(CS8)
-        settings.c_iflag &= ~tcflag_t(INPCK | IXOFF | IXANY)
-        settings.c_iflag |= tcflag_t(IGNBRK)
-        if format.parity != .none {
-            settings.c_cflag |= tcflag_t(PARENB)
-            // A character with a parity error is read as NUL, which no decoder takes for a digit.
-            settings.c_iflag |= tcflag_t(INPCK)
-        }
-        if format.parity == .odd { settings.c_cflag |= tcflag_t(PARODD) }
-        if format.stopBits == 2 { settings.c_cflag |= tcflag_t(CSTOPB) }
-        guard let speed = Self.speeds[format.baud] else {
-            preconditionFailure("the settings let only known speeds pass")
-        }
-        guard cfsetspeed(&settings, speed) == 0, tcsetattr(descriptor, TCSANOW, &settings) == 0 else {
-            throw SensorError(
-                doing: "set \(path) to \(format.baud) baud", code: errno,
-                remedies: [EINVAL: "the adapter does not do that speed or format; choose another"])
-        }
-        // tcsetattr(3) is content when anything at all could be set.
-        var now = termios()
-        guard tcgetattr(descriptor, &now) == 0, cfgetispeed(&now) == speed else {
-            throw SensorError(
-                doing: "set \(path) to \(format.baud) baud", reason: "the adapter does not do that speed",
-                remedy: "choose another")
-        }
+        if !cserial_is_pty(descriptor) { _ = ioctl(descriptor, UInt(TIOCEXCL), 0) }
+        try configure(format)
         // What came before the speed was right.
         tcflush(descriptor, TCIFLUSH)
     }
 
     deinit { if descriptor >= 0 { close(descriptor) } }
 
-    private static let characterSizes: [Int: tcflag_t] = [
-        5: tcflag_t(CS5), 6: tcflag_t(CS6), 7: tcflag_t(CS7), 8: tcflag_t(CS8),
-    ]
-
-    /// Unix 98 slaves have the major numbers 136…143 (Documentation/admin-guide/devices.txt of the kernel).
-    private static func isPseudoTerminal(_ descriptor: Int32) -> Bool {
-        var status = stat()
-        return fstat(descriptor, &status) == 0 && (136...143).contains((status.st_rdev >> 8) & 0xFFF)
+    /// Sets another format on the open port.
+    package func configure(_ format: Format) throws(SensorError) {
+        var wanted = cserial_format(
+            baud: UInt32(clamping: format.baud), data_bits: UInt8(clamping: format.dataBits),
+            stop_bits: UInt8(clamping: format.stopBits), parity: format.parity.letter,
+            flow: Int32(
+                format.flow == .rtsCts
+                    ? CSERIAL_FLOW_RTS_CTS : format.flow == .xonXoff ? CSERIAL_FLOW_XON_XOFF : CSERIAL_FLOW_NONE))
+        guard cserial_configure(descriptor, &wanted) == 0 else {
+            let doing = "set \(path) to \(format.description)"
+            if errno == ERANGE {
+                throw SensorError(
+                    doing: doing, reason: "the port does not do that speed or format", remedy: "choose another")
+            }
+            throw SensorError(
+                doing: doing, code: errno,
+                remedies: [EINVAL: "the port does not do that speed or format; choose another"])
+        }
+        guard let rs485 = format.rs485 else { return }
+        var direction = cserial_rs485(
+            rts_on_send: !rs485.isInverted, rx_during_tx: false, before_ms: UInt32(clamping: rs485.before.milliseconds),
+            after_ms: UInt32(clamping: rs485.after.milliseconds))
+        guard cserial_set_rs485(descriptor, &direction) == 0 else {
+            throw SensorError(
+                doing: "let the kernel switch the direction of \(path)", reason: String(cString: strerror(errno)),
+                remedy:
+                    "this port's driver cannot; leave rs485 out when the adapter switches by itself, as most do on USB")
+        }
     }
 
     /// What waits, up to 4 KiB; empty when nothing does. Throws when the line is gone.
-    func read(path: String) throws(SensorError) -> [UInt8] {
+    package func read() throws(SensorError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: 4_096)
         while true {
             let count = Glibc.read(descriptor, &bytes, bytes.count)
             if count > 0 { return Array(bytes[..<count]) }
             if count < 0, errno == EINTR { continue }
             if count < 0, errno == EAGAIN { return [] }
-            throw SensorError(
-                doing: "read from \(path)",
-                reason: count == 0 ? "the line was hung up" : String(cString: strerror(errno)),
-                remedy: "plug the adapter in again; it is opened as soon as it is there", isAbsent: true)
+            throw lost("read from", code: count == 0 ? nil : errno)
         }
     }
+
+    /// Sends as much of `bytes` as the kernel takes now; returns how many. Throws when the line is gone.
+    package func write(_ bytes: ArraySlice<UInt8>) throws(SensorError) -> Int {
+        guard !bytes.isEmpty else { return 0 }
+        while true {
+            let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count >= 0 { return count }
+            if errno == EINTR { continue }
+            if errno == EAGAIN { return 0 }
+            throw lost("write to", code: errno)
+        }
+    }
+
+    /// Throws away what waits to be read.
+    package func discardInput() { tcflush(descriptor, TCIFLUSH) }
+
+    /// `nil` where the driver does not count, as on a pty.
+    package func errors() -> LineErrors? {
+        var errors = cserial_errors()
+        guard cserial_count_errors(descriptor, &errors) == 0 else { return nil }
+        return LineErrors(
+            framing: UInt64(errors.framing), parity: UInt64(errors.parity), overrun: UInt64(errors.overrun),
+            breaks: UInt64(errors.breaks))
+    }
+
+    private func lost(_ what: String, code: Int32?) -> SensorError {
+        SensorError(
+            doing: "\(what) \(path)", reason: code.map { String(cString: strerror($0)) } ?? "the line was hung up",
+            remedy: "plug the adapter in again; it is opened as soon as it is there", isAbsent: true)
+    }
+}
+
+extension Duration {
+    /// Whole milliseconds.
+    var milliseconds: Int64 { wholeNanoseconds / 1_000_000 }
 }

@@ -1,0 +1,163 @@
+import Readings
+import Synchronization
+
+/// One serial line with several Modbus devices on it: the port has one owner, and the schedule decides who is asked.
+///
+/// It is open while at least one sensor attends. When the line is lost, every attendant is told, and with that it is closed;
+/// those that come back open it again.
+package final class ModbusBus: Sendable {
+    /// What an attendant is told.
+    enum Notice: Sendable {
+        /// The line is open: the device will be asked.
+        case open
+        case event(ModbusSchedule.Event, ModbusSchedule.Statistics)
+        /// The line is gone.
+        case lost(SensorError)
+    }
+
+    private struct Attendant: Sendable {
+        let device: ModbusSchedule.Device
+        let notices: AsyncStream<Notice>.Continuation
+    }
+
+    private struct State: Sendable {
+        var schedule: ModbusSchedule
+        var attendants: [DeviceID: Attendant] = [:]
+        /// The task that owns the port.
+        var runner: Task<Void, Never>?
+    }
+
+    private let settings: SerialSettings
+    private let time: any TimeSource
+    private let poller: DescriptorPoller
+    private let state: Mutex<State>
+    private let bell: CommandMailbox
+
+    init(_ settings: SerialSettings, gap: Duration, context: SensorContext) throws(SensorError) {
+        self.settings = settings
+        time = context.time
+        poller = context.poller
+        bell = try CommandMailbox(isUsed: true)
+        let frameGap =
+            settings.format.baud > 19_200 ? Duration.microseconds(1_750) : settings.format.characterTime * 7 / 2
+        state = Mutex(State(schedule: ModbusSchedule(gap: max(gap, frameGap))))
+    }
+
+    /// Takes part with `device` until the stream's reader goes or ``leave(_:)``.
+    func attend(_ device: ModbusSchedule.Device) -> AsyncStream<Notice> {
+        // Notices are few, one a round; a reader that does not read loses old ones.
+        let (stream, notices) = AsyncStream.makeStream(of: Notice.self, bufferingPolicy: .bufferingNewest(64))
+        state.withLock { state in
+            state.attendants[device.id] = Attendant(device: device, notices: notices)
+            if state.runner == nil {
+                state.runner = Task { await self.run() }
+            } else {
+                state.schedule.add(device, now: time.now().instant)
+                notices.yield(.open)
+            }
+        }
+        ring()
+        return stream
+    }
+
+    /// Ends a device's part; with the last one the port is closed before this returns.
+    func leave(_ id: DeviceID) async {
+        let last = state.withLock { state -> Task<Void, Never>? in
+            state.attendants[id]?.notices.finish()
+            state.attendants[id] = nil
+            state.schedule.remove(id)
+            return state.attendants.isEmpty ? state.runner : nil
+        }
+        last?.cancel()
+        await last?.value
+    }
+
+    /// Writes in the next slot; false when too many writes wait.
+    func write(_ id: DeviceID, number: Int, table: ModbusTable, address: Int, values: [UInt16]) -> Bool {
+        defer { ring() }
+        return state.withLock {
+            $0.schedule.write(id, number: number, table: table, address: address, values: values)
+        }
+    }
+
+    private func ring() { _ = bell.put(SensorCommand(payload: [])) }
+
+    private func run() async {
+        do throws(SensorError) {
+            try await serve()
+            state.withLock { state in
+                state.schedule.abandon()
+                // Somebody may have come while the last one was leaving.
+                state.runner = state.attendants.isEmpty ? nil : Task { await self.run() }
+            }
+        } catch {
+            let attendants = state.withLock { state in
+                defer {
+                    for id in state.attendants.keys { state.schedule.remove(id) }
+                    state.schedule.abandon()
+                    state.attendants = [:]
+                    state.runner = nil
+                }
+                return state.attendants.values.map(\.notices)
+            }
+            for notices in attendants {
+                notices.yield(.lost(error))
+                notices.finish()
+            }
+        }
+    }
+
+    private func serve() async throws(SensorError) {
+        let thread = try BlockingThread(name: "modbus")
+        let port = try ModbusPort(settings)
+        state.withLock { state in
+            let now = time.now().instant
+            // In the order of their names: a dictionary has none, and turns should be the same at each start.
+            for attendant in state.attendants.values.sorted(by: { $0.device.id.name < $1.device.id.name }) {
+                state.schedule.add(attendant.device, now: now)
+                attendant.notices.yield(.open)
+            }
+        }
+        while !Task.isCancelled {
+            _ = bell.take()
+            switch state.withLock({ $0.schedule.next(now: time.now().instant) }) {
+            case .wait(let until):
+                let limit = until.map { max(.zero, $0 - time.now().instant) }
+                if case .cancelled = await poller.firstReadable(of: [bell.descriptor].compactMap(\.self), within: limit)
+                {
+                    return
+                }
+            case .perform(let job):
+                let answer = await thread.run { () -> Result<Result<[UInt16], ModbusFailure>, ModbusPort.Lost> in
+                    do throws(ModbusPort.Lost) { return .success(try port.perform(job)) } catch {
+                        return .failure(error)
+                    }
+                }
+                switch answer {
+                case nil: return
+                case .failure(let lost): throw lost.error
+                case .success(let result): finish(result)
+                }
+            }
+        }
+    }
+
+    private func finish(_ result: Result<[UInt16], ModbusFailure>) {
+        state.withLock { state in
+            for event in state.schedule.finished(result, now: time.now().instant) {
+                let id = event.id
+                guard let attendant = state.attendants[id] else { continue }
+                attendant.notices.yield(.event(event, state.schedule.statistics(of: id) ?? .init()))
+            }
+        }
+    }
+}
+
+extension ModbusSchedule.Event {
+    /// Whom it is about.
+    var id: DeviceID {
+        switch self {
+        case .round(let id, _), .dead(let id, _, _), .written(let id, _, _), .writeFailed(let id, _, _): id
+        }
+    }
+}

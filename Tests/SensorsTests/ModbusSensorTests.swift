@@ -1,0 +1,194 @@
+import Glibc
+import Readings
+import Sensors
+import TestSupport
+import Testing
+
+/// The Modbus driver against pymodbus's slaves on a pty pair.
+@Suite(.serialized, .timeLimit(.minutes(2))) struct ModbusSensorTests {
+    /// Slaves on one line that can be made to misbehave.
+    final class Slaves {
+        let directory: TemporaryDirectory
+        let addresses: [Int]
+        private(set) var process: ChildProcess
+        var link: String { directory["line"] }
+
+        private static let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+
+        init(_ addresses: [Int]) async throws {
+            self.addresses = addresses
+            directory = try TemporaryDirectory()
+            process = try Self.start(addresses, in: directory)
+            try await isReady()
+        }
+
+        private static func start(_ addresses: [Int], in directory: TemporaryDirectory) throws -> ChildProcess {
+            try ChildProcess(
+                [
+                    "\(root)/.build/clients/bin/python", "\(root)/Tests/Peers/modbus_slaves.py", directory["line"],
+                    directory["faults"],
+                ] + addresses.map { "\($0)" })
+        }
+
+        private func isReady() async throws {
+            let process = process
+            try #require(
+                await eventually(within: .seconds(30)) { process.output.contains("ready") }, "\(process.errors)")
+        }
+
+        /// One line each, as modbus_slaves.py describes them.
+        func faults(_ lines: [String]) throws {
+            _ = try directory.write(lines.joined(separator: "\n"), to: "faults.new")
+            try #require(rename(directory["faults.new"], directory["faults"]) == 0)
+        }
+
+        func unplug() async {
+            await process.kill()
+            unlink(link)
+        }
+
+        func plugIn() async throws {
+            process = try Self.start(addresses, in: directory)
+            try await isReady()
+        }
+
+        func settings(_ address: Int, _ registers: [String], more: String = "") -> (
+            driver: any SensorDriver.Type, text: String
+        ) {
+            (
+                ModbusSensor.self,
+                """
+                port = '\(link)'
+                baud = 115200
+                slave = \(address)
+                interval = '100ms'
+                timeout = '250ms'
+                registers = [\(registers.map { "'\($0)'" }.joined(separator: ", "))]
+                \(more)
+                """
+            )
+        }
+    }
+
+    @Test func everyTableAndTypeArrives() async throws {
+        let slaves = try await Slaves([7])
+        let rig = try SensorRig([
+            slaves.settings(
+                7,
+                [
+                    "a input 0 u16", "b input 1 s16 *0.01 V", "c input 2 f32 A", "d holding 3 u32", "e coil 1",
+                    "f discrete 1",
+                    "g holding 250 u16",
+                ])
+        ])
+        try await rig.run {
+            #expect(await eventually { rig.samples(of: 0).count >= 7 }, "\(rig.state(of: 0))")
+        }
+        let samples = Dictionary(rig.samples(of: 0).map { ($0.metric ?? "", $0) }) { first, _ in first }
+        #expect(samples["a"]?.value == .integer(7))
+        #expect(samples["b"]?.value == .number(7) && samples["b"]?.unit == Unit("V"))
+        #expect(samples["c"]?.value == .number(7.5))
+        #expect(samples["d"]?.value == .integer(3 << 16 | 4))
+        #expect(samples["e"]?.value == .boolean(true) && samples["f"]?.value == .boolean(false))
+        #expect(samples["g"]?.quality == .bad && samples["g"]?.reason?.contains("illegal data address") == true)
+        guard case .registers(let blocks)? = rig.supervisor.snapshot()[0].raw else {
+            Issue.record("no registers")
+            return
+        }
+        #expect(blocks.contains(RegisterBlock(table: "input", address: 0, values: [7, 700, 0x40F0, 0])))
+    }
+
+    /// One slave after the other dies, answers late, in garbage, under another address: only it reports, and comes back.
+    @Test(arguments: ["dead", "late 0.6", "garbage", "cut", "as 9", "as 1"])
+    func aSlaveThatMisbehavesStandsAlone(fault: String) async throws {
+        let slaves = try await Slaves([1, 2, 3])
+        let rig = try SensorRig((1...3).map { slaves.settings($0, ["value input 0 u16"], more: "max_backoff = '1s'") })
+        try await rig.run {
+            #expect(await eventually { (0..<3).allSatisfy { rig.samples(of: $0).count >= 3 } })
+            try slaves.faults(["2 \(fault)"])
+            #expect(await eventually { rig.state(of: 1).name == "failed" })
+            let before = [0, 2].map { rig.samples(of: $0).count }
+            #expect(await eventually { zip([0, 2], before).allSatisfy { rig.samples(of: $0).count >= $1 + 10 } })
+            #expect([0, 2].map { rig.state(of: $0).name } == ["running", "running"])
+            try slaves.faults([])
+            #expect(await eventually { rig.state(of: 1).name == "running" })
+        }
+        // Nobody ever got somebody else's value.
+        for index in 0..<3 { #expect(rig.samples(of: index).allSatisfy { $0.value == .integer(Int64(index + 1)) }) }
+        #expect(rig.supervisor.snapshot()[1].restarts == 0)
+    }
+
+    @Test func whatIsWrittenIsReadBack() async throws {
+        let slaves = try await Slaves([1])
+        let rig = try SensorRig([
+            slaves.settings(
+                1, ["set holding 5 s16 *0.1 Cel write 5..30", "switch coil 2 bool write", "wide holding 20 f32 write"])
+        ])
+        try await rig.run {
+            #expect(await eventually { rig.state(of: 0).name == "running" })
+            #expect(rig.supervisor.command("cmd/s0/set", payload: Array("21.5".utf8)))
+            #expect(rig.supervisor.command("cmd/s0/switch", payload: Array("on".utf8)))
+            #expect(rig.supervisor.command("cmd/s0/wide", payload: Array("-3.25".utf8)))
+            #expect(!rig.supervisor.command("cmd/s0", payload: Array("1".utf8)))
+            #expect(
+                await eventually {
+                    let values = rig.samples(of: 0)
+                    return values.contains { $0.metric == "set" && $0.value == .number(21.5) }
+                        && values.contains { $0.metric == "switch" && $0.value == .boolean(true) }
+                        && values.contains { $0.metric == "wide" && $0.value == .number(-3.25) }
+                })
+            #expect(rig.supervisor.command("cmd/s0/set", payload: Array("31".utf8)))
+            #expect(await eventually { rig.supervisor.snapshot()[0].lastRefusal?.contains("from 5.0 to 30.0") == true })
+            // It stays as it was.
+            let count = rig.samples(of: 0).count
+            #expect(await eventually { rig.samples(of: 0).count > count + 6 })
+            #expect(rig.samples(of: 0).last { $0.metric == "set" }?.value == .number(21.5))
+        }
+    }
+
+    @Test func theLineMayBeUnplugged() async throws {
+        let slaves = try await Slaves([1, 2])
+        let rig = try SensorRig([
+            slaves.settings(1, ["value input 0 u16"]), slaves.settings(2, ["value input 0 u16"]),
+            (SimulatedSensor.self, "interval = '10ms'"),
+        ])
+        try await rig.run {
+            #expect(await eventually { (0..<2).allSatisfy { rig.state(of: $0).name == "running" } })
+            await slaves.unplug()
+            #expect(await eventually { (0..<2).allSatisfy { rig.state(of: $0).name == "failed" } })
+            let before = rig.values(of: 2).count
+            #expect(await eventually { rig.values(of: 2).count > before + 3 })
+            let counts = (0..<2).map { rig.samples(of: $0).count }
+            try await slaves.plugIn()
+            #expect(await eventually { (0..<2).allSatisfy { rig.samples(of: $0).count > counts[$0] + 3 } })
+        }
+    }
+
+    @Test func onePortHasOneSpeed() async throws {
+        let slaves = try await Slaves([1, 2])
+        var other = slaves.settings(2, ["value input 0 u16"])
+        other.text = other.text.replacing("baud = 115200", with: "baud = 9600")
+        let rig = try SensorRig([slaves.settings(1, ["value input 0 u16"]), other])
+        try await rig.run {
+            #expect(
+                await eventually { (0..<2).contains { rig.state(of: $0).problem?.contains("the same speed") == true } })
+            #expect(await eventually { (0..<2).contains { rig.state(of: $0).name == "running" } })
+        }
+    }
+
+    @Test(arguments: [
+        ("port = '/x'\nregisters = ['value input 0']", "needs the key \"slave\""),
+        ("slave = 1\nregisters = ['value input 0']", "needs the key \"port\" or \"usb\""),
+        ("port = '/x'\nslave = 1\nregisters = []", "at least one value"),
+        ("port = '/x'\nslave = 1\nregisters = ['a input 0', 'a input 1']", "two values called"),
+        ("port = '/x'\nslave = 1\nregisters = ['value input 0', 'b input 1']", "names the only one"),
+        ("port = '/x'\nslave = 1\nregisters = ['a inptu 0']", "coil, discrete, input or holding"),
+        ("port = '/x'\nusb = '0403:6001'\nslave = 1\nregisters = ['a input 0']", "usb stands instead of port"),
+        ("usb = '403:6001'\nslave = 1\nregisters = ['a input 0']", "VENDOR:PRODUCT@BUS-PORT"),
+    ])
+    func mistakesAreTold(text: String, expected: String) {
+        let (sensor, errors) = SensorRig.sensor(ModbusSensor.self, text)
+        #expect(sensor == nil)
+        #expect(errors.count == 1 && errors[0].contains(expected), "\(errors)")
+    }
+}
