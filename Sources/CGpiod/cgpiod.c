@@ -31,114 +31,69 @@ struct cgpiod_watch {
 
 static void copy(char *to, size_t size, const char *from) { snprintf(to, size, "%s", from ? from : ""); }
 
-/* Looks at one named line; true ends the search. */
-typedef bool (*visitor)(const char *name, const cgpiod_line *line, void *context);
+typedef bool (*visitor)(const cgpiod_line *line, void *context);
 
 static bool visit_chip(const char *path, struct gpiod_chip *chip, visitor visit, void *context) {
+    cgpiod_line found = {0};
+    copy(found.chip, sizeof found.chip, path);
 #if CGPIOD_API == 1
     unsigned int count = gpiod_chip_num_lines(chip);
+    copy(found.label, sizeof found.label, gpiod_chip_label(chip));
 #else
     struct gpiod_chip_info *information = gpiod_chip_get_info(chip);
     if (!information) return false;
     unsigned int count = gpiod_chip_info_get_num_lines(information);
+    copy(found.label, sizeof found.label, gpiod_chip_info_get_label(information));
     gpiod_chip_info_free(information);
 #endif
-    for (unsigned int offset = 0; offset < count; offset++) {
-        cgpiod_line found = {.offset = offset};
-        copy(found.chip, sizeof found.chip, path);
+    for (found.offset = 0; found.offset < count; found.offset++) {
 #if CGPIOD_API == 1
-        struct gpiod_line *line = gpiod_chip_get_line(chip, offset);
+        struct gpiod_line *line = gpiod_chip_get_line(chip, found.offset);
         if (!line) continue;
-        const char *name = gpiod_line_name(line);
+        copy(found.name, sizeof found.name, gpiod_line_name(line));
         found.used = gpiod_line_is_used(line);
+        found.output = gpiod_line_direction(line) == GPIOD_LINE_DIRECTION_OUTPUT;
         copy(found.consumer, sizeof found.consumer, gpiod_line_consumer(line));
-        if (name && visit(name, &found, context)) return true;
 #else
-        struct gpiod_line_info *line = gpiod_chip_get_line_info(chip, offset);
+        struct gpiod_line_info *line = gpiod_chip_get_line_info(chip, found.offset);
         if (!line) continue;
-        const char *name = gpiod_line_info_get_name(line);
+        copy(found.name, sizeof found.name, gpiod_line_info_get_name(line));
         found.used = gpiod_line_info_is_used(line);
+        found.output = gpiod_line_info_get_direction(line) == GPIOD_LINE_DIRECTION_OUTPUT;
         copy(found.consumer, sizeof found.consumer, gpiod_line_info_get_consumer(line));
-        bool stop = name && visit(name, &found, context);
         gpiod_line_info_free(line);
-        if (stop) return true;
 #endif
+        if (visit(&found, context)) return true;
     }
     return false;
 }
 
 static int is_chip(const struct dirent *entry) { return strncmp(entry->d_name, "gpiochip", 8) == 0; }
 
-/* What a walk over the chips met. */
-struct walk {
-    int chips;
-    char denied[sizeof((cgpiod_line *)0)->chip]; /* the first that may not be opened; else empty */
-};
-
-/* Visits the lines of all chips, the lowest number first: the order of readdir differs from boot to boot. True when the
- * visitor ended it. */
-static bool visit_all(visitor visit, void *context, struct walk *walk) {
+/* By their numbers: the order of readdir differs from boot to boot. */
+int cgpiod_each_line(bool (*body)(const cgpiod_line *line, void *context), void *context, char denied[64]) {
     struct dirent **entries;
     bool stopped = false;
-    *walk = (struct walk){0};
+    int chips = 0;
+    denied[0] = 0;
     int count = scandir("/dev", &entries, is_chip, versionsort);
     for (int i = 0; i < count; i++) {
-        char path[sizeof walk->denied];
+        char path[64];
         int length = snprintf(path, sizeof path, "/dev/%s", entries[i]->d_name);
         free(entries[i]);
         if (stopped || length >= (int)sizeof path) continue;
         struct gpiod_chip *chip = gpiod_chip_open(path);
         if (chip) {
-            walk->chips++;
-            stopped = visit_chip(path, chip, visit, context);
+            chips++;
+            stopped = visit_chip(path, chip, body, context);
             gpiod_chip_close(chip);
         } else if (errno == EACCES || errno == EPERM) {
-            walk->chips++;
-            if (!walk->denied[0]) copy(walk->denied, sizeof walk->denied, path);
+            chips++;
+            if (!denied[0]) copy(denied, sizeof path, path);
         }
     }
     if (count >= 0) free(entries);
-    return stopped;
-}
-
-struct search {
-    const char *name;
-    cgpiod_line *out;
-};
-
-static bool is_searched(const char *name, const cgpiod_line *line, void *context) {
-    struct search *search = context;
-    if (strcmp(name, search->name) != 0) return false;
-    *search->out = *line;
-    return true;
-}
-
-int cgpiod_find(const char *name, cgpiod_line *out) {
-    struct search search = {name, out};
-    struct walk walk;
-    if (visit_all(is_searched, &search, &walk)) return 0;
-    *out = (cgpiod_line){0};
-    copy(out->chip, sizeof out->chip, walk.denied);
-    errno = walk.denied[0] ? EACCES : walk.chips ? ENOENT : ENODEV;
-    return -1;
-}
-
-struct listing {
-    void (*body)(const char *name, void *context);
-    void *context;
-};
-
-static bool list(const char *name, const cgpiod_line *line, void *context) {
-    (void)line;
-    struct listing *listing = context;
-    listing->body(name, listing->context);
-    return false;
-}
-
-void cgpiod_each_name(void (*body)(const char *name, void *context), void *context) {
-    struct listing listing = {body, context};
-    struct walk walk;
-    visit_all(list, &listing, &walk);
+    return chips;
 }
 
 #if CGPIOD_API == 1

@@ -214,7 +214,7 @@ package struct ReadingPipeline: Sendable {
             }
             return Reading(
                 device: id, metric: sample.metric, value: value,
-                unit: value.asDouble == nil ? nil : treatment.unit ?? sample.unit, quality: sample.quality,
+                unit: value.asDouble == nil ? nil : treatment.unit(for: sample), quality: sample.quality,
                 reason: sample.reason, time: arrival.time)
         }
     }

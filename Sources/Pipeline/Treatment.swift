@@ -31,4 +31,12 @@ package struct Treatment: Sendable {
         let result = number * scale + offset
         return result.isFinite ? .number(result) : nil
     }
+
+    /// The unit of a number: what the driver knows goes before what the settings say, until the value is scaled. A driver
+    /// says with an empty name that its number has none.
+    func unit(for sample: Sample) -> Unit? {
+        let isScaled = scale != 1 || offset != 0
+        let unit = isScaled ? unit ?? sample.unit : sample.unit ?? unit
+        return unit?.name.isEmpty == true ? nil : unit
+    }
 }

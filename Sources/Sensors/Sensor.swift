@@ -42,6 +42,7 @@ extension SensorDriver {
 /// All drivers there are.
 package enum SensorDrivers {
     package static let all: [any SensorDriver.Type] = [
-        SimulatedSensor.self, SerialSensor.self, ModbusSensor.self, GpioSensor.self,
+        SimulatedSensor.self, SerialSensor.self, ModbusSensor.self, GpioSensor.self, GpioCounterSensor.self,
+        GpioOutputSensor.self,
     ]
 }

@@ -1,3 +1,4 @@
+import Glibc
 package import Logging
 package import Readings
 import Synchronization
@@ -100,6 +101,7 @@ package final class SensorSupervisor: Sendable {
     /// Runs until cancelled, or until `stop`; once.
     package func run() async {
         guard !entries.isEmpty else { return }
+        if let directory { mkdir(directory, 0o750) }
         let poller: DescriptorPoller
         do {
             poller = try DescriptorPoller()

@@ -9,28 +9,18 @@ import Testing
 /// variable `GPIO_SIM` names the simulator's directory there.
 @Suite(
     .serialized, .timeLimit(.minutes(2)),
-    .enabled(if: getenv("GPIO_SIM") != nil, "no gpio-sim here: run `make test-gpio`"))
+    .enabled(if: GpioSimulator.isHere, "no gpio-sim here: run `make test-gpio`"))
 struct GpioSensorTests {
-    static let simulator = getenv("GPIO_SIM").map { String(cString: $0) } ?? ""
-
-    static func pull(_ line: Int, up: Bool) {
-        guard let file = fopen("\(simulator)/sim_gpio\(line)/pull", "w") else {
-            Issue.record("no simulated line \(line)")
-            return
-        }
-        fputs(up ? "pull-up" : "pull-down", file)
-        fclose(file)
-    }
 
     static func rig(_ text: String) throws -> SensorRig { try SensorRig([(GpioSensor.self, text)]) }
 
     @Test func edgesArriveInOrderWithKernelTimes() async throws {
-        Self.pull(17, up: false)
+        GpioSimulator.pull(17, up: false)
         let rig = try Self.rig("line = 'GPIO17'")
         try await rig.run {
             #expect(await eventually { rig.values(of: 0) == [.boolean(false)] })
             for round in 1...50 {
-                Self.pull(17, up: round % 2 == 1)
+                GpioSimulator.pull(17, up: round % 2 == 1)
                 #expect(await eventually { rig.values(of: 0).count == round + 1 })
             }
             #expect(rig.values(of: 0) == (0...50).map { .boolean($0 % 2 == 1) })
@@ -41,40 +31,40 @@ struct GpioSensorTests {
     }
 
     @Test func activeLowTurnsTheValueAround() async throws {
-        Self.pull(3, up: true)
+        GpioSimulator.pull(3, up: true)
         let rig = try Self.rig("line = 'GPIO3'\nactive_low = true")
         try await rig.run {
             #expect(await eventually { rig.values(of: 0) == [.boolean(false)] })
-            Self.pull(3, up: false)
+            GpioSimulator.pull(3, up: false)
             #expect(await eventually { rig.values(of: 0) == [.boolean(false), .boolean(true)] })
         }
     }
 
     @Test func aBouncingContactIsOneChange() async throws {
-        Self.pull(4, up: false)
+        GpioSimulator.pull(4, up: false)
         let rig = try Self.rig("line = 'GPIO4'\ndebounce = '200ms'")
         try await rig.run {
             #expect(await eventually { rig.values(of: 0).count == 1 })
-            for round in 0..<9 { Self.pull(4, up: round % 2 == 0) }
+            for round in 0..<9 { GpioSimulator.pull(4, up: round % 2 == 0) }
             #expect(
                 await eventually { rig.values(of: 0) == [.boolean(false), .boolean(true)] }, "\(rig.values(of: 0))")
         }
     }
 
     @Test func onlyTheChosenEdgeIsReportedDebouncedOrNot() async throws {
-        Self.pull(7, up: false)
+        GpioSimulator.pull(7, up: false)
         let rig = try SensorRig([
             (GpioSensor.self, "line = 'GPIO7'\nedge = 'falling'"), (GpioSensor.self, "line = 'GPIO8'\nedge = 'rising'"),
             (GpioSensor.self, "line = 'GPIO9'\nedge = 'rising'\ndebounce = '20ms'"),
         ])
-        for line in 7...9 { Self.pull(line, up: false) }
+        for line in 7...9 { GpioSimulator.pull(line, up: false) }
         try await rig.run {
             for index in 0...2 { #expect(await eventually { rig.values(of: index) == [.boolean(false)] }) }
             for round in 1...3 {
-                for line in 7...9 { Self.pull(line, up: true) }
+                for line in 7...9 { GpioSimulator.pull(line, up: true) }
                 #expect(await eventually { rig.values(of: 1).count == round + 1 })
                 if round == 1 { #expect(await eventually { rig.values(of: 2).count == 2 }) }
-                for line in 7...9 { Self.pull(line, up: false) }
+                for line in 7...9 { GpioSimulator.pull(line, up: false) }
                 #expect(await eventually { rig.values(of: 0).count == round + 1 })
             }
             #expect(rig.values(of: 0) == [false, false, false, false].map(Value.boolean))
@@ -85,14 +75,14 @@ struct GpioSensorTests {
     }
 
     @Test func biasHoldsAnOpenLine() async throws {
-        Self.pull(10, up: false)
+        GpioSimulator.pull(10, up: false)
         let rig = try Self.rig("line = 'GPIO10'\nbias = 'pull-up'")
         try await rig.run { #expect(await eventually { rig.values(of: 0) == [.boolean(true)] }) }
     }
 
     /// More edges than the kernel's queue holds while nobody reads: some are lost, but not where the line ended up.
     @Test(arguments: [40, 41]) func afterABurstTheStateIsRight(edges: Int) async throws {
-        Self.pull(11, up: false)
+        GpioSimulator.pull(11, up: false)
         let sensor = try #require(SensorRig.sensor(GpioSensor.self, "line = 'GPIO11'").sensor)
         let poller = try DescriptorPoller()
         defer { poller.stop() }
@@ -104,7 +94,7 @@ struct GpioSensorTests {
                 return values.count
             }
             // On the sensor's own task: it cannot read meanwhile.
-            if count == 1 { for edge in 1...edges { Self.pull(11, up: edge % 2 == 1) } }
+            if count == 1 { for edge in 1...edges { GpioSimulator.pull(11, up: edge % 2 == 1) } }
         }
         let task = Task { try await sensor.run(context) }
         #expect(await eventually { values.withLock { $0.count } >= 16 })
@@ -137,5 +127,19 @@ struct GpioSensorTests {
         try await rig.run {
             #expect(await eventually { rig.state(of: 0).problem?.contains("did you mean \"GPIO17\"") == true })
         }
+    }
+
+    @Test(arguments: ["pin = 11", "chip = 'pinctrl-sim'\noffset = 17", "chip = '/dev/gpiochip0'\nline = 'GPIO17'"])
+    func aLineIsFoundByItsPinOrItsPlace(text: String) async throws {
+        GpioSimulator.pull(17, up: true)
+        let rig = try Self.rig(text)
+        try await rig.run { #expect(await eventually { rig.values(of: 0) == [.boolean(true)] }) }
+    }
+
+    @Test func itIsReadAgainFromTimeToTime() async throws {
+        GpioSimulator.pull(18, up: true)
+        let rig = try Self.rig("line = 'GPIO18'\ninterval = '20ms'")
+        try await rig.run { #expect(await eventually { rig.values(of: 0).count > 5 }) }
+        #expect(Set(rig.values(of: 0)) == [.boolean(true)])
     }
 }

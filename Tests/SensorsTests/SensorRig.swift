@@ -15,8 +15,10 @@ final class SensorRig: Sendable {
         let arrivals = Mutex<[Arrival]>([])
     }
 
-    /// - Parameter settings: one text per sensor; `id`s are s0, s1, …
-    init(_ settings: [(driver: any SensorDriver.Type, text: String)]) throws {
+    /// - Parameters:
+    ///   - settings: one text per sensor; `id`s are s0, s1, …
+    ///   - directory: where sensors keep their files.
+    init(_ settings: [(driver: any SensorDriver.Type, text: String)], directory: String? = nil) throws {
         let collected = Collected()
         self.collected = collected
         let entries = try settings.enumerated().map { index, setting in
@@ -25,7 +27,8 @@ final class SensorRig: Sendable {
                 id: DeviceID("s\(index)"), driver: setting.driver.name, topic: "t/\(index)", sensor: sensor)
         }
         supervisor = SensorSupervisor(
-            entries, time: KernelTime(), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+            entries, time: KernelTime(), directory: directory,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         ) { arrival in collected.arrivals.withLock { $0.append(arrival) } }
     }
 
@@ -69,10 +72,11 @@ final class SensorRig: Sendable {
 
     /// A context for a sensor that is run by the test itself.
     static func context(
-        poller: DescriptorPoller, tell: @escaping @Sendable (SensorContext.Event) -> Void = { _ in }
+        poller: DescriptorPoller, directory: String? = nil,
+        tell: @escaping @Sendable (SensorContext.Event) -> Void = { _ in }
     ) throws -> SensorContext {
         SensorContext(
             id: DeviceID("s"), time: KernelTime(), poller: poller, commands: try CommandMailbox(isUsed: true),
-            shared: SharedResources(), directory: nil, tell: tell)
+            shared: SharedResources(), directory: directory, tell: tell)
     }
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static int failures;
 
@@ -52,12 +53,33 @@ static int drain(cgpiod_watch *watch, cgpiod_edge *last) {
     }
 }
 
+struct search {
+    const char *name;
+    cgpiod_line *found;
+    bool isThere;
+};
+
+static bool is_searched(const cgpiod_line *line, void *context) {
+    struct search *search = context;
+    if (strcmp(line->name, search->name) != 0) return false;
+    *search->found = *line;
+    return search->isThere = true;
+}
+
+static bool find(const char *name, cgpiod_line *found) {
+    struct search search = {name, found, false};
+    char denied[64];
+    CHECK(cgpiod_each_line(is_searched, &search, denied) >= 1 && !denied[0]);
+    return search.isThere;
+}
+
 static cgpiod_watch *open_line(int line, cgpiod_options options) {
     char name[16];
     snprintf(name, sizeof name, "GPIO%d", line);
     cgpiod_line found;
-    CHECK(cgpiod_find(name, &found) == 0);
-    CHECK(found.offset == (uint32_t)line && strcmp(found.chip, "/dev/gpiochip0") == 0 && !found.used);
+    CHECK(find(name, &found));
+    CHECK(found.offset == (uint32_t)line && strcmp(found.chip, "/dev/gpiochip0") == 0 && strcmp(found.label, "pinctrl-sim") == 0 &&
+          !found.used);
     cgpiod_watch *watch = cgpiod_watch_open(found.chip, found.offset, "check", &options);
     CHECK(watch != NULL);
     if (!watch) exit(1);
@@ -66,16 +88,15 @@ static cgpiod_watch *open_line(int line, cgpiod_options options) {
 
 static void finds_lines(void) {
     cgpiod_line line;
-    errno = 0;
-    CHECK(cgpiod_find("no such line", &line) == -1 && errno == ENOENT);
+    CHECK(!find("no such line", &line));
     pull(1, 0);
     cgpiod_watch *watch = open_line(1, (cgpiod_options){.edges = CGPIOD_RISING});
-    CHECK(cgpiod_find("GPIO1", &line) == 0 && line.used && strcmp(line.consumer, "check") == 0);
+    CHECK(find("GPIO1", &line) && line.used && strcmp(line.consumer, "check") == 0);
     cgpiod_options options = {.edges = CGPIOD_RISING};
     errno = 0;
     CHECK(cgpiod_watch_open(line.chip, line.offset, "second", &options) == NULL && errno == EBUSY);
     cgpiod_watch_close(watch);
-    CHECK(cgpiod_find("GPIO1", &line) == 0 && !line.used);
+    CHECK(find("GPIO1", &line) && !line.used);
     cgpiod_watch_close(NULL);
 }
 
@@ -131,7 +152,7 @@ static void debounces_where_it_says_so(void) {
     pull(6, 0);
     if (!cgpiod_debounces()) {
         errno = 0;
-        CHECK(cgpiod_find("GPIO6", &line) == 0);
+        CHECK(find("GPIO6", &line));
         CHECK(cgpiod_watch_open(line.chip, line.offset, "check", &options) == NULL && errno == EOPNOTSUPP);
         return;
     }
@@ -143,11 +164,64 @@ static void debounces_where_it_says_so(void) {
     cgpiod_watch_close(watch);
 }
 
+static int driven(int line) {
+    char path[512], value = 0;
+    snprintf(path, sizeof path, "%s/sim_gpio%d/value", getenv("GPIO_SIM"), line);
+    FILE *file = fopen(path, "r");
+    if (!file || fread(&value, 1, 1, file) != 1) perror(path);
+    if (file) fclose(file);
+    return value == '1';
+}
+
+/* However few events the kernel keeps, none is missing from the count. */
+static void counts_without_a_reader(void) {
+    cgpiod_options options = {.edges = CGPIOD_RISING};
+    pull(7, 0);
+    int fd = cgpiod_counter_open("/dev/gpiochip0", 7, "check", &options);
+    CHECK(fd >= 0);
+    uint32_t last = 0;
+    CHECK(cgpiod_counter_read(fd, &last) == 0 && last == 0);
+    for (int i = 1; i <= 2000; i++) pull(7, i & 1);
+    int taken = cgpiod_counter_read(fd, &last);
+    CHECK(last == 1000 && taken > 0 && taken < 1000);
+    CHECK(cgpiod_counter_read(fd, &last) == 0 && cgpiod_value(fd) == 0);
+    close(fd);
+}
+
+static void keeps_outputs(void) {
+    const char *path = "/tmp/lines-check";
+    errno = 0;
+    CHECK(cgpiod_held(path, "a") == -1 && errno == ENOENT);
+    /* The simulator lets a line that nobody holds fall back to its pull. */
+    pull(8, 0);
+    int fd = cgpiod_output_open("/dev/gpiochip0", 8, "check", false, CGPIOD_PUSH_PULL, 1);
+    CHECK(fd >= 0 && driven(8) == 1 && cgpiod_value(fd) == 1);
+    CHECK(cgpiod_hold(path, "a", fd) == 0);
+    close(fd);
+    CHECK(driven(8) == 1);
+    fd = cgpiod_held(path, "a");
+    CHECK(fd >= 0 && cgpiod_value(fd) == 1 && cgpiod_set(fd, false) == 0 && driven(8) == 0 && cgpiod_set(fd, true) == 0);
+    errno = 0;
+    CHECK(cgpiod_output_open("/dev/gpiochip0", 8, "check", false, CGPIOD_PUSH_PULL, 1) == -1 && errno == EBUSY);
+    CHECK(cgpiod_let_go(path, "a") == 0 && driven(8) == 1);
+    errno = 0;
+    CHECK(cgpiod_let_go(path, "a") == -1 && errno == ENOENT);
+    close(fd);
+    /* Keeping takes over what the line has, also from an input. */
+    pull(9, 1);
+    fd = cgpiod_output_open("/dev/gpiochip0", 9, "check", true, CGPIOD_PUSH_PULL, CGPIOD_KEEP);
+    CHECK(fd >= 0 && driven(9) == 1 && cgpiod_value(fd) == 0);
+    CHECK(cgpiod_set(fd, true) == 0 && driven(9) == 0);
+    close(fd);
+}
+
 int main(void) {
     finds_lines();
     tells_edges_and_values();
     tells_a_burst();
     debounces_where_it_says_so();
+    counts_without_a_reader();
+    keeps_outputs();
     printf("CGpiod over libgpiod %s: %s\n", cgpiod_version(), failures ? "FAILED" : "ok");
     return failures != 0;
 }

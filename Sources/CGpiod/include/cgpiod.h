@@ -5,11 +5,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Where a line is, and who holds it. */
+/* A line, where it is, and who holds it. */
 typedef struct {
+    char name[64];     /* its label; empty when it has none */
     char chip[64];     /* path of the chip's device, "/dev/gpiochip0" */
+    char label[64];    /* the chip's label, which stays the same when its number does not */
     uint32_t offset;   /* of the line in its chip */
-    bool used;         /* requested by somebody */
+    bool used;         /* requested by somebody, or by a driver of the kernel's */
+    bool output;       /* else it is an input */
     char consumer[64]; /* by whom; empty where the kernel does not say */
 } cgpiod_line;
 
@@ -26,12 +29,9 @@ typedef struct {
 /* A line requested for edge events. One thread at a time may use it (libgpiod's own rule). */
 typedef struct cgpiod_watch cgpiod_watch;
 
-/* Searches all chips, the lowest number first, for the line of that name: 0, or -1 and errno: ENODEV there is no chip;
- * EACCES no such line among the chips that may be opened, and out->chip may not; ENOENT no such line. */
-int cgpiod_find(const char *name, cgpiod_line *out);
-
-/* Calls body with the name of every named line of every chip that may be opened. */
-void cgpiod_each_name(void (*body)(const char *name, void *context), void *context);
+/* Calls body with every line of every chip, the lowest number first, until it returns true. Returns how many chips there
+ * are; denied is the path of the first that may not be opened, or empty. */
+int cgpiod_each_line(bool (*body)(const cgpiod_line *line, void *context), void *context, char denied[64]);
 
 /* What is asked of a line. */
 typedef struct {
@@ -64,5 +64,42 @@ void cgpiod_watch_close(cgpiod_watch *watch);
 
 /* libgpiod's version, "1.6.3". */
 const char *cgpiod_version(void);
+
+/* The kernel's own interface, version 2 (linux/gpio.h, since 5.10), for what libgpiod has no words for: a count that stays
+ * exact however late it is asked for (libgpiod 1.x knows no sequence numbers), and an output whose descriptor is handed to
+ * somebody who outlives this process and taken back (neither major can). Both work on a plain descriptor. */
+
+/* Requests an input whose edges are numbered by the kernel. A descriptor, to be closed; -1 and errno as above. */
+int cgpiod_counter_open(const char *chip, uint32_t offset, const char *consumer, const cgpiod_options *options);
+
+/* Takes what waits and returns the number of the last edge since the request, through *last; it wraps around. How many
+ * were taken, 0 for none; -1 and errno. Edges that nobody took in time are numbered all the same. Does not block. */
+int cgpiod_counter_read(int fd, uint32_t *last);
+
+enum { CGPIOD_KEEP = -1 };
+enum { CGPIOD_PUSH_PULL, CGPIOD_OPEN_DRAIN, CGPIOD_OPEN_SOURCE };
+
+/* Requests an output with that logical value; CGPIOD_KEEP: with the value that the line has now, whatever its direction,
+ * without a glitch. A descriptor, to be closed; -1 and errno. */
+int cgpiod_output_open(const char *chip, uint32_t offset, const char *consumer, bool active_low, int drive, int value);
+
+/* The logical value of an input or an output: 0 or 1, or -1 and errno. */
+int cgpiod_value(int fd);
+
+/* Sets an output: 0, or -1 and errno. */
+int cgpiod_set(int fd, bool value);
+
+/* The holder: a process of its own that keeps the descriptors of outputs open while the gateway is away. A line that
+ * nobody holds may fall back, which a relay would follow. It is forked when it is first needed, listens on a Unix socket,
+ * and ends when it holds nothing or its socket's file is gone. Only processes of the same user, and root, are served. */
+
+/* Hands a copy of fd to the holder under a name (at most 127 bytes), in place of what it had there. 0, or -1 and errno. */
+int cgpiod_hold(const char *socket_path, const char *name, int fd);
+
+/* A copy of what is held under that name, to be closed; -1 and errno, ENOENT: nothing. */
+int cgpiod_held(const char *socket_path, const char *name);
+
+/* Lets go of what is held under that name: 0, or -1 and errno, ENOENT: nothing is. */
+int cgpiod_let_go(const char *socket_path, const char *name);
 
 #endif

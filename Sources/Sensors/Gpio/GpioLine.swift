@@ -1,9 +1,8 @@
 import CGpiod
 import Glibc
 import Readings
-import Settings
 
-/// A GPIO input line, found by its label and requested for edge events. Given back when it goes. One task uses it.
+/// A GPIO input line, requested for edge events through libgpiod. Given back when it goes. One task uses it.
 struct GpioLine: ~Copyable {
     struct Edge: Hashable, Sendable {
         var rising: Bool
@@ -17,42 +16,33 @@ struct GpioLine: ~Copyable {
     /// Whether the kernel debounces; through libgpiod 1.x it does not.
     static var isDebouncedByKernel: Bool { cgpiod_debounces() }
 
-    init(label: String, options: cgpiod_options) throws(SensorError) {
-        doing = "watch the GPIO line \(label)"
-        var line = cgpiod_line()
-        guard cgpiod_find(label, &line) == 0 else {
-            switch errno {
-            case EACCES:
-                let chip = Self.text(line.chip)
-                throw SensorError(
-                    doing: doing, reason: "no permission to open \(chip)", remedy: DeviceAccess.remedy(for: chip))
-            case ENODEV:
-                throw SensorError(
-                    doing: doing, reason: "this machine shows no GPIO chip (/dev/gpiochip*)",
-                    remedy: "see that the board's GPIO driver is loaded: ls /sys/bus/gpio/devices", isAbsent: true)
-            default:
-                throw SensorError(
-                    doing: doing, reason: "no chip has a line of that name\(Self.hint(label))",
-                    remedy: "see what is there with: gpioinfo", isAbsent: true)
-            }
-        }
-        let chip = Self.text(line.chip)
+    init(_ place: GpioPlace, options: cgpiod_options, holder: LineHolder?) throws(SensorError) {
+        doing = "watch the GPIO line \(place)"
+        let found = try place.find(doing: doing)
         var options = options
-        guard let watch = cgpiod_watch_open(chip, line.offset, "tidegate", &options) else {
-            let code = errno
-            let holder = Self.text(line.consumer)
-            throw SensorError(
-                doing: "\(doing) (\(chip), line \(line.offset))", code: code,
-                remedies: [
-                    EBUSY:
-                        "it is held by \(holder.isEmpty ? "another program or driver" : "\"\(holder)\""); stop that, or use another line",
-                    EINVAL: "the chip does not do that bias or edge; leave bias out",
-                ])
+        var watch = cgpiod_watch_open(found.chip, found.offset, "tidegate", &options)
+        // It was an output of ours until the settings were changed.
+        if watch == nil, errno == EBUSY, holder?.letGo(found.identity) == true {
+            watch = cgpiod_watch_open(found.chip, found.offset, "tidegate", &options)
         }
+        guard let watch else { throw GpioLine.failure(doing: doing, found, code: errno) }
         self.watch = watch
     }
 
     deinit { cgpiod_watch_close(watch) }
+
+    /// Why a line could not be had.
+    static func failure(doing: String, _ found: GpioPlace.Found, code: Int32) -> SensorError {
+        SensorError(
+            doing: "\(doing) (\(found.chip), line \(found.offset))", code: code,
+            remedies: [
+                EBUSY:
+                    "it is held by \(found.holder.map { "\"\($0)\"" } ?? "another program or driver"); stop that, or use another line",
+                EACCES: DeviceAccess.remedy(for: found.chip),
+                EINVAL: "the chip does not do that bias, edge or drive; leave it out",
+                EOPNOTSUPP: "the chip does not do that bias or drive; leave it out",
+            ])
+    }
 
     /// Readable when an edge waits.
     var descriptor: Int32 { cgpiod_watch_fd(watch) }
@@ -76,21 +66,5 @@ struct GpioLine: ~Copyable {
             throw SensorError(doing: doing, code: errno)
         }
         return edges[..<Int(count)].map { Edge(rising: $0.rising, monotonicNanoseconds: $0.monotonic_ns) }
-    }
-
-    /// A C string in an array of its own.
-    private static func text<T>(_ characters: T) -> String {
-        withUnsafeBytes(of: characters) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-    }
-
-    private static func hint(_ label: String) -> String {
-        final class Names { var list: [String] = [] }
-        let names = Names()
-        cgpiod_each_name(
-            { name, context in
-                guard let name, let context else { return }
-                Unmanaged<Names>.fromOpaque(context).takeUnretainedValue().list.append(String(cString: name))
-            }, Unmanaged.passUnretained(names).toOpaque())
-        return NearestName.of(label, among: names.list).map { "; did you mean \"\($0)\"?" } ?? ""
     }
 }

@@ -8,16 +8,19 @@ package struct GpioSensor: SensorDriver {
     package static let name = "gpio"
     package static let summary =
         "a contact on a GPIO line, found by its label: chip numbers differ between boards and kernels."
-    package static let keys: [Key] = [
-        .string("line", required: true, example: "\"GPIO17\"", "The line's label, as gpioinfo prints it."),
-        .choice("edge", ["both", "rising", "falling"], default: "both", "Which changes are reported."),
-        .duration(
-            "debounce", in: .zero...(.seconds(10)), default: "0ms",
-            "A change counts once the line has been quiet this long."),
-        .boolean("active_low", default: false, "true: the contact pulls the line to ground when it is active."),
-        .choice(
-            "bias", ["as-is", "disabled", "pull-up", "pull-down"], default: "as-is", "The line's own resistor."),
-    ]
+    package static let keys: [Key] =
+        GpioPlace.keys + [
+            .choice("edge", ["both", "rising", "falling"], default: "both", "Which changes are reported."),
+            .duration(
+                "debounce", in: .zero...(.seconds(10)), default: "0ms",
+                "A change counts once the line has been quiet this long."),
+            .boolean("active_low", default: false, "true: the contact pulls the line to ground when it is active."),
+            .choice(
+                "bias", ["as-is", "disabled", "pull-up", "pull-down"], default: "as-is", "The line's own resistor."),
+            .duration(
+                "interval", in: .milliseconds(10)...(.seconds(86_400)), example: "\"60s\"",
+                "How often its state is reported besides its changes. Unless set, never."),
+        ]
 
     /// libgpiod's version, "1.6.3".
     package static var libraryVersion: String { String(cString: cgpiod_version()) }
@@ -29,32 +32,34 @@ package struct GpioSensor: SensorDriver {
         case falling
     }
 
-    private let label: String
+    private let place: GpioPlace
     private let edge: Edge
     private let quiet: Duration
     private let activeLow: Bool
     private let bias: Int32
+    package let interval: Duration?
 
     package init?(_ reader: TableReader) {
-        guard let label = reader.string("line"), let edge = reader.choice("edge").flatMap(Edge.init(rawValue:)),
+        guard let place = GpioPlace(reader), let edge = reader.choice("edge").flatMap(Edge.init(rawValue:)),
             let quiet = reader.duration("debounce"),
             let activeLow = reader.boolean("active_low"), let bias = reader.choice("bias")
         else { return nil }
-        guard !label.isEmpty, label.utf8.count < 64 else {
-            reader.error("line: expected a label of 1 to 63 bytes, such as \"GPIO17\"", at: "line")
-            return nil
-        }
-        self.label = label
+        self.place = place
         self.edge = edge
         self.quiet = quiet
         self.activeLow = activeLow
-        self.bias =
-            switch bias {
-            case "disabled": Int32(CGPIOD_BIAS_DISABLED)
-            case "pull-up": Int32(CGPIOD_BIAS_PULL_UP)
-            case "pull-down": Int32(CGPIOD_BIAS_PULL_DOWN)
-            default: Int32(CGPIOD_BIAS_AS_IS)
-            }
+        self.bias = Self.bias(bias)
+        interval = reader.duration("interval")
+    }
+
+    /// By the word in the settings.
+    static func bias(_ name: String) -> Int32 {
+        switch name {
+        case "disabled": Int32(CGPIOD_BIAS_DISABLED)
+        case "pull-up": Int32(CGPIOD_BIAS_PULL_UP)
+        case "pull-down": Int32(CGPIOD_BIAS_PULL_DOWN)
+        default: Int32(CGPIOD_BIAS_AS_IS)
+        }
     }
 
     package func run(_ context: SensorContext) async throws(SensorError) {
@@ -62,19 +67,30 @@ package struct GpioSensor: SensorDriver {
         // Who debounces must see both edges, whichever are reported.
         let watchesBoth = edge == .both || isOurs
         let line = try GpioLine(
-            label: label,
+            place,
             options: cgpiod_options(
                 edges: watchesBoth
                     ? Int32(CGPIOD_RISING | CGPIOD_FALLING) : Int32(edge == .rising ? CGPIOD_RISING : CGPIOD_FALLING),
                 active_low: activeLow, bias: bias,
-                debounce_us: isOurs ? 0 : UInt32(clamping: quiet.wholeNanoseconds / 1_000)))
+                debounce_us: isOurs ? 0 : UInt32(clamping: quiet.wholeNanoseconds / 1_000)),
+            holder: LineHolder(directory: context.directory))
         let initial = try line.value()
         var debounce = Debounce(quiet: isOurs ? quiet : .zero, initial: initial)
         context.isOpen()
         context.emit(.samples([Sample(value: .boolean(initial))]))
+        var next = interval.map { context.time.now().instant + $0 }
         while true {
             let now = context.time.now().instant
-            let limit = debounce.deadline.map { max(.zero, $0 - now) }
+            if let due = next, let interval, now >= due {
+                // Read anew: an edge may have been lost, and a value that is repeated is known to be true.
+                let value = try line.value()
+                if quiet == .zero || value == debounce.level, debounce.deadline == nil {
+                    for change in debounce.edge(value, at: now) { emit(change, context) }
+                    context.emit(.samples([Sample(value: .boolean(value))]))
+                }
+                next = max(due + interval, now)
+            }
+            let limit = [debounce.deadline, next].compactMap(\.self).min().map { max(.zero, $0 - now) }
             switch await context.poller.readable(line.descriptor, within: limit) {
             case .cancelled: return
             case .timedOut: break

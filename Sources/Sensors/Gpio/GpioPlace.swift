@@ -1,0 +1,177 @@
+import CGpiod
+import Settings
+
+/// Which GPIO line: its label, its place on the pin header, or as a last resort its number in a chip. Chips are numbered
+/// anew by each kernel, so none is ever meant by its number alone.
+package struct GpioPlace: Hashable, Sendable, CustomStringConvertible {
+    private enum Line: Hashable, Sendable {
+        case label(String)
+        case pin(Int)
+        case offset(UInt32)
+    }
+
+    /// A line that was found.
+    struct Found: Sendable {
+        /// `/dev/gpiochip0`.
+        var chip: String
+        var offset: UInt32
+        /// The chip's label and the offset: the same line on any boot.
+        var identity: String
+        /// Who holds it; `nil`: nobody.
+        var holder: String?
+    }
+
+    static let keys: [Key] = [
+        .string("line", example: "\"GPIO17\"", "The line's label, as tidegate sensor scan prints it."),
+        .integer(
+            "pin", in: 1...40, example: "11", "Instead of line: the pin of the 40-pin header of Raspberry Pi boards."),
+        .string(
+            "chip", example: "\"pinctrl-bcm2711\"",
+            "Only on this chip, by its label or path. Needed where two chips have a line of the same label."),
+        .integer(
+            "offset", in: 0...65_535, example: "17",
+            "Instead of line, for lines without a label: the line's number in the chip, which must then be given."),
+    ]
+
+    private let line: Line
+    private let chip: String?
+
+    /// `nil` when there is a mistake, which is told.
+    init?(_ reader: TableReader) {
+        chip = reader.string("chip")
+        switch (reader.string("line"), reader.integer("pin"), reader.integer("offset")) {
+        case (let label?, nil, nil):
+            guard !label.isEmpty, label.utf8.count < 64 else {
+                reader.error("line: expected a label of 1 to 63 bytes, such as \"GPIO17\"", at: "line")
+                return nil
+            }
+            line = .label(label)
+        case (nil, let pin?, nil):
+            guard HeaderPin.labels(of: Int(pin)) != nil else {
+                reader.error("pin: pin \(pin) of the header is no GPIO line but power or ground", at: "pin")
+                return nil
+            }
+            line = .pin(Int(pin))
+        case (nil, nil, let offset?):
+            guard chip != nil else {
+                reader.error("offset needs the chip it counts in, as in chip = \"pinctrl-bcm2711\"", at: "offset")
+                return nil
+            }
+            line = .offset(UInt32(clamping: offset))
+        case (nil, nil, nil):
+            reader.error("\(reader.path) needs the key \"line\" or \"pin\", as in line = \"GPIO17\"")
+            return nil
+        default:
+            let extra = ["pin", "offset"].first { reader.has($0) } ?? "pin"
+            reader.error("only one of line, pin and offset can say which line it is", at: extra)
+            return nil
+        }
+    }
+
+    package var description: String {
+        let place =
+            switch line {
+            case .label(let label): label
+            case .pin(let pin): "at pin \(pin)"
+            case .offset(let offset): "\(offset)"
+            }
+        return chip.map { "\(place) of \($0)" } ?? place
+    }
+
+    /// Looks for the line on all chips.
+    func find(doing: String) throws(SensorError) -> Found {
+        let chips = GpioChips.list()
+        let candidates = chips.lines.filter { chip == nil || chip == $0.chip || chip == $0.label }
+        let found: [GpioChips.Line]
+        switch line {
+        case .label(let label): found = candidates.filter { $0.name == label }
+        case .pin(let pin):
+            let labels = HeaderPin.labels(of: pin) ?? []
+            found = labels.lazy.map { label in candidates.filter { $0.name == label } }.first { !$0.isEmpty } ?? []
+        case .offset(let offset): found = candidates.filter { $0.offset == offset }
+        }
+        guard let first = found.first else { throw absent(chips, candidates, doing: doing) }
+        guard found.count == 1 else {
+            throw SensorError(
+                doing: doing, reason: "several chips have such a line: \(found.map(\.label).joined(separator: ", "))",
+                remedy: "say which one, as in chip = \"\(first.label)\"")
+        }
+        return Found(
+            chip: first.chip, offset: first.offset, identity: "\(first.label):\(first.offset)", holder: first.holder)
+    }
+
+    private func absent(_ chips: GpioChips, _ candidates: [GpioChips.Line], doing: String) -> SensorError {
+        if let denied = chips.denied {
+            return SensorError(
+                doing: doing, reason: "no permission to open \(denied)", remedy: DeviceAccess.remedy(for: denied))
+        }
+        if chips.count == 0 {
+            return SensorError(
+                doing: doing, reason: "this machine shows no GPIO chip (/dev/gpiochip*)",
+                remedy: "see that the board's GPIO driver is loaded: ls /sys/bus/gpio/devices", isAbsent: true)
+        }
+        if let chip, candidates.isEmpty {
+            return SensorError(
+                doing: doing,
+                reason: "there is no chip \(chip)"
+                    + NearestName.hint(chip, among: Set(chips.lines.map(\.label)).sorted()),
+                remedy: "see what is there with: tidegate sensor scan", isAbsent: true)
+        }
+        var hint = ""
+        if case .label(let label) = line { hint = NearestName.hint(label, among: candidates.map(\.name)) }
+        return SensorError(
+            doing: doing, reason: "no chip has such a line\(hint)",
+            remedy: "see what is there with: tidegate sensor scan", isAbsent: true)
+    }
+}
+
+/// The chips and lines that are there.
+package struct GpioChips: Sendable {
+    package struct Line: Hashable, Sendable {
+        /// Empty for a line without a label.
+        package var name: String
+        package var chip: String
+        /// The chip's label.
+        package var label: String
+        package var offset: UInt32
+        package var isOutput: Bool
+        /// Who holds it, "a driver" where the kernel does not say; `nil`: nobody.
+        package var holder: String?
+    }
+
+    package private(set) var lines: [Line] = []
+    /// How many chips there are, those included that may not be opened.
+    package private(set) var count = 0
+    /// The first chip that may not be opened.
+    package private(set) var denied: String?
+
+    /// Asks the kernel; opens each chip for a moment.
+    package static func list() -> Self {
+        final class Box { var lines: [Line] = [] }
+        let box = Box()
+        var denied = (0..<64).map { _ in CChar(0) }
+        var chips = Self()
+        chips.count = Int(
+            cgpiod_each_line(
+                { line, context in
+                    guard let line = line?.pointee, let context else { return false }
+                    let consumer = GpioChips.text(line.consumer)
+                    Unmanaged<Box>.fromOpaque(context).takeUnretainedValue().lines.append(
+                        Line(
+                            name: GpioChips.text(line.name), chip: GpioChips.text(line.chip),
+                            label: GpioChips.text(line.label), offset: line.offset,
+                            isOutput: line.output, holder: line.used ? (consumer.isEmpty ? "a driver" : consumer) : nil)
+                    )
+                    return false
+                }, Unmanaged.passUnretained(box).toOpaque(), &denied))
+        chips.lines = box.lines
+        let path = String(decoding: denied.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        chips.denied = path.isEmpty ? nil : path
+        return chips
+    }
+
+    /// A C string in an array of its own.
+    private static func text<T>(_ characters: T) -> String {
+        withUnsafeBytes(of: characters) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+}

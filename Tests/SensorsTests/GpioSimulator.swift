@@ -1,0 +1,34 @@
+import Glibc
+import TestSupport
+import Testing
+
+/// The kernel's gpio-sim, as the virtual machine of `Tests/VM/test-gpio` has it.
+enum GpioSimulator {
+    static let isHere = getenv("GPIO_SIM") != nil
+    private static let folder = getenv("GPIO_SIM").map { String(cString: $0) } ?? ""
+
+    /// Drives an input.
+    static func pull(_ line: Int, up: Bool) { toggle(line, [up]) }
+
+    /// Drives an input through `levels`, as fast as the simulator can.
+    static func toggle(_ line: Int, _ levels: some Sequence<Bool>) {
+        let file = open("\(folder)/sim_gpio\(line)/pull", O_WRONLY | O_CLOEXEC)
+        guard file >= 0 else {
+            Issue.record("no simulated line \(line)")
+            return
+        }
+        defer { close(file) }
+        let up = Array("pull-up".utf8)
+        let down = Array("pull-down".utf8)
+        for level in levels { _ = level ? pwrite(file, up, up.count, 0) : pwrite(file, down, down.count, 0) }
+    }
+
+    /// What an output is at.
+    static func level(_ line: Int) -> Bool? {
+        let file = open("\(folder)/sim_gpio\(line)/value", O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return nil }
+        defer { close(file) }
+        var byte: UInt8 = 0
+        return read(file, &byte, 1) == 1 ? byte == UInt8(ascii: "1") : nil
+    }
+}
