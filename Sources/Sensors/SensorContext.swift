@@ -20,6 +20,7 @@ package struct SensorContext: Sendable {
         case failing(SensorError)
         case counted(String, UInt64)
         case refused(SensorCommand, reason: String)
+        case offered(utc: Int64, at: Instant)
     }
 
     package let id: DeviceID
@@ -67,6 +68,9 @@ package struct SensorContext: Sendable {
 
     /// A command that cannot be carried out, and why.
     package func refuse(_ command: SensorCommand, _ reason: String) { tell(.refused(command, reason: reason)) }
+
+    /// Offers a time that the device knows, as a GPS does, in nanoseconds since 1970, UTC; true as of now.
+    package func offer(utc: Int64) { tell(.offered(utc: utc, at: time.now().instant)) }
 
     /// Waits until `descriptor` is readable, a command has come, or it is `deadline`.
     package func wait(for descriptor: Int32? = nil, until deadline: Instant? = nil) async -> Wake {

@@ -29,6 +29,13 @@ package struct SensorSnapshot: Sendable {
         package var value: UInt64
     }
 
+    /// A time that the device offered: what a clock can be set by, or compared with.
+    package struct OfferedTime: Hashable, Sendable {
+        /// Nanoseconds since 1970, UTC.
+        package var utc: Int64
+        package var at: Instant
+    }
+
     package var id: DeviceID
     package var driver: String
     package var state = State.starting
@@ -43,6 +50,8 @@ package struct SensorSnapshot: Sendable {
     package var lastRefusal: String?
     /// The driver's own counters, in the order in which they were first set.
     package private(set) var counters: [Counter] = []
+    /// The last time that it offered.
+    package var offeredTime: OfferedTime?
     /// What the last delivery was made of.
     package var raw: RawReading?
 

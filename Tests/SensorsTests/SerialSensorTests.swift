@@ -1,4 +1,5 @@
 import Glibc
+import Readings
 import Sensors
 import TestSupport
 import Testing
@@ -21,7 +22,17 @@ import Testing
 
         deinit { close(master) }
 
-        func send(_ text: String) { _ = text.withCString { write(master, $0, strlen($0)) } }
+        func send(_ text: String) { send(Array(text.utf8)) }
+
+        func send(_ bytes: [UInt8]) { _ = write(master, bytes, bytes.count) }
+
+        /// Whether the near end has sent something that ends so; takes what is there.
+        func received(upTo end: String) -> Bool {
+            _ = fcntl(master, F_SETFL, O_NONBLOCK)
+            var bytes = [UInt8](repeating: 0, count: 1_024)
+            let count = read(master, &bytes, bytes.count)
+            return count > 0 && String(decoding: bytes[..<count], as: UTF8.self).hasSuffix(end)
+        }
     }
 
     @Test func deliversLines() async throws {
@@ -148,5 +159,116 @@ import Testing
         let (sensor, errors) = SensorRig.sensor(SerialSensor.self, text)
         #expect(sensor == nil)
         #expect(errors.count == 1 && errors[0].hasPrefix(expected), "\(errors)")
+    }
+
+    @Test func binaryFramesAreDecoded() async throws {
+        let pty = try Pty()
+        let rig = try SensorRig([
+            (
+                SerialSensor.self,
+                """
+                port = '\(pty.path)'
+                frame = 'length'
+                start = 'AA 55'
+                length_at = 2
+                length_adds = 5
+                checksum = 'crc-16-modbus'
+                checksum_order = 'little'
+                values = ['temperature @3 s16be *0.1 Cel', 'alarm @5 bit:3']
+                """
+            )
+        ])
+        try await rig.run {
+            #expect(await eventually { rig.state(of: 0).name == "running" })
+            var frame: [UInt8] = [0xAA, 0x55, 3, 0xFF, 0xF1, 0x08]
+            let sum = Checksum.crc16Modbus.value(of: frame)
+            frame += [UInt8(sum & 0xFF), UInt8(sum >> 8)]
+            pty.send([0x00, 0xAA] + frame)
+            #expect(await eventually { rig.samples(of: 0).count == 2 })
+            #expect(rig.values(of: 0) == [.number(-1.5), .boolean(true)])
+            #expect(rig.supervisor.snapshot()[0].raw == .bytes(frame))
+        }
+    }
+
+    @Test func aReceiversLogBecomesPlacesAndATime() async throws {
+        let pty = try Pty()
+        let rig = try SensorRig([(SerialSensor.self, "port = '\(pty.path)'\nframe = 'nmea'")])
+        try await rig.run {
+            #expect(await eventually { rig.state(of: 0).name == "running" })
+            for line in [
+                "$GPGGA,092725.00,4717.11399,N,00833.91590,E,1,08,1.01,499.6,M,48.0,M,,*5B",
+                "$GPRMC,083559.00,A,4717.11437,N,00833.91522,E,0.004,77.52,091202,,,A*57", "$GPTXT,damaged*00",
+            ] { pty.send("\(line)\r\n") }
+            #expect(await eventually { rig.samples(of: 0).contains { $0.metric == "course" } })
+            #expect(rig.samples(of: 0).first { $0.metric == "latitude" }?.value == .number(47.2852332))
+            #expect(rig.supervisor.snapshot()[0].offeredTime?.utc == 1_039_422_959_000_000_000)
+        }
+    }
+
+    @Test func aSmartMeterIsRead() async throws {
+        let pty = try Pty()
+        let rig = try SensorRig([(SerialSensor.self, "port = '\(pty.path)'\nbaud = 115200\nframe = 'dsmr'")])
+        try await rig.run {
+            #expect(await eventually { rig.state(of: 0).name == "running" })
+            pty.send(DSMRTests.telegram)
+            #expect(
+                await eventually { rig.samples(of: 0).contains { $0.metric == "gas" && $0.value == .number(0.107) } })
+        }
+    }
+
+    /// It answers, is silent for a while, and answers again; and it answers too late.
+    @Test func aDeviceThatIsAskedAnswers() async throws {
+        let pty = try Pty()
+        let rig = try SensorRig([
+            (
+                SerialSensor.self,
+                "port = '\(pty.path)'\nrequest = \"READ?\\r\"\ninterval = '100ms'\ntimeout = '150ms'\nretries = 1"
+            )
+        ])
+        try await rig.run {
+            for round in 1...3 {
+                #expect(await eventually { pty.received(upTo: "READ?\r") })
+                pty.send("W=\(round)\n")
+                #expect(await eventually { rig.lines(of: 0).count == round })
+            }
+            #expect(await eventually { rig.state(of: 0).problem?.contains("it does not answer") == true })
+            // Requests that nobody read lie in the terminal: some answers come too late, and are nobody's.
+            #expect(
+                await eventually {
+                    if pty.received(upTo: "READ?\r") { pty.send("W=4\n") }
+                    return rig.state(of: 0).name == "running"
+                })
+        }
+        #expect(rig.lines(of: 0).prefix(4) == ["W=1", "W=2", "W=3", "W=4"])
+        #expect(rig.supervisor.snapshot()[0].restarts == 0)
+    }
+
+    @Test func aWrongSpeedIsDiagnosed() async throws {
+        let pty = try Pty()
+        let rig = try SensorRig([(SerialSensor.self, "port = '\(pty.path)'\nframe = 'nmea'")])
+        try await rig.run {
+            #expect(await eventually { rig.state(of: 0).name == "running" })
+            #expect(
+                await eventually(within: .seconds(30)) {
+                    pty.send([UInt8](repeating: 0xF8, count: 20))
+                    return rig.state(of: 0).problem?.contains("bytes arrive but never form a frame") == true
+                })
+            pty.send("\n$GPVTG,77.52,T,,M,0.004,N,0.008,K,A*06\r\n")
+            #expect(await eventually { rig.state(of: 0).name == "running" })
+        }
+    }
+
+    @Test(arguments: [
+        ("frame = 'fixed'", "needs the key \"length\""), ("frame = 'start-end'", "needs the key \"end\""),
+        ("frame = 'start-end'\nend = '0'", "in hexadecimal"), ("start = 'AA'", "start has a meaning only with frame"),
+        ("frame = 'gap'\nvalues = ['x 2 u8']", "expected the place"), ("interval = '1s'", "only with request"),
+        ("request = 'x'\nrequest_hex = '00'", "stands instead of request"),
+        ("request_hex = 'x'", "bytes in hexadecimal"),
+        ("frame = 'gap'\nvalues = ['x @2 u8', 'x @3 u8']", "two called"),
+    ])
+    func mistakesInFramesAreTold(text: String, expected: String) {
+        let (sensor, errors) = SensorRig.sensor(SerialSensor.self, "port = '/x'\n\(text)")
+        #expect(sensor == nil)
+        #expect(errors.count == 1 && errors[0].contains(expected), "\(errors)")
     }
 }

@@ -178,7 +178,7 @@ package enum SettingsKeys {
             .choice("driver", SensorDrivers.all.map { $0.name }, required: true, "What it is wired to."),
             .string("topic", example: "\"sensors/front-door\"", "Its LAN topic. \"sensors/\" and the id unless set."),
             .duration(
-                "stale_after", in: .milliseconds(100)...(.seconds(3_650 * 86_400)), example: "\"30s\"",
+                "stale_after", in: .milliseconds(100)...(.seconds(3_650 * 86_400)), example: "\"5m\"",
                 "A value that is not refreshed for this long is sent once more, as stale. Three intervals and at least 10s unless set, where there is an interval; else never."
             ),
         ] + treatment

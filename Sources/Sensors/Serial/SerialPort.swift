@@ -74,6 +74,13 @@ package struct SerialPort: ~Copyable {
         package var parity: UInt64
         package var overrun: UInt64
         package var breaks: UInt64
+
+        package init(framing: UInt64, parity: UInt64, overrun: UInt64, breaks: UInt64) {
+            self.framing = framing
+            self.parity = parity
+            self.overrun = overrun
+            self.breaks = breaks
+        }
     }
 
     package let descriptor: Int32
