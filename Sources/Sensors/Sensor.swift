@@ -43,6 +43,6 @@ extension SensorDriver {
 package enum SensorDrivers {
     package static let all: [any SensorDriver.Type] = [
         SimulatedSensor.self, SerialSensor.self, ModbusSensor.self, GpioSensor.self, GpioCounterSensor.self,
-        GpioOutputSensor.self,
+        GpioOutputSensor.self, SysfsSensor.self,
     ]
 }
