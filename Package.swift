@@ -78,7 +78,7 @@ let package = Package(
         ),
         .executableTarget(
             name: "tidegate",
-            dependencies: ["Gateway", "Admin", "Settings", .argumentParser],
+            dependencies: ["Gateway", "Admin", "Sensors", "Settings", .argumentParser],
             swiftSettings: strict
         ),
 

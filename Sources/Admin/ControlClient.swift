@@ -37,6 +37,14 @@ package enum ControlClient {
         return device
     }
 
+    /// What a sensor says next.
+    package static func sensor(_ request: SensorRequest, socketPath path: String) throws(Failure) -> SensorAnswer {
+        guard let line = try? JSONEncoder().encode(request) else { throw .badAnswer("the request cannot be written") }
+        let answer = try ask(Array(line), path: path)
+        guard let sensor = answer.sensor else { throw .badAnswer(answer.error ?? "nothing") }
+        return sensor
+    }
+
     private static func ask(_ line: [UInt8], path: String) throws(Failure) -> ControlAnswer {
         let bytes = try exchange(line + [UInt8(ascii: "\n")], path: path)
         guard let answer = try? JSONDecoder().decode(ControlAnswer.self, from: Data(bytes)) else {
@@ -46,7 +54,7 @@ package enum ControlClient {
     }
 
     /// The same snapshot as the JSON text that scripts read: sorted keys, one object.
-    package static func json(_ status: GatewayStatus) -> String {
+    package static func json(_ status: some Encodable) -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
         guard let data = try? encoder.encode(status) else { return "{}" }

@@ -8,38 +8,46 @@ package import NIOPosix
 /// service's own user and root.
 ///
 /// One request a connection: a line, answered with one JSON object, then the connection closes. The line is `status`, or
-/// a ``DeviceRequest`` as JSON. A request is at most 2 MiB and a connection lives at most 30 s, so that nobody can hold
+/// a ``DeviceRequest`` or ``SensorRequest`` as JSON. A request is at most 2 MiB and a connection lives at most 30 s, so that nobody can hold
 /// the server up.
 package final class ControlServer: Sendable {
     package struct Failure: Error, CustomStringConvertible {
         package let description: String
     }
 
+    /// Who answers; each answers `nil` while the gateway is starting.
+    package struct Answers: Sendable {
+        package var status: @Sendable () async -> GatewayStatus?
+        package var device: @Sendable (DeviceRequest) async -> DeviceAnswer?
+        package var sensor: @Sendable (SensorRequest) async -> SensorAnswer?
+
+        package init(
+            status: @escaping @Sendable () async -> GatewayStatus?,
+            device: @escaping @Sendable (DeviceRequest) async -> DeviceAnswer?,
+            sensor: @escaping @Sendable (SensorRequest) async -> SensorAnswer?
+        ) {
+            self.status = status
+            self.device = device
+            self.sensor = sensor
+        }
+    }
+
     private let path: String
     private let group: MultiThreadedEventLoopGroup
     private let logger: Logger
-    private let status: @Sendable () async -> GatewayStatus?
-    private let device: @Sendable (DeviceRequest) async -> DeviceAnswer?
+    private let answers: Answers
 
-    /// - Parameters:
-    ///   - status: `nil` while the gateway is starting; so for `device`.
-    package init(
-        path: String, group: MultiThreadedEventLoopGroup, logger: Logger,
-        status: @escaping @Sendable () async -> GatewayStatus?,
-        device: @escaping @Sendable (DeviceRequest) async -> DeviceAnswer?
-    ) {
-        self.device = device
+    package init(path: String, group: MultiThreadedEventLoopGroup, logger: Logger, answers: Answers) {
         self.path = path
         self.group = group
         self.logger = logger
-        self.status = status
+        self.answers = answers
     }
 
     /// Listens until `stop` returns. A socket file left by an earlier process is replaced; that the data directory has
     /// one owner is the outbox's concern.
     package func run(until stop: @escaping @Sendable () async -> Void) async throws(Failure) {
-        let status = status
-        let device = device
+        let answers = answers
         let channel: any Channel
         do {
             channel = try await ServerBootstrap(group: group)
@@ -47,7 +55,7 @@ package final class ControlServer: Sendable {
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         try channel.pipeline.syncOperations.addHandlers([
-                            IdleStateHandler(allTimeout: .seconds(30)), RequestHandler(status: status, device: device),
+                            IdleStateHandler(allTimeout: .seconds(30)), RequestHandler(answers),
                         ])
                     }
                 }
@@ -68,18 +76,11 @@ package final class ControlServer: Sendable {
         typealias OutboundOut = ByteBuffer
 
         private static let limit = 2 << 20
-        private let status: @Sendable () async -> GatewayStatus?
-        private let device: @Sendable (DeviceRequest) async -> DeviceAnswer?
+        private let answers: Answers
         private var request: [UInt8] = []
         private var isAnswered = false
 
-        init(
-            status: @escaping @Sendable () async -> GatewayStatus?,
-            device: @escaping @Sendable (DeviceRequest) async -> DeviceAnswer?
-        ) {
-            self.status = status
-            self.device = device
-        }
+        init(_ answers: Answers) { self.answers = answers }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             guard !isAnswered else { return }
@@ -92,27 +93,29 @@ package final class ControlServer: Sendable {
             }
             isAnswered = true
             let line = request[..<end]
-            if line.elementsEqual("status".utf8) { return Self.report(status, to: context.channel) }
-            Self.perform(Data(line), device, to: context.channel)
+            if line.elementsEqual("status".utf8) { return Self.report(answers, to: context.channel) }
+            Self.perform(Data(line), answers, to: context.channel)
         }
 
-        private static func report(_ status: @escaping @Sendable () async -> GatewayStatus?, to channel: any Channel) {
+        private static func report(_ answers: Answers, to channel: any Channel) {
             Task {
-                let answer = await status()
+                let answer = await answers.status()
                 reply(channel, answer.map(ControlAnswer.status) ?? .error("the gateway is starting"))
             }
         }
 
         /// Reads the request off the event loop, which is the LAN's: it may hold a whole password file.
-        private static func perform(
-            _ line: Data, _ device: @escaping @Sendable (DeviceRequest) async -> DeviceAnswer?, to channel: any Channel
-        ) {
+        private static func perform(_ line: Data, _ answers: Answers, to channel: any Channel) {
             Task {
-                guard let request = try? JSONDecoder().decode(DeviceRequest.self, from: line) else {
-                    return reply(channel, .error("the request is not understood; is it of another version?"))
+                let answer: ControlAnswer?
+                if let request = try? JSONDecoder().decode(DeviceRequest.self, from: line) {
+                    answer = await answers.device(request).map(ControlAnswer.device)
+                } else if let request = try? JSONDecoder().decode(SensorRequest.self, from: line) {
+                    answer = await answers.sensor(request).map(ControlAnswer.sensor)
+                } else {
+                    answer = .error("the request is not understood; is it of another version?")
                 }
-                let answer = await device(request)
-                reply(channel, answer.map(ControlAnswer.device) ?? .error("the gateway is starting"))
+                reply(channel, answer ?? .error("the gateway is starting"))
             }
         }
 
@@ -141,9 +144,11 @@ package final class ControlServer: Sendable {
 struct ControlAnswer: Codable, Sendable {
     var status: GatewayStatus?
     var device: DeviceAnswer?
+    var sensor: SensorAnswer?
     var error: String?
 
     static func status(_ status: GatewayStatus) -> Self { Self(status: status) }
     static func device(_ device: DeviceAnswer) -> Self { Self(device: device) }
+    static func sensor(_ sensor: SensorAnswer) -> Self { Self(sensor: sensor) }
     static func error(_ error: String) -> Self { Self(error: error) }
 }

@@ -16,7 +16,7 @@ extension GatewayStatus {
             if queue.dropped > 0 { line += ", \(queue.dropped) DROPPED" }
             lines.append(line)
         }
-        for sensor in sensors { lines += Self.lines(sensor) }
+        for sensor in sensors { lines += sensor.lines(heading: "sensor    ") }
         lines.append("lan       \(listening.joined(separator: ", ")), \(clientCount) clients")
         lines.append("          \(lanText)")
         if let problem = lan.problem { lines += Self.indented(problem) }
@@ -34,31 +34,6 @@ extension GatewayStatus {
         lines.append(intakeLine)
         if let failure = intake.lastFailure { lines += Self.indented("last unusable: \(failure)") }
         return lines.joined(separator: "\n")
-    }
-
-    private static func lines(_ sensor: Sensor) -> [String] {
-        var line = "sensor    \(sensor.id) (\(sensor.driver)): \(sensor.state)"
-        if sensor.readings.count == 1, let reading = sensor.readings.first { line += ", \(text(reading))" }
-        if sensor.restarts > 0 { line += ", \(sensor.restarts) restarts" }
-        if sensor.dropped > 0 { line += ", \(sensor.dropped) DROPPED" }
-        if sensor.refusedCommands > 0 { line += ", \(sensor.refusedCommands) COMMANDS REFUSED" }
-        var lines = [line]
-        if let problem = sensor.problem { lines += indented(problem) }
-        if let refusal = sensor.lastRefusal { lines += indented("last refused command: \(visible(refusal))") }
-        if sensor.readings.count > 1 {
-            lines += sensor.readings.map { "  value   \(visible($0.metric ?? "value")): \(text($0))" }
-        }
-        if !sensor.counters.isEmpty {
-            lines += indented(sensor.counters.map { "\($0.name) \($0.value)" }.joined(separator: ", "))
-        }
-        return lines
-    }
-
-    /// "21.4 Cel 2 s ago", "BAD none (checksum error) 2 s ago".
-    private static func text(_ reading: Sensor.Reading) -> String {
-        let quality = reading.quality == "good" ? "" : "\(reading.quality.uppercased()) "
-        let why = reading.why.map { " (\(visible($0)))" } ?? ""
-        return "\(quality)\(visible(reading.value))\(why) \(age(reading.secondsSinceValue)) ago"
     }
 
     private var linkText: String {
@@ -93,7 +68,7 @@ extension GatewayStatus {
         }.joined()
     }
 
-    private static func indented(_ text: String) -> [String] {
+    static func indented(_ text: String) -> [String] {
         text.split(separator: "\n").map { "          \($0.drop { $0 == " " })" }
     }
 
@@ -121,5 +96,39 @@ extension GatewayStatus {
         }
         let tenths = Int((value * 10).rounded())
         return "\(tenths / 10).\(tenths % 10) \(units[unit])"
+    }
+}
+
+extension GatewayStatus.Sensor {
+    /// For `sensor list`.
+    package var text: String { lines(heading: "").joined(separator: "\n") }
+
+    func lines(heading: String) -> [String] {
+        var line = "\(heading)\(id) (\(driver)): \(state)"
+        if readings.count == 1, let reading = readings.first { line += ", \(reading.text)" }
+        if restarts > 0 { line += ", \(restarts) restarts" }
+        if dropped > 0 { line += ", \(dropped) DROPPED" }
+        if refusedCommands > 0 { line += ", \(refusedCommands) COMMANDS REFUSED" }
+        var lines = [line]
+        if let problem { lines += GatewayStatus.indented(problem) }
+        if let lastRefusal {
+            lines += GatewayStatus.indented("last refused command: \(GatewayStatus.visible(lastRefusal))")
+        }
+        if readings.count > 1 {
+            lines += readings.map { "  value   \(GatewayStatus.visible($0.metric ?? "value")): \($0.text)" }
+        }
+        if !counters.isEmpty {
+            lines += GatewayStatus.indented(counters.map { "\($0.name) \($0.value)" }.joined(separator: ", "))
+        }
+        return lines
+    }
+}
+
+extension GatewayStatus.Sensor.Reading {
+    /// "21.4 Cel 2 s ago", "BAD none (checksum error) 2 s ago".
+    fileprivate var text: String {
+        let mark = quality == "good" ? "" : "\(quality.uppercased()) "
+        let reason = why.map { " (\(GatewayStatus.visible($0)))" } ?? ""
+        return "\(mark)\(GatewayStatus.visible(value))\(reason) \(GatewayStatus.age(secondsSinceValue)) ago"
     }
 }

@@ -50,6 +50,13 @@ package struct SensorSnapshot: Sendable {
     package var lastRefusal: String?
     /// The driver's own counters, in the order in which they were first set.
     package private(set) var counters: [Counter] = []
+    /// A delivery as it went to the pipeline.
+    package struct Delivery: Sendable {
+        package var body: Arrival.Body
+        package var time: Timestamp
+    }
+
+    package var last: Delivery?
     /// The last time that it offered.
     package var offeredTime: OfferedTime?
     /// What the last delivery was made of.

@@ -37,6 +37,15 @@ package final class SensorSupervisor: Sendable {
     private let shared = SharedResources()
     private let commandTargets: [String: CommandTarget]
 
+    /// Who waits for a sensor's next delivery.
+    private let watchers = Mutex<[Watcher]>([])
+
+    private struct Watcher: Sendable {
+        var number: UInt64
+        var id: DeviceID
+        var continuation: CheckedContinuation<Void, Never>
+    }
+
     private struct CommandTarget: Sendable {
         var id: DeviceID
         var metric: String?
@@ -77,6 +86,33 @@ package final class SensorSupervisor: Sendable {
         return targets
     }
 
+    /// Waits for the sensor's next delivery, or until the task is cancelled; it is then in the snapshot.
+    package func nextDelivery(of id: DeviceID) async {
+        let number = UInt64.random(in: 0...UInt64.max)
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isOver = watchers.withLock { watchers in
+                    if Task.isCancelled { return true }
+                    watchers.append(Watcher(number: number, id: id, continuation: continuation))
+                    return false
+                }
+                if isOver { continuation.resume() }
+            }
+        } onCancel: {
+            wake { $0.number == number }
+        }
+    }
+
+    private func wake(_ isMeant: (Watcher) -> Bool) {
+        let woken = watchers.withLock { watchers -> [Watcher] in
+            guard !watchers.isEmpty else { return [] }
+            let woken = watchers.filter(isMeant)
+            watchers.removeAll(where: isMeant)
+            return woken
+        }
+        for watcher in woken { watcher.continuation.resume() }
+    }
+
     /// The topics that command one of `entries`.
     package static func commandTopics(of entries: [Entry]) -> Set<String> { Set(targets(of: entries).keys) }
 
@@ -97,6 +133,9 @@ package final class SensorSupervisor: Sendable {
     package func snapshot() -> [SensorSnapshot] {
         states.withLock { states in entries.compactMap { states[$0.id] } }
     }
+
+    /// One sensor's state.
+    package func snapshot(of id: DeviceID) -> SensorSnapshot? { states.withLock { $0[id] } }
 
     /// Runs until cancelled, or until `stop`; once.
     package func run() async {
@@ -184,8 +223,10 @@ package final class SensorSupervisor: Sendable {
             update(entry.id) { snapshot in
                 snapshot.samples += 1
                 snapshot.raw = raw ?? body.raw
+                snapshot.last = .init(body: body, time: time)
             }
             deliver(Arrival(source: .sensor(entry.id), topic: entry.topic, body: body, time: time))
+            wake { $0.id == entry.id }
         case .dropped(let count): update(entry.id) { $0.dropped += count }
         case .failing(let error): fail(entry, error, nextAttempt: nil)
         case .counted(let name, let value): update(entry.id) { $0.set(name, to: value) }

@@ -15,6 +15,7 @@ struct Tidegate: AsyncParsableCommand {
               tidegate check          look for mistakes in the settings
               tidegate run            run the gateway (systemd does this on a board)
               tidegate status         what the running gateway is doing
+              tidegate sensor         the board's own sensors: list, read, scan
               tidegate device         who may use the LAN listener
 
             Settings: /etc/tidegate/tidegate.toml and /etc/tidegate/conf.d/*.toml
@@ -23,7 +24,7 @@ struct Tidegate: AsyncParsableCommand {
             70 a fault in tidegate itself, 74 reading or writing failed, 77 no permission, 78 wrong settings.
             """,
         version: GatewayVersion.current,
-        subcommands: [Run.self, Demo.self, Check.self, Status.self, Device.self, Version.self])
+        subcommands: [Run.self, Demo.self, Check.self, Status.self, Sensor.self, Device.self, Version.self])
 }
 
 extension ParsableCommand {

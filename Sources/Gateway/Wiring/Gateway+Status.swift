@@ -18,6 +18,11 @@ final class GatewayReference: Sendable {
     func device(_ request: DeviceRequest) async -> DeviceAnswer? {
         await source.withLock { $0 }?.gateway?.device(request)
     }
+
+    func sensor(_ request: SensorRequest) async -> SensorAnswer? {
+        guard let gateway = source.withLock({ $0 })?.gateway else { return nil }
+        return await SensorCommands.perform(request, gateway.settings.sensors, gateway.sensors, time: gateway.time)
+    }
 }
 
 extension Gateway {
@@ -75,12 +80,7 @@ extension Gateway {
                 restarts: sensor.restarts, commandTopic: entry.sensor.commands.isEmpty ? nil : entry.commandTopic,
                 commands: sensor.commands, refusedCommands: sensor.refusedCommands, lastRefusal: sensor.lastRefusal,
                 counters: sensor.counters.map { .init(name: $0.name, value: $0.value) },
-                readings: (readings[sensor.id] ?? []).map { reading in
-                    .init(
-                        metric: reading.metric, value: reading.valueText, quality: reading.quality.rawValue,
-                        why: reading.reason,
-                        secondsSinceValue: Double((now - reading.time.instant).wholeNanoseconds) / 1e9)
-                })
+                readings: (readings[sensor.id] ?? []).map { .init($0, now: now) })
         }
     }
 
@@ -125,6 +125,15 @@ extension LinkSnapshot {
         if state != .connected, let lastFault { problems.insert(lastFault.description, at: 0) }
         if let lastRefusal { problems.append("\(lastRefusal)") }
         return problems.isEmpty ? nil : problems.joined(separator: "\n")
+    }
+}
+
+extension GatewayStatus.Sensor.Reading {
+    /// For a person, with its age.
+    init(_ reading: Reading, now: Instant) {
+        self.init(
+            metric: reading.metric, value: reading.valueText, quality: reading.quality.rawValue, why: reading.reason,
+            secondsSinceValue: Double((now - reading.time.instant).wholeNanoseconds) / 1e9)
     }
 }
 

@@ -118,7 +118,9 @@ package final class Gateway: Sendable {
         let reference = GatewayReference()
         control = ControlServer(
             path: ControlSocket.path(in: settings.gateway.dataDirectory), group: group, logger: logger("control"),
-            status: { await reference.status() }, device: { await reference.device($0) })
+            answers: .init(
+                status: { await reference.status() }, device: { await reference.device($0) },
+                sensor: { await reference.sensor($0) }))
         reference.attach(self)
     }
 

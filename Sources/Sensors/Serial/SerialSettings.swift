@@ -34,6 +34,11 @@ package struct SerialSettings: Hashable, Sendable {
             ]
     }
 
+    init(identity: SerialIdentity, format: SerialPort.Format) {
+        self.identity = identity
+        self.format = format
+    }
+
     /// `nil` when there is a mistake, which is told.
     init?(_ reader: TableReader, dataBits: Bool = true) {
         guard let baud = reader.integer("baud"), let stop = reader.integer("stop_bits"),
