@@ -18,4 +18,7 @@ enum SignificantDigits {
         }
         return number
     }
+
+    /// What a device meant with a float of 32 bits: 0.1, not the 0.10000000149011612 that it is in binary.
+    static func shortest(_ float: Float) -> Double { Double("\(float)") ?? Double(float) }
 }

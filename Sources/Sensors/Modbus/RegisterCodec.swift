@@ -17,7 +17,7 @@ extension ModbusRegister {
         case .s32: return number(Int64(Int32(truncatingIfNeeded: bits)))
         case .s64: return number(Int64(bitPattern: bits))
         case .u64: return Int64(exactly: bits).map(number) ?? number(Double(bits))
-        case .f32: return number(Double(Float(bitPattern: UInt32(truncatingIfNeeded: bits))))
+        case .f32: return number(SignificantDigits.shortest(Float(bitPattern: UInt32(truncatingIfNeeded: bits))))
         case .f64: return number(Double(bitPattern: bits))
         case .bcd:
             var value: Int64 = 0
@@ -43,9 +43,7 @@ extension ModbusRegister {
     }
 
     private func number(_ number: Double) -> Sample {
-        // What a float's fraction of a decimal looks like in binary is nobody's measurement.
-        let digits = type == .f32 ? 7 : 15
-        let value = SignificantDigits.round(number * scale + offset, to: digits)
+        let value = SignificantDigits.round(number * scale + offset, to: 15)
         guard value.isFinite else { return bad("the device sent a value that is no number") }
         return Sample(metric: metric, value: .number(value), unit: unit)
     }

@@ -56,6 +56,9 @@ package struct BinaryField: Hashable, Sendable {
                 "expected u8 s8, u16 s16 u24 s24 u32 s32 u64 s64 f32 f64 with be or le, bit:N, bcd:N or ascii:N behind the place"
             )
         }
+        guard offset >= 0 || offset + kind.size <= 0 else {
+            throw failure("it does not fit: \(kind.size) bytes from @\(offset) on pass the frame's end")
+        }
         self.name = String(name)
         self.offset = offset
         self.kind = kind
@@ -65,7 +68,7 @@ package struct BinaryField: Hashable, Sendable {
                 scale = number
             } else if word.first == "+" || word.first == "-", let number = Double(word), number.isFinite {
                 adds = number
-            } else if unit == nil, word.first != "*", word.first != "+", word.utf8.count <= 32 {
+            } else if unit == nil, word.first != "*", word.first != "+", word.first != "-", word.utf8.count <= 32 {
                 unit = Unit(String(word))
             } else {
                 throw failure("\"\(word)\" is no scale (*0.1), offset (+5) or unit")
@@ -118,14 +121,14 @@ package struct BinaryField: Hashable, Sendable {
         let ordered = isLittleEndian ? field.reversed() : field
         let bits = ordered.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
         switch kind {
-        case .unsigned: return Int64(exactly: bits).map(number) ?? number(Double(bits), digits: 15)
+        case .unsigned: return Int64(exactly: bits).map(number) ?? number(Double(bits))
         case .signed(let bytes):
             let shift = UInt64(64 - 8 * bytes)
             return number(Int64(bitPattern: bits << shift) >> Int64(shift))
         case .float(let bytes):
             return bytes == 4
-                ? number(Double(Float(bitPattern: UInt32(truncatingIfNeeded: bits))), digits: 7)
-                : number(Double(bitPattern: bits), digits: 15)
+                ? number(SignificantDigits.shortest(Float(bitPattern: UInt32(truncatingIfNeeded: bits))))
+                : number(Double(bitPattern: bits))
         case .bit(let bit): return Sample(metric: metric, value: .boolean(bits >> UInt64(bit) & 1 == 1))
         case .bcd:
             var value: Int64 = 0
@@ -144,12 +147,12 @@ package struct BinaryField: Hashable, Sendable {
     }
 
     private func number(_ integer: Int64) -> Sample {
-        guard scale == 1, adds == 0 else { return number(Double(integer), digits: 15) }
+        guard scale == 1, adds == 0 else { return number(Double(integer)) }
         return Sample(metric: metric, value: .integer(integer), unit: unit)
     }
 
-    private func number(_ number: Double, digits: Int) -> Sample {
-        let value = SignificantDigits.round(number * scale + adds, to: digits)
+    private func number(_ number: Double) -> Sample {
+        let value = SignificantDigits.round(number * scale + adds, to: 15)
         guard value.isFinite else { return bad("the device sent a value that is no number") }
         return Sample(metric: metric, value: .number(value), unit: unit)
     }

@@ -1,73 +1,84 @@
-/// What guards a frame. CRCs by their names in Greg Cook's catalogue of parametrised CRC algorithms (reveng).
+/// What guards a frame.
+///
+/// The CRCs are those of Greg Cook's catalogue of parametrised CRC algorithms (reveng.sourceforge.io/crc-catalogue),
+/// by their common names.
 package enum Checksum: String, Hashable, Sendable, CaseIterable {
+    /// CRC-8/SMBUS.
     case crc8 = "crc-8"
-    /// 1-Wire.
+    /// CRC-8/MAXIM-DOW, of 1-Wire.
     case crc8Maxim = "crc-8-maxim"
+    /// CRC-16/MODBUS.
     case crc16Modbus = "crc-16-modbus"
     /// CRC-16/IBM-3740, often called CCITT-FALSE.
-    case crc16CCITT = "crc-16-ccitt-false"
+    case crc16CCITTFalse = "crc-16-ccitt-false"
+    /// CRC-16/XMODEM.
     case crc16XModem = "crc-16-xmodem"
-    case crc16Kermit = "crc-16-kermit"
-    /// CRC-16/ARC, of DSMR telegrams.
+    /// CRC-16/ARC.
     case crc16ARC = "crc-16-arc"
+    /// CRC-16/KERMIT.
+    case crc16Kermit = "crc-16-kermit"
+    /// CRC-32/ISO-HDLC, of Ethernet and zip.
     case crc32 = "crc-32"
+    /// CRC-32/ISCSI, also called CRC-32C.
     case crc32C = "crc-32c"
     /// All bytes exclusive-or.
     case xor
+    /// The bytes' sum modulo 256.
     case sum8
-    /// So that all bytes and the sum are zero together.
+    /// The two's complement of ``sum8``: the bytes and their checksum sum to 0 modulo 256.
     case sum8Complement = "sum8-complement"
+    /// The bytes' sum modulo 65,536.
     case sum16
 
-    /// How many bytes it takes.
+    /// How many bytes it takes in a frame: 1, 2 or 4.
     package var width: Int {
         switch self {
         case .crc8, .crc8Maxim, .xor, .sum8, .sum8Complement: 1
-        case .crc16Modbus, .crc16CCITT, .crc16XModem, .crc16Kermit, .crc16ARC, .sum16: 2
+        case .crc16Modbus, .crc16CCITTFalse, .crc16XModem, .crc16ARC, .crc16Kermit, .sum16: 2
         case .crc32, .crc32C: 4
         }
     }
 
-    /// Over all of `bytes`. Eight steps a byte for a CRC: a serial line is slow.
+    /// The checksum over all of `bytes`, in its lowest ``width`` bytes.
     package func value(of bytes: some Sequence<UInt8>) -> UInt32 {
         switch self {
-        case .xor: bytes.reduce(0) { $0 ^ UInt32($1) }
-        case .sum8: bytes.reduce(0) { ($0 + UInt32($1)) & 0xFF }
-        case .sum8Complement: (0x100 - bytes.reduce(0) { ($0 + UInt32($1)) & 0xFF }) & 0xFF
-        case .sum16: bytes.reduce(0) { ($0 + UInt32($1)) & 0xFFFF }
-        case .crc8: Self.forward(bytes, width: 8, polynomial: 0x07, initial: 0)
-        case .crc16CCITT: Self.forward(bytes, width: 16, polynomial: 0x1021, initial: 0xFFFF)
-        case .crc16XModem: Self.forward(bytes, width: 16, polynomial: 0x1021, initial: 0)
-        case .crc8Maxim: Self.reflected(bytes, polynomial: 0x8C, initial: 0)
-        case .crc16Modbus: Self.reflected(bytes, polynomial: 0xA001, initial: 0xFFFF)
-        case .crc16Kermit: Self.reflected(bytes, polynomial: 0x8408, initial: 0)
-        case .crc16ARC: Self.reflected(bytes, polynomial: 0xA001, initial: 0)
-        case .crc32: ~Self.reflected(bytes, polynomial: 0xEDB8_8320, initial: .max)
-        case .crc32C: ~Self.reflected(bytes, polynomial: 0x82F6_3B78, initial: .max)
+        case .crc8: CRC.smbus.value(of: bytes)
+        case .crc8Maxim: CRC.maximDOW.value(of: bytes)
+        case .crc16Modbus: CRC.modbus.value(of: bytes)
+        case .crc16CCITTFalse: CRC.ibm3740.value(of: bytes)
+        case .crc16XModem: CRC.xmodem.value(of: bytes)
+        case .crc16ARC: CRC.arc.value(of: bytes)
+        case .crc16Kermit: CRC.kermit.value(of: bytes)
+        case .crc32: CRC.isoHDLC.value(of: bytes)
+        case .crc32C: CRC.iscsi.value(of: bytes)
+        case .xor: UInt32(bytes.reduce(0, ^))
+        case .sum8: UInt32(bytes.reduce(0, &+))
+        case .sum8Complement: UInt32(0 &- bytes.reduce(0, &+))
+        case .sum16: UInt32(bytes.reduce(UInt16(0)) { $0 &+ UInt16($1) })
         }
     }
+}
 
-    /// The highest bit first.
-    private static func forward(
-        _ bytes: some Sequence<UInt8>, width: UInt32, polynomial: UInt32, initial: UInt32
-    ) -> UInt32 {
-        let top: UInt32 = 1 << (width - 1)
-        let mask = top | (top - 1)
-        var value = initial
-        for byte in bytes {
-            value ^= UInt32(byte) << (width - 8)
-            for _ in 0..<8 { value = (value & top != 0 ? value << 1 ^ polynomial : value << 1) & mask }
-        }
-        return value
-    }
-
-    /// The lowest bit first; the polynomial is written the other way round.
-    private static func reflected(_ bytes: some Sequence<UInt8>, polynomial: UInt32, initial: UInt32) -> UInt32 {
-        var value = initial
-        for byte in bytes {
-            value ^= UInt32(byte)
-            for _ in 0..<8 { value = value & 1 != 0 ? value >> 1 ^ polynomial : value >> 1 }
-        }
-        return value
-    }
+/// The catalogue's parameters.
+extension CRC {
+    fileprivate static let smbus = CRC(
+        width: 8, polynomial: 0x07, initial: 0x00, reflectedIn: false, reflectedOut: false, xorOut: 0x00)
+    fileprivate static let maximDOW = CRC(
+        width: 8, polynomial: 0x31, initial: 0x00, reflectedIn: true, reflectedOut: true, xorOut: 0x00)
+    fileprivate static let modbus = CRC(
+        width: 16, polynomial: 0x8005, initial: 0xFFFF, reflectedIn: true, reflectedOut: true, xorOut: 0x0000)
+    fileprivate static let ibm3740 = CRC(
+        width: 16, polynomial: 0x1021, initial: 0xFFFF, reflectedIn: false, reflectedOut: false, xorOut: 0x0000)
+    fileprivate static let xmodem = CRC(
+        width: 16, polynomial: 0x1021, initial: 0x0000, reflectedIn: false, reflectedOut: false, xorOut: 0x0000)
+    fileprivate static let arc = CRC(
+        width: 16, polynomial: 0x8005, initial: 0x0000, reflectedIn: true, reflectedOut: true, xorOut: 0x0000)
+    fileprivate static let kermit = CRC(
+        width: 16, polynomial: 0x1021, initial: 0x0000, reflectedIn: true, reflectedOut: true, xorOut: 0x0000)
+    fileprivate static let isoHDLC = CRC(
+        width: 32, polynomial: 0x04C1_1DB7, initial: 0xFFFF_FFFF, reflectedIn: true, reflectedOut: true,
+        xorOut: 0xFFFF_FFFF)
+    fileprivate static let iscsi = CRC(
+        width: 32, polynomial: 0x1EDC_6F41, initial: 0xFFFF_FFFF, reflectedIn: true, reflectedOut: true,
+        xorOut: 0xFFFF_FFFF)
 }

@@ -44,7 +44,7 @@ struct SerialDecoder: Sendable {
         case .binary(let framer):
             [
                 ("frames", framer.frames), ("checksum errors", framer.checksumErrors),
-                ("bytes outside of frames", framer.discarded),
+                ("bytes outside of frames", framer.discardedBytes),
             ]
         case .nmea(_, let receiver):
             [

@@ -109,40 +109,51 @@ struct SerialFraming: Sendable {
             }
             kind = .line(delimiter: Array(delimiter.utf8))
         default:
-            guard let cut = Self.cut(frame, end: end, escape: escape.first, mask: mask.first ?? 0, reader) else {
+            guard let framing = Self.framing(frame, end: end, escape: escape.first, mask: mask.first ?? 0, reader)
+            else {
                 return nil
             }
             let check = reader.choice("checksum").flatMap(Checksum.init(rawValue:)).map {
-                FrameFormat.Guard(
-                    $0, isLittleEndian: reader.choice("checksum_order") == "little",
-                    from: Int(reader.integer("checksum_from") ?? 0))
+                FrameFormat.Check(
+                    $0, order: reader.choice("checksum_order") == "little" ? .little : .big,
+                    checksumFrom: Int(reader.integer("checksum_from") ?? 0))
             }
-            kind = .binary(FrameFormat(start: start, cut: cut, check: check, maximumLength: maximumLength))
+            do throws(FrameFormat.Failure) {
+                kind = .binary(
+                    try FrameFormat(
+                        start: start, framing: framing, check: check,
+                        maxLength: frame == "fixed" ? Int(reader.integer("length") ?? limit) : maximumLength))
+            } catch {
+                reader.error("frame: \(error)", at: "frame")
+                return nil
+            }
         }
     }
 
-    private static func cut(
+    private static func framing(
         _ frame: String, end: [UInt8], escape: UInt8?, mask: UInt8, _ reader: TableReader
-    ) -> FrameFormat.Cut? {
+    ) -> FrameFormat.Framing? {
         switch frame {
         case "start-end":
             guard !end.isEmpty else {
                 reader.error("frame = \"start-end\" needs the key \"end\", as in end = \"0D 0A\"", at: "frame")
                 return nil
             }
-            return .end(end, escape: escape, mask: mask)
+            return .startEnd(end: end, escape: escape.map { .init(byte: $0, mask: mask) })
         case "fixed":
             guard let length = reader.integer("length") else {
                 reader.error("frame = \"fixed\" needs the key \"length\", as in length = 9", at: "frame")
                 return nil
             }
-            return .fixed(Int(length))
+            return .fixed(length: Int(length))
         case "gap": return reader.duration("silence").map { .gap($0) }
         default:
             let type = reader.choice("length_type") ?? "u8"
-            return .length(
-                offset: Int(reader.integer("length_at") ?? 0), size: type == "u8" ? 1 : type.hasPrefix("u16") ? 2 : 4,
-                isLittleEndian: type.hasSuffix("le"), adds: Int(reader.integer("length_adds") ?? 0))
+            return .lengthPrefixed(
+                .init(
+                    offset: Int(reader.integer("length_at") ?? 0),
+                    size: type == "u8" ? .one : type.hasPrefix("u16") ? .two : .four,
+                    order: type.hasSuffix("le") ? .little : .big, lengthAdds: Int(reader.integer("length_adds") ?? 0)))
         }
     }
 
