@@ -1,22 +1,17 @@
 import Glibc
-import TestSupport
-import Testing
 
 /// The kernel's gpio-sim, as the virtual machine of `Tests/VM/test-gpio` has it.
-enum GpioSimulator {
-    static let isHere = getenv("GPIO_SIM") != nil
+package enum GpioSimulator {
+    package static let isHere = getenv("GPIO_SIM") != nil
     private static let folder = getenv("GPIO_SIM").map { String(cString: $0) } ?? ""
 
     /// Drives an input.
-    static func pull(_ line: Int, up: Bool) { toggle(line, [up]) }
+    package static func pull(_ line: Int, up: Bool) { toggle(line, [up]) }
 
     /// Drives an input through `levels`, as fast as the simulator can.
-    static func toggle(_ line: Int, _ levels: some Sequence<Bool>) {
+    package static func toggle(_ line: Int, _ levels: some Sequence<Bool>) {
         let file = open("\(folder)/sim_gpio\(line)/pull", O_WRONLY | O_CLOEXEC)
-        guard file >= 0 else {
-            Issue.record("no simulated line \(line)")
-            return
-        }
+        precondition(file >= 0, "no simulated line \(line)")
         defer { close(file) }
         let up = Array("pull-up".utf8)
         let down = Array("pull-down".utf8)
@@ -24,7 +19,7 @@ enum GpioSimulator {
     }
 
     /// What an output is at.
-    static func level(_ line: Int) -> Bool? {
+    package static func level(_ line: Int) -> Bool? {
         let file = open("\(folder)/sim_gpio\(line)/value", O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return nil }
         defer { close(file) }
