@@ -27,7 +27,6 @@ extension Target.Dependency {
     static let deque = product(name: "DequeModule", package: "swift-collections")
     static let log = product(name: "Logging", package: "swift-log")
     static let signals = product(name: "UnixSignals", package: "swift-service-lifecycle")
-    static let lifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
     static let argumentParser = product(name: "ArgumentParser", package: "swift-argument-parser")
 }
 
@@ -73,7 +72,7 @@ let package = Package(
             [
                 "CLinux", "Readings", "Settings", "Database", "MQTT", "Broker", "Sensors", "Pipeline", "Outbox",
                 "Upstream", "Registry", "Admin",
-                .nio("NIOCore"), .nio("NIOPosix"), .log, .lifecycle, .signals,
+                .nio("NIOCore"), .nio("NIOPosix"), .log, .signals,
             ]
         ),
         .executableTarget(

@@ -9,8 +9,6 @@ import Pipeline
 package import Readings
 import Registry
 import Sensors
-import ServiceLifecycle
-import UnixSignals
 import Upstream
 
 /// The wiring, and nothing else: which room is joined to which, and in what order they start and stop.
@@ -148,34 +146,13 @@ package final class Gateway: Sendable {
                     metadata: ["listener": "\(listener.endpoint)", "try": "tidegate device add NAME"])
             }
         }
-        let services = ServiceGroup(
-            configuration: .init(
-                services: [
-                    .init(service: Part { await self.runLink() }),
-                    .init(service: Part { await self.runIngest() }),
-                    .init(service: Part { await self.runBroker() }),
-                    .init(service: Part { await self.runSensors() }),
-                    .init(service: Part { try await self.runControl() }),
-                    .init(service: Part { await self.runWatchdog() }),
-                ],
-                gracefulShutdownSignals: stop == nil ? [.sigterm, .sigint] : [],
-                logger: logger))
         systemd.send("READY=1")
-        do {
-            try await withThrowingTaskGroup(of: Void.self) { tasks in
-                tasks.addTask { try await services.run() }
-                if let stop {
-                    tasks.addTask {
-                        await stop()
-                        await services.triggerGracefulShutdown()
-                    }
-                }
-                try await tasks.waitForAll()
-            }
-        } catch {
-            await close()
-            throw error as? GatewayError ?? GatewayError(.internalFault, doing: "run the gateway", reason: "\(error)")
-        }
+        await Lifecycle.run(
+            [
+                { await self.runLink(until: $0) }, { await self.runIngest(until: $0) },
+                { await self.runBroker(until: $0) }, { await self.runSensors(until: $0) },
+                { await self.runControl(until: $0) }, { await self.runWatchdog(until: $0) },
+            ], until: stop ?? { await TerminationSignal.wait() })
         await close()
     }
 

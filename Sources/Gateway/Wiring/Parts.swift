@@ -3,32 +3,22 @@ import Broker
 import Logging
 import Readings
 import Sensors
-import ServiceLifecycle
 import Upstream
-
-/// One part of the gateway as the lifecycle sees it: runs until it is told to stop.
-struct Part: Service {
-    private let body: @Sendable () async throws -> Void
-
-    init(_ body: @escaping @Sendable () async throws -> Void) { self.body = body }
-
-    func run() async throws { try await body() }
-}
 
 /// How each part runs and stops. The times add up to less than the 5 s that a stop may take.
 extension Gateway {
     /// Stops last: waits up to 2.5 s for the acknowledgements of what is in flight.
-    func runLink() async {
+    func runLink(until stop: Occasion) async {
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask {
                 do { try await self.link.run() } catch {
                     // Without a link the gateway still takes everything in and keeps it.
                     self.logger.critical("the upstream link cannot run", metadata: ["error": "\(error)"])
-                    try? await gracefulShutdown()
+                    await stop.wait()
                 }
             }
             tasks.addTask {
-                try? await gracefulShutdown()
+                await stop.wait()
                 self.link.shutdown(deadline: self.time.now().instant + .milliseconds(2_500))
             }
             await tasks.waitForAll()
@@ -36,11 +26,11 @@ extension Gateway {
     }
 
     /// Stops once everything that came in is committed; a store that fails is given 1 s.
-    func runIngest() async {
+    func runIngest(until stop: Occasion) async {
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { await self.ingest.run() }
             tasks.addTask {
-                try? await gracefulShutdown()
+                await stop.wait()
                 self.intake.finish()
                 try? await Task.sleep(for: .seconds(1))
             }
@@ -50,30 +40,30 @@ extension Gateway {
     }
 
     /// Takes no more from devices; those that wait for an acknowledgement get it while the ingest loop still runs.
-    func runBroker() async {
-        try? await gracefulShutdown()
+    func runBroker(until stop: Occasion) async {
+        await stop.wait()
         systemd.send("STOPPING=1", "STATUS=stopping")
         logger.notice("stopping")
         await broker.shutdown(deadline: .seconds(1))
     }
 
-    func runSensors() async {
-        await cancelWhenGracefulShutdown { await self.sensors.run() }
+    func runSensors(until stop: Occasion) async {
+        await stop.cancel { await self.sensors.run() }
         // Sensors may all have been stopped before; the gateway goes on without them.
-        try? await gracefulShutdown()
+        await stop.wait()
     }
 
-    func runControl() async throws {
+    func runControl(until stop: Occasion) async {
         do {
-            try await control.run { try? await gracefulShutdown() }
+            try await control.run { await stop.wait() }
         } catch {
             // A gateway that cannot be asked still does its work.
             logger.error("status is not available", metadata: ["error": "\(error)"])
-            try? await gracefulShutdown()
+            await stop.wait()
         }
     }
 
-    func runWatchdog() async {
-        await cancelWhenGracefulShutdown { await Watchdog(gateway: self).run() }
+    func runWatchdog(until stop: Occasion) async {
+        await stop.cancel { await Watchdog(gateway: self).run() }
     }
 }
