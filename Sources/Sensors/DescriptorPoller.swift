@@ -28,6 +28,8 @@ package final class DescriptorPoller: Sendable {
         var waiters: [UInt64: Waiter] = [:]
         var nextNumber: UInt64 = 1
         var isStopped = false
+        /// Until when the thread sleeps, in monotonic nanoseconds: what is due later need not wake it.
+        var sleepsUntil = Int64.min
     }
 
     private let state = Mutex(State())
@@ -101,17 +103,20 @@ package final class DescriptorPoller: Sendable {
         return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let deadline = limit.map { Self.now() + $0.wholeNanoseconds }
-                let isRefused = state.withLock { state in
-                    if state.isStopped || Task.isCancelled { return true }
+                let isNews: Bool? = state.withLock { state in
+                    if state.isStopped || Task.isCancelled { return nil }
                     precondition(
-                        state.waiters.values.allSatisfy { $0.descriptors.allSatisfy { !descriptors.contains($0) } },
+                        descriptors.isEmpty
+                            || state.waiters.values.allSatisfy {
+                                $0.descriptors.allSatisfy { !descriptors.contains($0) }
+                            },
                         "a descriptor has one waiter at a time")
                     state.waiters[number] = Waiter(
                         descriptors: descriptors, deadline: deadline, continuation: continuation)
-                    return false
+                    return !descriptors.isEmpty || deadline ?? .max < state.sleepsUntil
                 }
-                guard !isRefused else { return continuation.resume(returning: .cancelled) }
-                ring()
+                guard let isNews else { return continuation.resume(returning: .cancelled) }
+                if isNews { ring() }
             }
         } onCancel: {
             // Only marked: poll(2) holds a reference to the file, so the thread must be out of it before the caller goes
@@ -119,11 +124,6 @@ package final class DescriptorPoller: Sendable {
             state.withLock { $0.waiters[number]?.isCancelled = true }
             ring()
         }
-    }
-
-    /// On the poller's thread only.
-    private func finish(_ number: UInt64, _ outcome: FirstOutcome) {
-        state.withLock { $0.waiters.removeValue(forKey: number) }?.continuation.resume(returning: outcome)
     }
 
     private func ring() {
@@ -142,40 +142,62 @@ package final class DescriptorPoller: Sendable {
         ThreadName.set("sensors")
         var drained = [UInt8](repeating: 0, count: 64)
         var entries: [pollfd] = []
+        /// Whose each entry is.
+        var owners: [UInt64] = []
         while true {
-            let (waiters, isStopped) = state.withLock { ($0.waiters, $0.isStopped) }
-            if isStopped { break }
             entries.removeAll(keepingCapacity: true)
+            owners.removeAll(keepingCapacity: true)
             entries.append(pollfd(fd: bell.read, events: Int16(POLLIN), revents: 0))
-            for waiter in waiters.values {
-                for descriptor in waiter.descriptors {
-                    entries.append(pollfd(fd: descriptor, events: Int16(POLLIN | POLLPRI), revents: 0))
+            owners.append(0)
+            let until: Int64? = state.withLock { state in
+                if state.isStopped { return nil }
+                var until = Int64.max
+                for (number, waiter) in state.waiters {
+                    for descriptor in waiter.descriptors {
+                        entries.append(pollfd(fd: descriptor, events: Int16(POLLIN | POLLPRI), revents: 0))
+                        owners.append(number)
+                    }
+                    until = waiter.isCancelled ? .min : min(until, waiter.deadline ?? .max)
                 }
+                state.sleepsUntil = until
+                return until
             }
+            guard let until else { break }
             // Rounded up: waking a little late is fine, spinning until the deadline is not.
-            let timeout = waiters.values.lazy.compactMap(\.deadline).min().map {
-                Int32(clamping: max(0, $0 - Self.now() + 999_999) / 1_000_000)
-            }
-            _ = poll(&entries, nfds_t(entries.count), timeout ?? -1)
-            while read(bell.read, &drained, drained.count) > 0 {}
-            let cancelled = state.withLock { $0.waiters.filter(\.value.isCancelled) }
-            for number in cancelled.keys { finish(number, .cancelled) }
-            let now = Self.now()
-            var index = 1
-            for (number, waiter) in waiters {
-                let own = entries[index..<(index + waiter.descriptors.count)]
-                index += waiter.descriptors.count
-                if let ready = own.first(where: { $0.revents != 0 }) {
-                    finish(number, .ready(ready.fd))
-                } else if waiter.deadline.map({ $0 <= now }) ?? false {
-                    finish(number, .timedOut)
-                }
-            }
+            let timeout =
+                until == .max
+                ? -1 : Int32(clamping: max(0, until.subtractingReportingOverflow(Self.now()).0 + 999_999) / 1_000_000)
+            _ = poll(&entries, nfds_t(entries.count), until == .min ? 0 : timeout)
+            if entries[0].revents != 0 { while read(bell.read, &drained, drained.count) > 0 {} }
+            for (waiter, outcome) in finished(entries, owners) { waiter.continuation.resume(returning: outcome) }
         }
         let left = state.withLock { state in
             defer { state.waiters = [:] }
             return Array(state.waiters.values)
         }
         for waiter in left { waiter.continuation.resume(returning: .cancelled) }
+    }
+
+    /// Takes out those whose wait is over: cancelled, ready, or due.
+    private func finished(_ entries: [pollfd], _ owners: [UInt64]) -> [(Waiter, FirstOutcome)] {
+        let now = Self.now()
+        return state.withLock { state in
+            // Until it sleeps again, whatever comes is seen.
+            state.sleepsUntil = .min
+            var finished: [(Waiter, FirstOutcome)] = []
+            for (number, waiter) in state.waiters where waiter.isCancelled {
+                finished.append((waiter, .cancelled))
+                state.waiters[number] = nil
+            }
+            for (entry, number) in zip(entries, owners).dropFirst() where entry.revents != 0 {
+                guard let waiter = state.waiters.removeValue(forKey: number) else { continue }
+                finished.append((waiter, .ready(entry.fd)))
+            }
+            for (number, waiter) in state.waiters where waiter.deadline ?? .max <= now {
+                finished.append((waiter, .timedOut))
+                state.waiters[number] = nil
+            }
+            return finished
+        }
     }
 }

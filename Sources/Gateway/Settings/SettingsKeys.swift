@@ -125,7 +125,8 @@ package enum SettingsKeys {
             "What gives way when max_bytes is reached. Either way a gap record tells the cloud."),
         .duration(
             "commit_after", in: .zero...(.seconds(60)), default: "250ms",
-            "Latest time until a message is on disk. Messages are committed at once, so the bound always holds."),
+            "Latest time until a message is on disk. A device's message is committed at once; sensors' samples wait up to 100ms for others to share the write."
+        ),
         .choice("replay", ["in-order"], default: "in-order", "In which order a backlog is sent."),
     ]
 

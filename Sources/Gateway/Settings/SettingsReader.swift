@@ -18,15 +18,15 @@ struct SettingsReader {
     func settings() -> GatewaySettings? {
         document.checkSections(SettingsKeys.sections, into: diagnostics)
         let gateway = identity()
-        let classes = classes()
+        let (classes, commitAfter) = classes()
         let forward = forward(gateway: gateway.id, classes: classes)
         let sensors = sensors(forward: forward)
         let accept = accept(gateway: gateway.id)
         let lan = lan()
         guard let upstream = upstream(gateway: gateway.id, accept: accept) else { return nil }
         return GatewaySettings(
-            gateway: gateway, lan: lan, upstream: upstream, classes: classes, forward: forward, accept: accept,
-            sensors: sensors)
+            gateway: gateway, lan: lan, upstream: upstream, classes: classes, commitAfter: commitAfter, forward: forward,
+            accept: accept, sensors: sensors)
     }
 
     func reader(_ name: String, keys: [Key]) -> TableReader {
@@ -128,8 +128,10 @@ struct SettingsReader {
 
     // MARK: [class.NAME]
 
-    private func classes() -> [DeliveryClass: ClassLimits] {
+    /// The classes, and the shortest of their `commit_after`.
+    private func classes() -> ([DeliveryClass: ClassLimits], commitAfter: Duration) {
         var classes: [DeliveryClass: ClassLimits] = [.telemetry: ClassLimits()]
+        var commitAfter = Duration.milliseconds(250)
         for (name, table) in document.named("class", into: diagnostics) {
             let reader = TableReader(
                 table, keys: SettingsKeys.deliveryClass, path: "[class.\(name)]", diagnostics: diagnostics)
@@ -144,8 +146,9 @@ struct SettingsReader {
             limits.maximumAge = reader.duration("max_age")
             limits.overflow = reader.choice("overflow") == "reject-newest" ? .rejectNewest : .dropOldest
             classes[DeliveryClass(name)] = limits
+            if let after = reader.duration("commit_after") { commitAfter = min(commitAfter, after) }
         }
-        return classes
+        return (classes, commitAfter)
     }
 
     // MARK: [[forward]] and [[accept]]

@@ -30,24 +30,31 @@ final class Ingest: Sendable {
     private let logger: Logger
     private let initial: ReadingPipeline
     private let sensors: SensorSupervisor
+    private let window: Duration
     private let sent: (@Sendable ([Message]) -> Void)?
     private let state = Mutex(Progress())
 
     /// How often values are looked at that may have become stale.
     private static let expiryInterval = Duration.milliseconds(250)
+    /// The longest that a sensor's sample is held for others to share its commit.
+    private static let longestWindow = Duration.milliseconds(100)
+    private static let heldLimit = 256
     /// Series of one sensor that are kept for `status`.
     private static let shownSeries = 64
 
-    /// - Parameter sent: sees every message just before it is committed; the demo keeps its books with it.
+    /// - Parameters:
+    ///   - commitAfter: the latest time until a sample is on disk.
+    ///   - sent: sees every message just before it is committed; the demo keeps its books with it.
     init(
         intake: GatewayIntake, pipeline: ReadingPipeline, outbox: OutboxStore, broker: BrokerServer,
-        sensors: SensorSupervisor, time: any TimeSource, logger: Logger, sent: (@Sendable ([Message]) -> Void)? = nil
+        sensors: SensorSupervisor, commitAfter: Duration, time: any TimeSource, logger: Logger, sent: (@Sendable ([Message]) -> Void)? = nil
     ) {
         self.intake = intake
         self.initial = pipeline
         self.outbox = outbox
         self.broker = broker
         self.sensors = sensors
+        window = min(commitAfter, Self.longestWindow)
         self.time = time
         self.logger = logger
         self.sent = sent
@@ -71,15 +78,36 @@ final class Ingest: Sendable {
 
     private func take() async {
         var pipeline = initial
+        var held: [OutboxStore.Entry] = []
+        var heldSince: Instant?
         while let (batch, wasCongested) = await intake.next() {
-            let entries = process(batch, with: &pipeline)
-            if !entries.isEmpty {
-                sent?(entries.map(\.message))
-                await commit(entries)
+            held += process(batch, with: &pipeline)
+            let now = time.now().instant
+            if isDue(held.count, since: heldSince, after: batch, now: now) {
+                await commit(held)
+                held = []
+                heldSince = nil
+            } else if !held.isEmpty, heldSince == nil {
+                heldSince = now
+                Task {
+                    try? await Task.sleep(for: self.window)
+                    self.intake.nudge()
+                }
             }
             if wasCongested { broker.resume() }
             state.withLock { $0.rounds += 1 }
         }
+        await commit(held)
+    }
+
+    /// Whether what is held is committed now. Nobody waits for a sensor's sample, so that those which come within the window
+    /// share a commit; a hundred sensors that are out of step would else make a hundred a second. What a device sent is
+    /// never held up.
+    private func isDue(_ count: Int, since: Instant?, after batch: [Arrival], now: Instant) -> Bool {
+        guard count > 0 else { return false }
+        if window == .zero || count >= Self.heldLimit { return true }
+        if let since, now - since >= window { return true }
+        return batch.contains { if case .device = $0.source { true } else { false } }
     }
 
     private func process(_ batch: [Arrival], with pipeline: inout ReadingPipeline) -> [OutboxStore.Entry] {
@@ -148,6 +176,8 @@ final class Ingest: Sendable {
     }
 
     private func commit(_ entries: [OutboxStore.Entry]) async {
+        guard !entries.isEmpty else { return }
+        sent?(entries.map(\.message))
         var pause = Duration.milliseconds(100)
         while true {
             do {
