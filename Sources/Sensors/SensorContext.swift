@@ -73,15 +73,32 @@ package struct SensorContext: Sendable {
     package func offer(utc: Int64) { tell(.offered(utc: utc, at: time.now().instant)) }
 
     /// Waits until `descriptor` is readable, a command has come, or it is `deadline`.
-    package func wait(for descriptor: Int32? = nil, until deadline: Instant? = nil) async -> Wake {
+    /// - Parameter slack: may be so much later, at a time that others with the same slack wake up at, too.
+    package func wait(
+        for descriptor: Int32? = nil, until deadline: Instant? = nil, slack: Duration = .zero
+    ) async -> Wake {
         if !commands.isEmpty { return Task.isCancelled ? .cancelled : .command }
-        let limit = deadline.map { max(.zero, $0 - time.now().instant) }
+        let limit = deadline.map { max(.zero, $0.rounded(up: slack) - time.now().instant) }
         let descriptors = [commands.descriptor, descriptor].compactMap(\.self)
         switch await poller.firstReadable(of: descriptors, within: limit) {
         case .ready(let ready): return ready == descriptor ? .ready : .command
         case .timedOut: return .timedOut
         case .cancelled: return .cancelled
         }
+    }
+}
+
+extension Duration {
+    /// What a sensor of that interval may be late by without anybody noticing: a twentieth, and 50 ms at most.
+    var slack: Duration { min(self / 20, .milliseconds(50)) }
+}
+
+extension Instant {
+    /// The next whole multiple of `step`.
+    fileprivate func rounded(up step: Duration) -> Instant {
+        let step = step.wholeNanoseconds
+        guard step > 1, nanoseconds > 0, nanoseconds < .max - step else { return self }
+        return Instant(nanoseconds: (nanoseconds + step - 1) / step * step)
     }
 }
 

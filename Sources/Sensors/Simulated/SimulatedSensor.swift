@@ -90,8 +90,8 @@ package struct SimulatedSensor: SensorDriver {
         while true {
             context.emit(.samples([Sample(value: waveform.next())]))
             // From the last due time, not from now: the samples keep their pace.
-            next = max(next + interval, context.time.now().instant)
-            if case .cancelled = await context.wait(until: next) { return }
+            next = max(next + interval, context.time.now().instant + (.zero - interval.slack))
+            if case .cancelled = await context.wait(until: next, slack: interval.slack) { return }
         }
     }
 

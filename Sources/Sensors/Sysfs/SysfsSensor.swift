@@ -90,8 +90,8 @@ package struct SysfsSensor: SensorDriver {
             let raw = answers.map(\.raw).joined(separator: "\n")
             context.emit(.samples(samples), raw: .text(String(raw.prefix(1_024))))
             // From the due time: the pace is kept.
-            next = max(next + pace, now)
-            if case .cancelled = await context.wait(until: next) { return }
+            next = max(next + pace, now + (.zero - pace.slack))
+            if case .cancelled = await context.wait(until: next, slack: pace.slack) { return }
         }
     }
 
