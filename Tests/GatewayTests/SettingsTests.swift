@@ -62,7 +62,8 @@ import Upstream
             "offset",
             "client_ca_file", "client_certificate", "user_from", "usb", "rs485_before", "rs485_after",
             "pin", "offset", "start", "end", "escape", "escape_mask", "length", "length_at", "length_type",
-            "length_adds", "silence", "checksum", "checksum_order", "checksum_from", "values", "request_hex", "interval",
+            "length_adds", "silence", "checksum", "checksum_order", "checksum_from", "values", "request_hex",
+            "interval",
             "timeout", "retries", "file", "speed", "loop",
             "deadband", "max_silence", "decode", "username", "client_id", "topic", "id",
         ]

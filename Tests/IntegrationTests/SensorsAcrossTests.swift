@@ -76,6 +76,59 @@ import Testing
         #expect(status.contains("\"state\" : \"failed\""))
     }
 
+    /// Reads and writes that are interrupted, or come too early, cost nothing; one that fails for good restarts the sensor
+    /// alone.
+    @Test func faultsOfTheKernelAreSurvived() async throws {
+        let upstream = try await MosquittoProcess()
+        let cloud = try await Subscriber(port: upstream.port, topic: "gw/sensors/#")
+        let directory = try TemporaryDirectory()
+        let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+        let library = directory["faults.so"]
+        let built = try await runToEnd(
+            ["clang", "-shared", "-fPIC", "-O1", "-o", library, "\(root)/Tests/Peers/faults.c", "-ldl"],
+            upTo: .seconds(60))
+        try #require(built.ending == .exited(0), "\(built.errors)")
+        let near = directory["near"]
+        let far = directory["far"]
+        let cable = try ChildProcess(["socat", "pty,raw,echo=0,link=\(near)", "pty,raw,echo=0,link=\(far)"])
+        #expect(await eventually { Self.exists(near) && Self.exists(far) }, "\(cable.errors)")
+        let gateway = try await TidegateProcess(
+            upstreamPort: upstream.port, directory: directory,
+            settings: """
+                [[sensor]]
+                id = "scale"
+                driver = "serial"
+                port = "\(near)"
+                """,
+            environment: [
+                "LD_PRELOAD": library, "FAULTS_EINTR": "3", "FAULTS_EAGAIN": "5", "FAULTS_EIO": "200",
+            ])
+        #expect(try await eventually { try await gateway.status().contains("\"state\" : \"running\"") })
+        // One line at a time, each waited for: none is lost before the line fails for good.
+        var next = 1
+        while next <= 60 {
+            Self.send("\(next)\n", to: far)
+            let number = next
+            try #require(
+                await eventually { cloud.messages.contains { $0.contains("\"v\":\(number),") } },
+                "line \(number): \(gateway.process.errors)")
+            next += 1
+        }
+        // The line that meets the failure is gone with it; those after the restart arrive.
+        #expect(
+            try await eventually(within: .seconds(30)) {
+                Self.send("1000\n", to: far)
+                return try await gateway.status().contains("\"restarts\" : 1")
+            }, "\(gateway.process.errors)")
+        #expect(
+            await eventually(within: .seconds(30)) {
+                Self.send("2000\n", to: far)
+                return cloud.messages.contains { $0.contains("\"v\":2000,") }
+            })
+        #expect(gateway.process.errors.contains("Input/output error"))
+        await cable.kill()
+    }
+
     private static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
     private static func send(_ text: String, to path: String) {

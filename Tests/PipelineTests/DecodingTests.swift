@@ -41,6 +41,22 @@ import Testing
         #expect(try testCase.decoding.decode(Array(testCase.input.utf8)) == testCase.expected)
     }
 
+    @Test func namesWithValues() throws {
+        func decode(_ text: String, _ fields: [String] = []) throws -> [Sample] {
+            try Decoding.keyValue(fields: fields).decode(Array(text.utf8))
+        }
+        let both = [Sample(metric: "T", value: .number(21.5)), Sample(metric: "RH", value: .integer(40))]
+        for text in ["T=21.5 RH=40", "T:21.5,RH:40", "T=21.5;RH: 40", "T=21.5&RH=40\r", "sensor T=21.5, RH=40"] {
+            #expect(try decode(text) == both, "\(text)")
+        }
+        #expect(try decode("T=21.5 RH=40", ["RH"]) == [Sample(value: .integer(40))])
+        #expect(
+            try decode("value=1 state=on") == [Sample(value: .integer(1)), Sample(metric: "state", value: .text("on"))])
+        for (text, fields) in [("", []), ("21.5", []), ("T=1", ["RH"])] {
+            #expect(throws: DecodingFailure.self) { try decode(text, fields) }
+        }
+    }
+
     @Test func namedGroupsBecomeMetrics() throws {
         let decoding = Decoding.expression(try #require(Self.expression))
         #expect(

@@ -25,6 +25,23 @@ import Testing
         #expect(await poller.readable(ends.read, within: .seconds(10)) == .ready)
     }
 
+    @Test func theFirstOfSeveralEndsTheWaitAndTimersNeedNone() async throws {
+        let poller = try DescriptorPoller()
+        defer { poller.stop() }
+        let first = try Self.pipeEnds()
+        let second = try Self.pipeEnds()
+        defer { for end in [first.read, first.write, second.read, second.write] { close(end) } }
+        async let outcome = poller.firstReadable(of: [first.read, second.read], within: .seconds(30))
+        var byte: UInt8 = 1
+        #expect(write(second.write, &byte, 1) == 1)
+        #expect(await outcome == .ready(second.read))
+        // Timers that are due later do not keep earlier ones waiting.
+        async let late = poller.firstReadable(of: [], within: .milliseconds(300))
+        #expect(await poller.firstReadable(of: [], within: .milliseconds(5)) == .timedOut)
+        #expect(await poller.firstReadable(of: [first.read], within: .zero) == .timedOut)
+        #expect(await late == .timedOut)
+    }
+
     @Test func cancellingEndsTheWait() async throws {
         let poller = try DescriptorPoller()
         defer { poller.stop() }

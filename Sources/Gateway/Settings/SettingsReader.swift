@@ -25,7 +25,8 @@ struct SettingsReader {
         let lan = lan()
         guard let upstream = upstream(gateway: gateway.id, accept: accept) else { return nil }
         return GatewaySettings(
-            gateway: gateway, lan: lan, upstream: upstream, classes: classes, commitAfter: commitAfter, forward: forward,
+            gateway: gateway, lan: lan, upstream: upstream, classes: classes, commitAfter: commitAfter,
+            forward: forward,
             accept: accept, sensors: sensors)
     }
 

@@ -47,7 +47,8 @@ final class Ingest: Sendable {
     ///   - sent: sees every message just before it is committed; the demo keeps its books with it.
     init(
         intake: GatewayIntake, pipeline: ReadingPipeline, outbox: OutboxStore, broker: BrokerServer,
-        sensors: SensorSupervisor, commitAfter: Duration, time: any TimeSource, logger: Logger, sent: (@Sendable ([Message]) -> Void)? = nil
+        sensors: SensorSupervisor, commitAfter: Duration, time: any TimeSource, logger: Logger,
+        sent: (@Sendable ([Message]) -> Void)? = nil
     ) {
         self.intake = intake
         self.initial = pipeline
