@@ -59,6 +59,7 @@ import Testing
         #expect(try ModbusRegister(parsing: "value input 1 u16", isOneBased: true).address == 0)
         #expect(try ModbusRegister(parsing: "value input 1 u16").metric == nil)
         #expect(try ModbusRegister(parsing: "a input 1 f32", order: .cdab).order == .cdab)
+        #expect(try ModbusRegister(parsing: "a coil 1", order: .dcba).decode([1]).value == .boolean(true))
         #expect(try ModbusRegister(parsing: "a input 1 f32:ABCD", order: .cdab).order == .abcd)
     }
 

@@ -4,56 +4,12 @@ package import Readings
 extension ModbusRegister {
     /// The value in `registers`, of which there are as many as its type takes; bits are 0 and 1.
     package func decode(_ registers: ArraySlice<UInt16>) -> Sample {
-        guard registers.count == type.count, let first = registers.first else {
-            return bad("the device sent \(registers.count) registers instead of \(type.count)")
+        let coded = CodedValue(metric: metric, coding: type.coding, scale: scale, offset: offset, unit: unit)
+        guard registers.count == type.count else {
+            return coded.bad("the device sent \(registers.count) registers instead of \(type.count)")
         }
-        let bytes = order.bytes(of: registers)
-        let bits = bytes.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-        switch type {
-        case .bool: return Sample(metric: metric, value: .boolean(first != 0))
-        case .bit(let bit): return Sample(metric: metric, value: .boolean(bits >> UInt64(bit) & 1 == 1))
-        case .u16, .u32: return number(Int64(bits))
-        case .s16: return number(Int64(Int16(truncatingIfNeeded: bits)))
-        case .s32: return number(Int64(Int32(truncatingIfNeeded: bits)))
-        case .s64: return number(Int64(bitPattern: bits))
-        case .u64: return Int64(exactly: bits).map(number) ?? number(Double(bits))
-        case .f32: return number(SignificantDigits.shortest(Float(bitPattern: UInt32(truncatingIfNeeded: bits))))
-        case .f64: return number(Double(bitPattern: bits))
-        case .bcd:
-            var value: Int64 = 0
-            for byte in bytes {
-                guard byte >> 4 <= 9, byte & 15 <= 9 else { return bad("0x\(Self.hex(bytes)) is no BCD number") }
-                value = value * 100 + Int64(byte >> 4) * 10 + Int64(byte & 15)
-            }
-            return number(value)
-        case .string:
-            let text = bytes.prefix { $0 != 0 }
-            guard let valid = String(validating: text, as: UTF8.self) else {
-                return bad("the text is not UTF-8: 0x\(Self.hex(bytes))")
-            }
-            var trimmed = valid[...]
-            while trimmed.last == " " { trimmed.removeLast() }
-            return Sample(metric: metric, value: .text(String(trimmed)))
-        }
-    }
-
-    private func number(_ integer: Int64) -> Sample {
-        guard scale == 1, offset == 0 else { return number(Double(integer)) }
-        return Sample(metric: metric, value: .integer(integer), unit: unit)
-    }
-
-    private func number(_ number: Double) -> Sample {
-        let value = SignificantDigits.round(number * scale + offset, to: 15)
-        guard value.isFinite else { return bad("the device sent a value that is no number") }
-        return Sample(metric: metric, value: .number(value), unit: unit)
-    }
-
-    private func bad(_ reason: String) -> Sample {
-        Sample(metric: metric, value: .missing, quality: .bad, reason: reason)
-    }
-
-    private static func hex(_ bytes: [UInt8]) -> String {
-        bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        // A bit of a table of bits has no bytes to be in order.
+        return coded.sample(of: type == .bool ? [registers.first == 0 ? 0 : 1] : order.bytes(of: registers))
     }
 
     /// Why a value cannot be written.
@@ -115,5 +71,19 @@ extension ModbusRegister {
     /// The lowest `count` bytes, the highest of them first.
     private static func bytes(_ value: UInt64, count: Int) -> [UInt8] {
         (0..<count).map { UInt8(truncatingIfNeeded: value >> UInt64(8 * (count - 1 - $0))) }
+    }
+}
+
+extension RegisterType {
+    fileprivate var coding: CodedValue.Coding {
+        switch self {
+        case .bool: .bit(0)
+        case .bit(let bit): .bit(bit)
+        case .u16, .u32, .u64: .unsigned
+        case .s16, .s32, .s64: .signed
+        case .f32, .f64: .float
+        case .bcd: .bcd
+        case .string: .text
+        }
     }
 }

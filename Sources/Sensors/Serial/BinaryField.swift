@@ -113,51 +113,25 @@ package struct BinaryField: Hashable, Sendable {
 
     /// The value in `frame`; missing and bad where the frame has no such place or the bytes are no such value.
     package func decode(_ frame: [UInt8]) -> Sample {
+        let coded = CodedValue(metric: metric, coding: kind.coding, scale: scale, offset: adds, unit: unit)
         let first = offset >= 0 ? offset : frame.count + offset
         guard first >= 0, first + kind.size <= frame.count else {
-            return bad("the frame has only \(frame.count) bytes")
+            return coded.bad("the frame has only \(frame.count) bytes")
         }
-        let field = Array(frame[first..<(first + kind.size)])
-        let ordered = isLittleEndian ? field.reversed() : field
-        let bits = ordered.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-        switch kind {
-        case .unsigned: return Int64(exactly: bits).map(number) ?? number(Double(bits))
-        case .signed(let bytes):
-            let shift = UInt64(64 - 8 * bytes)
-            return number(Int64(bitPattern: bits << shift) >> Int64(shift))
-        case .float(let bytes):
-            return bytes == 4
-                ? number(SignificantDigits.shortest(Float(bitPattern: UInt32(truncatingIfNeeded: bits))))
-                : number(Double(bitPattern: bits))
-        case .bit(let bit): return Sample(metric: metric, value: .boolean(bits >> UInt64(bit) & 1 == 1))
-        case .bcd:
-            var value: Int64 = 0
-            for byte in field {
-                guard byte >> 4 <= 9, byte & 15 <= 9 else { return bad("the bytes are no BCD number") }
-                value = value * 100 + Int64(byte >> 4) * 10 + Int64(byte & 15)
-            }
-            return number(value)
-        case .ascii:
-            let text = field.prefix { $0 != 0 }
-            guard let valid = String(validating: text, as: UTF8.self) else { return bad("the text is not UTF-8") }
-            var trimmed = valid[...].drop { $0 == " " }
-            while trimmed.last == " " { trimmed.removeLast() }
-            return Sample(metric: metric, value: .text(String(trimmed)))
+        let field = frame[first..<(first + kind.size)]
+        return coded.sample(of: isLittleEndian ? field.reversed() : Array(field))
+    }
+}
+
+extension BinaryField.Kind {
+    fileprivate var coding: CodedValue.Coding {
+        switch self {
+        case .unsigned: .unsigned
+        case .signed: .signed
+        case .float: .float
+        case .bit(let bit): .bit(bit)
+        case .bcd: .bcd
+        case .ascii: .text
         }
-    }
-
-    private func number(_ integer: Int64) -> Sample {
-        guard scale == 1, adds == 0 else { return number(Double(integer)) }
-        return Sample(metric: metric, value: .integer(integer), unit: unit)
-    }
-
-    private func number(_ number: Double) -> Sample {
-        let value = SignificantDigits.round(number * scale + adds, to: 15)
-        guard value.isFinite else { return bad("the device sent a value that is no number") }
-        return Sample(metric: metric, value: .number(value), unit: unit)
-    }
-
-    private func bad(_ reason: String) -> Sample {
-        Sample(metric: metric, value: .missing, quality: .bad, reason: reason)
     }
 }
