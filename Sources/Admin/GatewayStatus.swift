@@ -104,6 +104,8 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
         package var refusedCommands: UInt64
         package var lastRefusal: String?
         package var counters: [Counter]
+        /// How far this board's clock was ahead of the time that the sensor last told, as a GPS does; in seconds.
+        package var clockAheadSeconds: Double?
         /// The newest of its values.
         package var value: String?
         package var secondsSinceValue: Double?
@@ -113,7 +115,7 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
             id: String, driver: String, topic: String, state: String, problem: String? = nil, samples: UInt64 = 0,
             dropped: UInt64 = 0, restarts: UInt64 = 0, commandTopic: String? = nil, commands: UInt64 = 0,
             refusedCommands: UInt64 = 0, lastRefusal: String? = nil, counters: [Counter] = [],
-            readings: [Reading] = []
+            clockAheadSeconds: Double? = nil, readings: [Reading] = []
         ) {
             self.id = id
             self.driver = driver
@@ -128,6 +130,7 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
             self.refusedCommands = refusedCommands
             self.lastRefusal = lastRefusal
             self.counters = counters
+            self.clockAheadSeconds = clockAheadSeconds
             self.readings = readings
             let newest = readings.min { $0.secondsSinceValue < $1.secondsSinceValue }
             value = newest?.value

@@ -117,6 +117,11 @@ extension GatewayStatus.Sensor {
         if readings.count > 1 {
             lines += readings.map { "  value   \(GatewayStatus.visible($0.metric ?? "value")): \($0.text)" }
         }
+        if let ahead = clockAheadSeconds, abs(ahead) >= 2 {
+            lines += GatewayStatus.indented(
+                "this board's clock is \(GatewayStatus.age(abs(ahead))) \(ahead > 0 ? "ahead of" : "behind") the sensor's time"
+            )
+        }
         if !counters.isEmpty {
             lines += GatewayStatus.indented(counters.map { "\($0.name) \($0.value)" }.joined(separator: ", "))
         }

@@ -65,7 +65,7 @@ import Upstream
             "length_adds", "silence", "checksum", "checksum_order", "checksum_from", "values", "request_hex",
             "interval",
             "timeout", "retries", "file", "speed", "loop",
-            "deadband", "max_silence", "decode", "username", "client_id", "topic", "id",
+            "deadband", "max_silence", "decode", "username", "client_id", "topic", "id", "command_topic",
         ]
         var isFirstSensor = true
         let opened = lines.map { line -> String in
@@ -89,6 +89,15 @@ import Upstream
         (minimal + "ca_file = \"p\"\n", "f:6:11: error: ca_file has a meaning only with mqtts:// in url"),
         (minimal + "reconnect_min = \"61s\"\n", "f:6:17: error: reconnect_min is longer than reconnect_max"),
         (minimal + "[lan]\nlisten = [\"127.0.0.1:1\", \"x\"]\n", "f:7:26: error: listen: expected host:port"),
+        (
+            minimal + "[[sensor]]\nid = \"a\"\ndriver = \"gpio-output\"\nline = \"GPIO1\"\n[[sensor]]\nid = \"b\"\n"
+                + "driver = \"gpio-output\"\nline = \"GPIO2\"\ncommand_topic = \"cmd/a\"\n",
+            "f:14:17: error: command_topic: \"cmd/a\" commands sensor \"a\" already"
+        ),
+        (
+            minimal + "[[sensor]]\nid = \"a\"\ndriver = \"simulated\"\nstale_after = \"500ms\"\n",
+            "f:9:15: error: stale_after: the sensor measures every 1s; its values would always be stale"
+        ),
         (minimal + "[[forward]]\nfrom = \"a\"\nunit = \"V\"\n", "f:8:8: error: unit has a meaning only with decode"),
         (
             minimal + "[[forward]]\nfrom = \"a\"\nto = \"{tpoic}\"\n",

@@ -220,13 +220,15 @@ struct SettingsReader {
 
     private func sensors(forward: [ForwardRule]) -> [GatewaySettings.SensorEntry] {
         var places: [String: SourcePosition] = [:]
+        var commanded: [String: String] = [:]
         return (document.tables("sensor", into: diagnostics) ?? []).compactMap { table in
-            sensor(table, forward: forward, places: &places)
+            sensor(table, forward: forward, places: &places, commanded: &commanded)
         }
     }
 
     private func sensor(
-        _ table: TOMLTable, forward: [ForwardRule], places: inout [String: SourcePosition]
+        _ table: TOMLTable, forward: [ForwardRule], places: inout [String: SourcePosition],
+        commanded: inout [String: String]
     ) -> GatewaySettings.SensorEntry? {
         // The driver says which keys there are; while it is not known, any driver's keys are let pass.
         var driver: (any SensorDriver.Type)?
@@ -260,12 +262,22 @@ struct SettingsReader {
         guard let driver, let sensor = driver.init(reader) else { return nil }
         return GatewaySettings.SensorEntry(
             id: DeviceID(id), topic: topic,
-            commandTopic: driver.takesCommands ? commandTopic(reader, id: id, sensor: sensor) : "",
+            commandTopic: driver.takesCommands ? commandTopic(reader, id: id, sensor: sensor, taken: &commanded) : "",
             treatment: treatment, staleAfter: staleAfter(reader, sensor: sensor), sensor: sensor, driver: driver.name)
     }
 
-    private func commandTopic(_ reader: TableReader, id: String, sensor: any Sensor) -> String {
-        guard let topic = reader.string("command_topic") else { return "cmd/\(id)" }
+    private func commandTopic(
+        _ reader: TableReader, id: String, sensor: any Sensor, taken: inout [String: String]
+    ) -> String {
+        let given = reader.string("command_topic")
+        let topic = given ?? "cmd/\(id)"
+        for metric in sensor.commands {
+            let name = metric.map { "\(topic)/\($0)" } ?? topic
+            if let other = taken.updateValue(id, forKey: name), other != id {
+                reader.error("command_topic: \"\(name)\" commands sensor \"\(other)\" already", at: "command_topic")
+            }
+        }
+        guard given != nil else { return topic }
         if sensor.commands.isEmpty {
             reader.error("command_topic: this sensor takes no commands", at: "command_topic")
         } else if topic.isEmpty || topic.utf8.count > 60_000 || topic.contains(where: { "+#".contains($0) }) {

@@ -72,6 +72,7 @@ extension Gateway {
 
 extension Gateway {
     private func sensorStates(now: Instant) -> [GatewayStatus.Sensor] {
+        let wall = time.now()
         let readings = ingest.progress.readings
         return zip(settings.sensors, sensors.snapshot()).map { entry, sensor in
             GatewayStatus.Sensor(
@@ -80,6 +81,11 @@ extension Gateway {
                 restarts: sensor.restarts, commandTopic: entry.sensor.commands.isEmpty ? nil : entry.commandTopic,
                 commands: sensor.commands, refusedCommands: sensor.refusedCommands, lastRefusal: sensor.lastRefusal,
                 counters: sensor.counters.map { .init(name: $0.name, value: $0.value) },
+                clockAheadSeconds: sensor.offeredTime.map { offered in
+                    // What this board's clock said when the time was offered.
+                    let then = wall.unixNanoseconds - (wall.instant - offered.at).wholeNanoseconds
+                    return Double(then.subtractingReportingOverflow(offered.utc).partialValue) / 1e9
+                },
                 readings: (readings[sensor.id] ?? []).map { .init($0, now: now) })
         }
     }
