@@ -169,6 +169,25 @@ static void run(int listener, const char *path, ino_t inode) {
     unlink(path);
 }
 
+/* Where this process's command line lies in its memory (arg_start and arg_end of proc_pid_stat(5)). */
+static int find_command_line(char **start, size_t *size) {
+    char text[2048];
+    int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return -1;
+    ssize_t count = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (count <= 0) return -1;
+    text[count] = 0;
+    /* The name, which may hold anything, is in the last brackets; what follows begins with the third field. */
+    char *rest = strrchr(text, ')');
+    for (int field = 2; rest && field < 48; field++) rest = strchr(rest + 1, ' ');
+    unsigned long first = 0, last = 0;
+    if (!rest || sscanf(rest, "%lu %lu", &first, &last) != 2 || first == 0 || last <= first) return -1;
+    *start = (char *)first;
+    *size = last - first;
+    return 0;
+}
+
 static int start(const char *path) {
     struct sockaddr_un where;
     socklen_t size;
@@ -187,6 +206,11 @@ static int start(const char *path) {
         errno = error;
         return -1;
     }
+    /* Under its own name, so that nobody who kills the gateway by its name kills this, too. */
+    static const char own_name[] = "gpio-lines";
+    char *command_line = NULL;
+    size_t command_size = 0;
+    if (find_command_line(&command_line, &command_size) != 0) command_line = NULL;
     pid_t child = fork();
     if (child == 0) {
         /* Twice, so that it is nobody's child who would have to wait for it. */
@@ -201,7 +225,11 @@ static int start(const char *path) {
             if (signal == SIGHUP || signal == SIGPIPE || signal == SIGINT) action.sa_handler = SIG_IGN;
             sigaction(signal, &action, NULL);
         }
-        prctl(PR_SET_NAME, "tidegate-lines");
+        prctl(PR_SET_NAME, own_name);
+        if (command_line && command_size > sizeof own_name) {
+            memset(command_line, 0, command_size);
+            memcpy(command_line, own_name, sizeof own_name);
+        }
         int kept = fcntl(listener, F_DUPFD, 3);
         if (kept != 3) {
             dup2(listener, 3);

@@ -41,7 +41,7 @@ package enum SerialIdentity: Hashable, Sendable, CustomStringConvertible {
 
     /// The path to open now.
     /// - Parameter root: where `sys` and `dev` are; `""` outside tests.
-    func path(root: String = "") throws(SensorError) -> String {
+    package func path(root: String = "") throws(SensorError) -> String {
         guard case .usb(let vendor, let product, let place) = self else {
             if case .path(let path) = self { return path }
             return ""

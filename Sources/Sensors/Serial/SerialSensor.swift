@@ -210,7 +210,8 @@ package struct SerialSensor: SensorDriver {
                 if errors.overrun > 0 { context.count("overruns", errors.overrun) }
                 if errors.breaks > 0 { context.count("breaks", errors.breaks) }
             }
-            guard poll == nil, let problem = health.problem(now: now) else { return }
+            // Told once: its numbers rise all the time.
+            guard poll == nil, !isIll, let problem = health.problem(now: now) else { return }
             isIll = true
             context.failing(
                 SensorError(
