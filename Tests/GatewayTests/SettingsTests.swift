@@ -47,6 +47,14 @@ import Upstream
         }
     }
 
+    /// A driver's key that every sensor has already would mean two things at once.
+    @Test func noKeyMeansTwoThings() {
+        for section in SettingsKeys.sections {
+            let names = section.keys.map(\.name)
+            #expect(Set(names).count == names.count, "\(section.fixed): \(names.sorted())")
+        }
+    }
+
     /// The file in the repository is the one the program prints.
     @Test func theShippedSampleIsUpToDate() {
         let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
@@ -61,7 +69,7 @@ import Upstream
             "password_file", "ca_file", "cert_file", "key_file", "fields", "separator", "pattern", "unit", "scale",
             "offset",
             "client_ca_file", "client_certificate", "user_from", "usb", "rs485_before", "rs485_after",
-            "pin", "offset", "start", "end", "escape", "escape_mask", "length", "length_at", "length_type",
+            "pin", "chip_offset", "start", "end", "escape", "escape_mask", "length", "length_at", "length_type",
             "length_adds", "silence", "checksum", "checksum_order", "checksum_from", "values", "request_hex",
             "interval",
             "timeout", "retries", "file", "speed", "loop",

@@ -88,7 +88,7 @@ struct SensorsTogetherTests {
             id = "relay"
             driver = "gpio-output"
             chip = "pinctrl-sim"
-            offset = 6
+            chip_offset = 6
             initial = "off"
             interval = "1s"
             [[sensor]]

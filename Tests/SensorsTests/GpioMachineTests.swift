@@ -126,8 +126,8 @@ import Testing
     @Test(arguments: [
         (GpioSensor.self as any SensorDriver.Type, "", "needs the key \"line\" or \"pin\""),
         (GpioSensor.self, "pin = 1", "no GPIO line but power or ground"),
-        (GpioSensor.self, "offset = 4", "needs the chip"),
-        (GpioSensor.self, "line = 'GPIO4'\npin = 7", "only one of line, pin and offset"),
+        (GpioSensor.self, "chip_offset = 4", "needs the chip"),
+        (GpioSensor.self, "line = 'GPIO4'\npin = 7", "only one of line, pin and chip_offset"),
         (GpioSensor.self, "line = ''", "label of 1 to 63 bytes"),
         (GpioCounterSensor.self, "line = 'GPIO4'\npulses_per_unit = 0", "a number above 0"),
         (GpioOutputSensor.self, "line = 'GPIO4'\nsafe = 'maybe'", "is not one of"),

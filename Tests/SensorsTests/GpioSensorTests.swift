@@ -129,7 +129,7 @@ struct GpioSensorTests {
         }
     }
 
-    @Test(arguments: ["pin = 11", "chip = 'pinctrl-sim'\noffset = 17", "chip = '/dev/gpiochip0'\nline = 'GPIO17'"])
+    @Test(arguments: ["pin = 11", "chip = 'pinctrl-sim'\nchip_offset = 17", "chip = '/dev/gpiochip0'\nline = 'GPIO17'"])
     func aLineIsFoundByItsPinOrItsPlace(text: String) async throws {
         GpioSimulator.pull(17, up: true)
         let rig = try Self.rig(text)

@@ -29,7 +29,7 @@ package struct GpioPlace: Hashable, Sendable, CustomStringConvertible {
             "chip", example: "\"pinctrl-bcm2711\"",
             "Only on this chip, by its label or path. Needed where two chips have a line of the same label."),
         .integer(
-            "offset", in: 0...65_535, example: "17",
+            "chip_offset", in: 0...65_535, example: "17",
             "Instead of line, for lines without a label: the line's number in the chip, which must then be given."),
     ]
 
@@ -39,7 +39,7 @@ package struct GpioPlace: Hashable, Sendable, CustomStringConvertible {
     /// `nil` when there is a mistake, which is told.
     init?(_ reader: TableReader) {
         chip = reader.string("chip")
-        switch (reader.string("line"), reader.integer("pin"), reader.integer("offset")) {
+        switch (reader.string("line"), reader.integer("pin"), reader.integer("chip_offset")) {
         case (let label?, nil, nil):
             guard !label.isEmpty, label.utf8.count < 64 else {
                 reader.error("line: expected a label of 1 to 63 bytes, such as \"GPIO17\"", at: "line")
@@ -54,7 +54,7 @@ package struct GpioPlace: Hashable, Sendable, CustomStringConvertible {
             line = .pin(Int(pin))
         case (nil, nil, let offset?):
             guard chip != nil else {
-                reader.error("offset needs the chip it counts in, as in chip = \"pinctrl-bcm2711\"", at: "offset")
+                reader.error("chip_offset needs the chip it counts in, as in chip = \"pinctrl-bcm2711\"", at: "chip_offset")
                 return nil
             }
             line = .offset(UInt32(clamping: offset))
@@ -62,8 +62,8 @@ package struct GpioPlace: Hashable, Sendable, CustomStringConvertible {
             reader.error("\(reader.path) needs the key \"line\" or \"pin\", as in line = \"GPIO17\"")
             return nil
         default:
-            let extra = ["pin", "offset"].first { reader.has($0) } ?? "pin"
-            reader.error("only one of line, pin and offset can say which line it is", at: extra)
+            let extra = ["pin", "chip_offset"].first { reader.has($0) } ?? "pin"
+            reader.error("only one of line, pin and chip_offset can say which line it is", at: extra)
             return nil
         }
     }
