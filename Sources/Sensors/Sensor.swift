@@ -8,6 +8,9 @@ package protocol Sensor: Sendable {
     /// Which of its values can be commanded, by metric; `nil` stands for the sensor itself. Empty: it only measures.
     var commands: [String?] { get }
 
+    /// What of the board it takes; `nil`: nothing that anybody else could want.
+    var claim: SensorClaim? { get }
+
     /// Opens the device and delivers what it measures, until the task is cancelled. Throws when the device fails: the
     /// supervisor tells why, waits and runs it again, so it opens everything anew each time.
     ///
@@ -19,6 +22,20 @@ package protocol Sensor: Sendable {
 extension Sensor {
     package var interval: Duration? { nil }
     package var commands: [String?] { [] }
+    package var claim: SensorClaim? { nil }
+}
+
+/// A part of the board that a sensor takes, so that two of them wanting it is a mistake in the settings.
+package struct SensorClaim: Hashable, Sendable {
+    /// For a person: "the port /dev/ttyUSB0".
+    package var resource: String
+    /// Sensors with the same may share it; `nil`: it cannot be shared.
+    package var sharing: String?
+
+    package init(resource: String, sharing: String? = nil) {
+        self.resource = resource
+        self.sharing = sharing
+    }
 }
 
 /// A kind of sensor: its settings and how they become a ``Sensor``. Each driver is a folder of this room.

@@ -85,6 +85,9 @@ import Upstream
                 defer { isFirstSensor = false }
                 return "id = \"\(isFirstSensor ? "a" : "b\(line.count)\(Int.random(in: 0...Int.max))")\""
             }
+            // Each sensor of the sample is meant for itself: together they may not want the same.
+            if key == "port" { return "port = \"/dev/\(Int.random(in: 0...Int.max))\"" }
+            if key == "line" { return "line = \"GPIO\(Int.random(in: 0...Int.max))\"" }
             return dependent.contains(String(key)) ? line : String(line.dropFirst())
         }
         #expect(Self.errors(opened.joined(separator: "\n").replacing("{gateway}/cmd/#", with: "x/cmd/#")) == [])
@@ -101,6 +104,17 @@ import Upstream
             minimal + "[[sensor]]\nid = \"a\"\ndriver = \"gpio-output\"\nline = \"GPIO1\"\n[[sensor]]\nid = \"b\"\n"
                 + "driver = \"gpio-output\"\nline = \"GPIO2\"\ncommand_topic = \"cmd/a\"\n",
             "f:14:17: error: command_topic: \"cmd/a\" commands sensor \"a\" already"
+        ),
+        (
+            minimal + "[[sensor]]\nid = \"a\"\ndriver = \"gpio\"\nline = \"GPIO1\"\n[[sensor]]\nid = \"b\"\n"
+                + "driver = \"gpio-counter\"\nline = \"GPIO1\"\n",
+            "f:11:6: error: sensor \"b\" wants the GPIO line GPIO1, which sensor \"a\" has"
+        ),
+        (
+            minimal
+                + "[[sensor]]\nid = \"a\"\ndriver = \"modbus\"\nport = \"/x\"\nslave = 1\nregisters = \"a coil 1\"\n"
+                + "[[sensor]]\nid = \"b\"\ndriver = \"modbus\"\nport = \"/x\"\nbaud = 19200\nslave = 2\nregisters = \"a coil 1\"\n",
+            "f:13:6: error: sensor \"b\" wants the port /x, which sensor \"a\" has (Modbus, 9600 8N1)"
         ),
         (
             minimal + "[[sensor]]\nid = \"a\"\ndriver = \"simulated\"\nstale_after = \"500ms\"\n",

@@ -219,16 +219,22 @@ struct SettingsReader {
     // MARK: [[sensor]]
 
     private func sensors(forward: [ForwardRule]) -> [GatewaySettings.SensorEntry] {
-        var places: [String: SourcePosition] = [:]
-        var commanded: [String: String] = [:]
+        var taken = Taken()
         return (document.tables("sensor", into: diagnostics) ?? []).compactMap { table in
-            sensor(table, forward: forward, places: &places, commanded: &commanded)
+            sensor(table, forward: forward, taken: &taken)
         }
     }
 
+    /// What earlier sensors have, which later ones cannot have too.
+    private struct Taken {
+        var ids: [String: SourcePosition] = [:]
+        /// Sensors by the topics that command them.
+        var commandTopics: [String: String] = [:]
+        var claims: [String: (id: String, claim: SensorClaim)] = [:]
+    }
+
     private func sensor(
-        _ table: TOMLTable, forward: [ForwardRule], places: inout [String: SourcePosition],
-        commanded: inout [String: String]
+        _ table: TOMLTable, forward: [ForwardRule], taken: inout Taken
     ) -> GatewaySettings.SensorEntry? {
         // The driver says which keys there are; while it is not known, any driver's keys are let pass.
         var driver: (any SensorDriver.Type)?
@@ -243,10 +249,10 @@ struct SettingsReader {
         if id.isEmpty || id.utf8.count > 64 || id.contains(where: { "+#/".contains($0) || $0.isNewline }) {
             reader.error("id: expected 1 to 64 bytes without / + #", at: "id")
         }
-        if let first = places[id] {
+        if let first = taken.ids[id] {
             reader.error("id: \"\(id)\" is the sensor at line \(first.line) already; ids must differ", at: "id")
         } else {
-            places[id] = reader.position("id")
+            taken.ids[id] = reader.position("id")
         }
         let topic = reader.string("topic") ?? "sensors/\(id)"
         let isTopic =
@@ -260,9 +266,21 @@ struct SettingsReader {
         }
         let treatment = reader.treatment()
         guard let driver, let sensor = driver.init(reader) else { return nil }
+        if let claim = sensor.claim {
+            if let other = taken.claims[claim.resource] {
+                if claim.sharing == nil || claim.sharing != other.claim.sharing {
+                    reader.error(
+                        "sensor \"\(id)\" wants \(claim.resource), which sensor \"\(other.id)\" has"
+                            + (other.claim.sharing.map { " (\($0))" } ?? ""), at: "id")
+                }
+            } else {
+                taken.claims[claim.resource] = (id, claim)
+            }
+        }
         return GatewaySettings.SensorEntry(
             id: DeviceID(id), topic: topic,
-            commandTopic: driver.takesCommands ? commandTopic(reader, id: id, sensor: sensor, taken: &commanded) : "",
+            commandTopic: driver.takesCommands
+                ? commandTopic(reader, id: id, sensor: sensor, taken: &taken.commandTopics) : "",
             treatment: treatment, staleAfter: staleAfter(reader, sensor: sensor), sensor: sensor, driver: driver.name)
     }
 

@@ -67,6 +67,7 @@ package struct GpioCounterSensor: SensorDriver {
     }
 
     package var interval: Duration? { pace }
+    package var claim: SensorClaim? { SensorClaim(resource: "the GPIO line \(place)") }
     package var commands: [String?] { [nil] }
 
     package func run(_ context: SensorContext) async throws(SensorError) {

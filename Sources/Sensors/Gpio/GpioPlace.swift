@@ -54,7 +54,8 @@ package struct GpioPlace: Hashable, Sendable, CustomStringConvertible {
             line = .pin(Int(pin))
         case (nil, nil, let offset?):
             guard chip != nil else {
-                reader.error("chip_offset needs the chip it counts in, as in chip = \"pinctrl-bcm2711\"", at: "chip_offset")
+                reader.error(
+                    "chip_offset needs the chip it counts in, as in chip = \"pinctrl-bcm2711\"", at: "chip_offset")
                 return nil
             }
             line = .offset(UInt32(clamping: offset))

@@ -38,6 +38,7 @@ package struct GpioSensor: SensorDriver {
     private let activeLow: Bool
     private let bias: Int32
     package let interval: Duration?
+    package var claim: SensorClaim? { SensorClaim(resource: "the GPIO line \(place)") }
 
     package init?(_ reader: TableReader) {
         guard let place = GpioPlace(reader), let edge = reader.choice("edge").flatMap(Edge.init(rawValue:)),

@@ -95,6 +95,9 @@ package struct ModbusSensor: SensorDriver {
     }
 
     package var interval: Duration? { pace }
+    package var claim: SensorClaim? {
+        SensorClaim(resource: "the port \(serial.identity)", sharing: "Modbus, \(serial.format.description)")
+    }
 
     package var commands: [String?] { registers.filter { $0.writable != nil }.map(\.metric) }
 
