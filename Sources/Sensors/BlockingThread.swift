@@ -5,30 +5,12 @@ import Synchronization
 /// takes a conversion's time to read. The cooperative pool has as many threads as the board has cores, and none to
 /// spare.
 package final class BlockingThread: Sendable {
-    private let queue: Queue
+    private let queue = Queue()
 
     /// - Parameter name: what `top -H` shows; at most 15 bytes are kept.
     package init(name: String) throws(SensorError) {
-        queue = Queue(name: name)
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        defer { pthread_attr_destroy(&attributes) }
-        pthread_attr_setstacksize(&attributes, 128 << 10)
-        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-        var thread = pthread_t()
         // The thread holds the queue, not this object, whose end is what ends the thread.
-        let box = Unmanaged.passRetained(queue)
-        let code = pthread_create(
-            &thread, &attributes,
-            { argument in
-                guard let argument else { return nil }
-                Unmanaged<Queue>.fromOpaque(argument).takeRetainedValue().serve()
-                return nil
-            }, box.toOpaque())
-        guard code == 0 else {
-            box.release()
-            throw SensorError(doing: "start the thread \(name)", code: code)
-        }
+        try DetachedThread.start(name, stackBytes: 128 << 10) { [queue] in queue.serve() }
     }
 
     /// The thread ends once its call has returned.
@@ -79,53 +61,43 @@ package final class BlockingThread: Sendable {
     }
 
     /// What the thread and its users share.
-    ///
-    /// Unchecked: `jobs` and `isClosed` are only touched with `mutex` held (pthread_mutex_lock(3)); the two pthread objects
-    /// are allocated once and never move.
-    private final class Queue: @unchecked Sendable {
-        private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-        private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-        private var jobs: [@Sendable () -> Void] = []
-        private var isClosed = false
-        private let name: String
-
-        init(name: String) {
-            self.name = name
-            pthread_mutex_init(mutex, nil)
-            pthread_cond_init(condition, nil)
+    private final class Queue: Sendable {
+        private struct State {
+            var jobs: [@Sendable () -> Void] = []
+            var isClosed = false
         }
 
+        private let state = Mutex(State())
+        /// Counts what was put; any thread may use it (sem_overview(7)), and it never moves.
+        private nonisolated(unsafe) let waiting = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
+
+        init() { sem_init(waiting, 0, 0) }
+
         deinit {
-            pthread_cond_destroy(condition)
-            pthread_mutex_destroy(mutex)
-            condition.deallocate()
-            mutex.deallocate()
+            sem_destroy(waiting)
+            waiting.deallocate()
         }
 
         func put(_ job: @escaping @Sendable () -> Void) {
-            pthread_mutex_lock(mutex)
-            jobs.append(job)
-            pthread_cond_signal(condition)
-            pthread_mutex_unlock(mutex)
+            state.withLock { $0.jobs.append(job) }
+            sem_post(waiting)
         }
 
         func close() {
-            pthread_mutex_lock(mutex)
-            isClosed = true
-            pthread_cond_signal(condition)
-            pthread_mutex_unlock(mutex)
+            state.withLock { $0.isClosed = true }
+            sem_post(waiting)
         }
 
+        /// The thread's body: runs jobs until closed.
         func serve() {
-            ThreadName.set(name)
             while true {
-                pthread_mutex_lock(mutex)
-                while jobs.isEmpty && !isClosed { pthread_cond_wait(condition, mutex) }
-                let batch = jobs
-                jobs = []
-                pthread_mutex_unlock(mutex)
-                if batch.isEmpty { return }
-                for job in batch { job() }
+                while sem_wait(waiting) != 0 {}
+                let (jobs, isClosed) = state.withLock { state in
+                    defer { state.jobs = [] }
+                    return (state.jobs, state.isClosed)
+                }
+                for job in jobs { job() }
+                if isClosed { return }
             }
         }
     }

@@ -1,4 +1,3 @@
-import Glibc
 import Synchronization
 
 /// Something that a sensor is told to do: the payload of a publish to one of its command topics.
@@ -28,32 +27,15 @@ package struct SensorCommand: Hashable, Sendable {
 package final class CommandMailbox: Sendable {
     private static let limit = 64
     private let waiting = Mutex<[SensorCommand]>([])
-    /// A pipe that holds one byte while something waits; none for a sensor that takes no commands.
-    private let bell: (read: Int32, write: Int32)?
+    /// Rings while something waits; none for a sensor that takes no commands.
+    private let bell: WakePipe?
 
     /// - Parameter isUsed: a sensor that takes no commands needs no descriptors.
     package init(isUsed: Bool) throws(SensorError) {
-        guard isUsed else {
-            bell = nil
-            return
-        }
-        var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0 else { throw SensorError(doing: "wait for commands", code: errno) }
-        for end in ends {
-            _ = fcntl(end, F_SETFD, FD_CLOEXEC)
-            _ = fcntl(end, F_SETFL, O_NONBLOCK)
-        }
-        bell = (ends[0], ends[1])
+        bell = isUsed ? try WakePipe(doing: "wait for commands") : nil
     }
 
-    deinit {
-        if let bell {
-            close(bell.read)
-            close(bell.write)
-        }
-    }
-
-    var descriptor: Int32? { bell?.read }
+    var descriptor: Int32? { bell?.descriptor }
 
     package var isEmpty: Bool { waiting.withLock(\.isEmpty) }
 
@@ -62,10 +44,7 @@ package final class CommandMailbox: Sendable {
         guard let bell else { return false }
         return waiting.withLock { waiting in
             guard waiting.count < Self.limit else { return false }
-            if waiting.isEmpty {
-                var byte: UInt8 = 0
-                _ = write(bell.write, &byte, 1)
-            }
+            if waiting.isEmpty { bell.ring() }
             waiting.append(command)
             return true
         }
@@ -74,9 +53,8 @@ package final class CommandMailbox: Sendable {
     /// Everything that waits.
     package func take() -> [SensorCommand] {
         waiting.withLock { waiting in
-            guard !waiting.isEmpty, let bell else { return [] }
-            var byte: UInt8 = 0
-            _ = read(bell.read, &byte, 1)
+            guard !waiting.isEmpty else { return [] }
+            bell?.quiet()
             defer { waiting = [] }
             return waiting
         }

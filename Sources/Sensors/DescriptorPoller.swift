@@ -33,47 +33,19 @@ package final class DescriptorPoller: Sendable {
     }
 
     private let state = Mutex(State())
-    /// A pipe that interrupts the wait.
-    private let bell: (read: Int32, write: Int32)
+    /// What interrupts the wait.
+    private let bell: WakePipe
 
     package init() throws(SensorError) {
-        var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0 else { throw SensorError(doing: "wait for sensors", code: errno) }
-        bell = (ends[0], ends[1])
-        for end in ends {
-            _ = fcntl(end, F_SETFD, FD_CLOEXEC)
-            _ = fcntl(end, F_SETFL, O_NONBLOCK)
-        }
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        defer { pthread_attr_destroy(&attributes) }
-        pthread_attr_setstacksize(&attributes, 256 << 10)
-        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-        var thread = pthread_t()
+        bell = try WakePipe(doing: "wait for sensors")
         // The thread owns the poller until it is stopped.
-        let box = Unmanaged.passRetained(self)
-        let code = pthread_create(
-            &thread, &attributes,
-            { argument in
-                guard let argument else { return nil }
-                Unmanaged<DescriptorPoller>.fromOpaque(argument).takeRetainedValue().loop()
-                return nil
-            }, box.toOpaque())
-        guard code == 0 else {
-            box.release()
-            throw SensorError(doing: "start the sensors' thread", code: code)
-        }
-    }
-
-    deinit {
-        close(bell.read)
-        close(bell.write)
+        try DetachedThread.start("sensors", stackBytes: 256 << 10) { self.loop() }
     }
 
     /// Ends the thread; every waiter gets `cancelled`.
     package func stop() {
         state.withLock { $0.isStopped = true }
-        ring()
+        bell.ring()
     }
 
     /// What ended a wait for several.
@@ -116,20 +88,14 @@ package final class DescriptorPoller: Sendable {
                     return !descriptors.isEmpty || deadline ?? .max < state.sleepsUntil
                 }
                 guard let isNews else { return continuation.resume(returning: .cancelled) }
-                if isNews { ring() }
+                if isNews { bell.ring() }
             }
         } onCancel: {
             // Only marked: poll(2) holds a reference to the file, so the thread must be out of it before the caller goes
             // on and closes the descriptor.
             state.withLock { $0.waiters[number]?.isCancelled = true }
-            ring()
+            bell.ring()
         }
-    }
-
-    private func ring() {
-        var byte: UInt8 = 0
-        // A full pipe is as good as a bell that rings already.
-        _ = write(bell.write, &byte, 1)
     }
 
     private static func now() -> Int64 {
@@ -139,15 +105,13 @@ package final class DescriptorPoller: Sendable {
     }
 
     private func loop() {
-        ThreadName.set("sensors")
-        var drained = [UInt8](repeating: 0, count: 64)
         var entries: [pollfd] = []
         /// Whose each entry is.
         var owners: [UInt64] = []
         while true {
             entries.removeAll(keepingCapacity: true)
             owners.removeAll(keepingCapacity: true)
-            entries.append(pollfd(fd: bell.read, events: Int16(POLLIN), revents: 0))
+            entries.append(pollfd(fd: bell.descriptor, events: Int16(POLLIN), revents: 0))
             owners.append(0)
             let until: Int64? = state.withLock { state in
                 if state.isStopped { return nil }
@@ -168,7 +132,7 @@ package final class DescriptorPoller: Sendable {
                 until == .max
                 ? -1 : Int32(clamping: max(0, until.subtractingReportingOverflow(Self.now()).0 + 999_999) / 1_000_000)
             _ = poll(&entries, nfds_t(entries.count), until == .min ? 0 : timeout)
-            if entries[0].revents != 0 { while read(bell.read, &drained, drained.count) > 0 {} }
+            if entries[0].revents != 0 { bell.quiet() }
             for (waiter, outcome) in finished(entries, owners) { waiter.continuation.resume(returning: outcome) }
         }
         let left = state.withLock { state in

@@ -8,10 +8,12 @@ package final class SharedResources: Sendable {
     package init() {}
 
     /// The resource of that name, made by `make` when it is first asked for. A name stands for one type.
-    package func resource<Resource: AnyObject & Sendable>(_ name: String, make: () -> Resource) -> Resource {
-        resources.withLock { resources in
+    package func resource<Resource: AnyObject & Sendable, Failure>(
+        _ name: String, make: () throws(Failure) -> Resource
+    ) throws(Failure) -> Resource {
+        try resources.withLock { resources throws(Failure) in
             if let resource = resources[name] as? Resource { return resource }
-            let resource = make()
+            let resource = try make()
             resources[name] = resource
             return resource
         }

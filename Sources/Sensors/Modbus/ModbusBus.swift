@@ -8,8 +8,6 @@ import Synchronization
 package final class ModbusBus: Sendable {
     /// What an attendant is told.
     enum Notice: Sendable {
-        /// The line is open: the device will be asked.
-        case open
         case event(ModbusSchedule.Event, ModbusSchedule.Statistics)
         /// The line is gone.
         case lost(SensorError)
@@ -27,20 +25,18 @@ package final class ModbusBus: Sendable {
         var runner: Task<Void, Never>?
     }
 
-    private let settings: SerialSettings
+    let settings: SerialSettings
     private let time: any TimeSource
     private let poller: DescriptorPoller
     private let state: Mutex<State>
-    private let bell: CommandMailbox
+    private let bell: WakePipe
 
     init(_ settings: SerialSettings, gap: Duration, context: SensorContext) throws(SensorError) {
         self.settings = settings
         time = context.time
         poller = context.poller
-        bell = try CommandMailbox(isUsed: true)
-        let frameGap =
-            settings.format.baud > 19_200 ? Duration.microseconds(1_750) : settings.format.characterTime * 7 / 2
-        state = Mutex(State(schedule: ModbusSchedule(gap: max(gap, frameGap))))
+        bell = try WakePipe(doing: "wait for a Modbus line")
+        state = Mutex(State(schedule: ModbusSchedule(gap: max(gap, settings.format.modbusFrameGap))))
     }
 
     /// Takes part with `device` until the stream's reader goes or ``leave(_:)``.
@@ -53,10 +49,9 @@ package final class ModbusBus: Sendable {
                 state.runner = Task { await self.run() }
             } else {
                 state.schedule.add(device, now: time.now().instant)
-                notices.yield(.open)
             }
         }
-        ring()
+        bell.ring()
         return stream
     }
 
@@ -74,13 +69,11 @@ package final class ModbusBus: Sendable {
 
     /// Writes in the next slot; false when too many writes wait.
     func write(_ id: DeviceID, number: Int, table: ModbusTable, address: Int, values: [UInt16]) -> Bool {
-        defer { ring() }
+        defer { bell.ring() }
         return state.withLock {
             $0.schedule.write(id, number: number, table: table, address: address, values: values)
         }
     }
-
-    private func ring() { _ = bell.put(SensorCommand(payload: [])) }
 
     private func run() async {
         do throws(SensorError) {
@@ -115,27 +108,23 @@ package final class ModbusBus: Sendable {
             // In the order of their names: a dictionary has none, and turns should be the same at each start.
             for attendant in state.attendants.values.sorted(by: { $0.device.id.name < $1.device.id.name }) {
                 state.schedule.add(attendant.device, now: now)
-                attendant.notices.yield(.open)
             }
         }
         while !Task.isCancelled {
-            _ = bell.take()
+            bell.quiet()
             switch state.withLock({ $0.schedule.next(now: time.now().instant) }) {
             case .wait(let until):
                 let limit = until.map { max(.zero, $0 - time.now().instant) }
-                if case .cancelled = await poller.firstReadable(of: [bell.descriptor].compactMap(\.self), within: limit)
-                {
-                    return
-                }
+                if case .cancelled = await poller.readable(bell.descriptor, within: limit) { return }
             case .perform(let job):
-                let answer = await thread.run { () -> Result<Result<[UInt16], ModbusFailure>, ModbusPort.Lost> in
-                    do throws(ModbusPort.Lost) { return .success(try port.perform(job)) } catch {
+                let answer = await thread.run { () -> Result<Result<[UInt16], ModbusFailure>, SensorError> in
+                    do throws(SensorError) { return .success(try port.perform(job)) } catch {
                         return .failure(error)
                     }
                 }
                 switch answer {
                 case nil: return
-                case .failure(let lost): throw lost.error
+                case .failure(let lost): throw lost
                 case .success(let result): finish(result)
                 }
             }

@@ -7,22 +7,15 @@ import Readings
 ///
 /// Unchecked: used by one thread at a time, which the bus sees to.
 final class ModbusPort: @unchecked Sendable {
-    /// Nothing can be done on the line any more.
-    struct Lost: Error {
-        var error: SensorError
-    }
-
     private let port: SerialPort
     private let context: OpaquePointer
-    /// Silence that ends a frame: 3.5 characters, and 1.75 ms above 19,200 baud (MODBUS over Serial Line V1.02 §2.5.1.1).
-    let frameGap: Duration
+    private let frameGap: Duration
 
     /// Opens the port. libmodbus is given the open descriptor instead of a path: identity, lock and any speed are the
     /// port's own.
     init(_ settings: SerialSettings) throws(SensorError) {
         port = try SerialPort(settings)
-        let format = settings.format
-        frameGap = format.baud > 19_200 ? .microseconds(1_750) : format.characterTime * 7 / 2
+        frameGap = settings.format.modbusFrameGap
         // It waits with select(2), which has no place for higher descriptors.
         guard port.descriptor < 1_024 else {
             throw SensorError(
@@ -42,7 +35,8 @@ final class ModbusPort: @unchecked Sendable {
     deinit { modbus_free(context) }
 
     /// Asks, and waits for the answer. Registers, or bits as 0 and 1; a write answers with nothing.
-    func perform(_ job: ModbusSchedule.Job) throws(Lost) -> Result<[UInt16], ModbusFailure> {
+    /// Throws when nothing can be done on the line any more.
+    func perform(_ job: ModbusSchedule.Job) throws(SensorError) -> Result<[UInt16], ModbusFailure> {
         let timeout = max(1, job.timeout.wholeNanoseconds / 1_000)
         modbus_set_response_timeout(context, UInt32(clamping: timeout / 1_000_000), UInt32(timeout % 1_000_000))
         modbus_set_slave(context, Int32(job.slave))
@@ -80,7 +74,7 @@ final class ModbusPort: @unchecked Sendable {
         }
     }
 
-    private func failure(code: Int32) throws(Lost) -> ModbusFailure {
+    private func failure(code: Int32) throws(SensorError) -> ModbusFailure {
         let base = Int32(cmodbus_exception_base)
         switch code {
         case ETIMEDOUT: return .noAnswer
@@ -93,11 +87,10 @@ final class ModbusPort: @unchecked Sendable {
             return .damagedAnswer
         case EINTR, EAGAIN: return .noAnswer
         default:
-            throw Lost(
-                error: SensorError(
-                    doing: "use the Modbus line \(port.path)",
-                    reason: code == 0 || code == ECONNRESET ? "the line was hung up" : String(cString: strerror(code)),
-                    remedy: "plug the adapter in again; it is opened as soon as it is there", isAbsent: true))
+            throw SensorError(
+                doing: "use the Modbus line \(port.path)",
+                reason: code == 0 || code == ECONNRESET ? "the line was hung up" : String(cString: strerror(code)),
+                remedy: "plug the adapter in again; it is opened as soon as it is there", isAbsent: true)
         }
     }
 

@@ -62,14 +62,10 @@ package struct ModbusScan: Sendable {
             let job = ModbusSchedule.Job(
                 id: DeviceID("scan"), slave: attempt.slave, operation: .read(.holding, address: 0, count: 1),
                 timeout: timeout + attempt.format.characterTime * 20)
-            do throws(ModbusPort.Lost) {
-                switch try port.perform(job) {
-                case .success, .failure(.exception): found(attempt, .device)
-                case .failure(.damagedAnswer), .failure(.otherSlave): found(attempt, .damaged)
-                case .failure(.noAnswer): break
-                }
-            } catch {
-                throw error.error
+            switch try port.perform(job) {
+            case .success, .failure(.exception): found(attempt, .device)
+            case .failure(.damagedAnswer), .failure(.otherSlave): found(attempt, .damaged)
+            case .failure(.noAnswer): break
             }
         }
     }

@@ -130,22 +130,21 @@ package struct ModbusSensor: SensorDriver {
 
     /// The line, shared by all devices on it. Its speed is whoever's came first; another's is a mistake.
     private func bus(_ context: SensorContext) throws(SensorError) -> ModbusBus {
-        let shared = context.shared.resource("modbus \(serial.identity)") {
-            ModbusLine(settings: serial, gap: gap)
+        let bus = try context.shared.resource("modbus \(serial.identity)") { () throws(SensorError) in
+            try ModbusBus(serial, gap: gap, context: context)
         }
-        guard shared.settings == serial else {
+        guard bus.settings == serial else {
             throw SensorError(
                 doing: "share the port \(serial.identity)",
-                reason: "another device on it is set to \(shared.settings.format.description), this one to "
+                reason: "another device on it is set to \(bus.settings.format.description), this one to "
                     + serial.format.description,
                 remedy: "give all devices on one port the same speed and format")
         }
-        return try shared.bus(context)
+        return bus
     }
 
     private func take(_ notice: ModbusBus.Notice, _ context: SensorContext) -> SensorError? {
         switch notice {
-        case .open: return nil
         case .lost(let error): return error
         case .event(let event, let statistics):
             take(event, context)
