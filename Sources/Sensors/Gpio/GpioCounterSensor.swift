@@ -20,9 +20,7 @@ package struct GpioCounterSensor: SensorDriver {
             .duration(
                 "debounce", in: .zero...(.seconds(10)), default: "0ms",
                 "A pulse counts once the line has been quiet this long; the kernel sees to it."),
-            .boolean("active_low", default: false, "true: the contact pulls the line to ground when it is active."),
-            .choice(
-                "bias", ["as-is", "disabled", "pull-up", "pull-down"], default: "as-is", "The line's own resistor."),
+        ] + GpioInput.keys + [
             .number("pulses_per_unit", default: 1, "Pulses of one unit: 1000 for a meter of 1000 pulses per kWh."),
             .choice("rate_per", ["second", "minute", "hour"], default: "second", "What the rate is counted in."),
             .string("rate_unit", example: "\"kW\"", "Unit of the rate: kW for kWh per hour."),
@@ -45,8 +43,8 @@ package struct GpioCounterSensor: SensorDriver {
     private let saveEvery: Duration
 
     package init?(_ reader: TableReader) {
-        guard let place = GpioPlace(reader), let edge = reader.choice("edge"), let quiet = reader.duration("debounce"),
-            let activeLow = reader.boolean("active_low"), let bias = reader.choice("bias"),
+        guard let place = GpioPlace(reader), let edge = reader.choice("edge").flatMap(GpioInput.Edge.init(rawValue:)),
+            let quiet = reader.duration("debounce"), let input = GpioInput(reader),
             let pulses = reader.number("pulses_per_unit"), let per = reader.choice("rate_per"),
             let pace = reader.duration("interval"), let saveEvery = reader.duration("save_every")
         else { return nil }
@@ -55,10 +53,7 @@ package struct GpioCounterSensor: SensorDriver {
             return nil
         }
         self.place = place
-        let edges = edge == "both" ? CGPIOD_RISING | CGPIOD_FALLING : edge == "rising" ? CGPIOD_RISING : CGPIOD_FALLING
-        options = cgpiod_options(
-            edges: Int32(edges), active_low: activeLow, bias: GpioSensor.bias(bias),
-            debounce_us: UInt32(clamping: quiet.wholeNanoseconds / 1_000))
+        options = input.options(edge, debounce: quiet)
         pulsesPerUnit = pulses
         secondsPerRate = per == "hour" ? 3_600 : per == "minute" ? 60 : 1
         rateUnit = reader.string("rate_unit").map { Unit($0) }
@@ -164,14 +159,10 @@ package struct GpioCounterSensor: SensorDriver {
 
         init(_ place: GpioPlace, options: cgpiod_options, holder: LineHolder?) throws(SensorError) {
             doing = "count on the GPIO line \(place)"
-            let found = try place.find(doing: doing)
-            var options = options
-            var opened = cgpiod_counter_open(found.chip, found.offset, "tidegate", &options)
-            if opened < 0, errno == EBUSY, holder?.letGo(found.identity) == true {
-                opened = cgpiod_counter_open(found.chip, found.offset, "tidegate", &options)
+            descriptor = try place.find(doing: doing).requestDescriptor(doing: doing, keeper: holder) { found in
+                var options = options
+                return cgpiod_counter_open(found.chip, found.offset, "tidegate", &options)
             }
-            guard opened >= 0 else { throw GpioLine.failure(doing: doing, found, code: errno) }
-            descriptor = opened
         }
 
         deinit { close(descriptor) }

@@ -18,31 +18,13 @@ struct GpioLine: ~Copyable {
 
     init(_ place: GpioPlace, options: cgpiod_options, holder: LineHolder?) throws(SensorError) {
         doing = "watch the GPIO line \(place)"
-        let found = try place.find(doing: doing)
-        var options = options
-        var watch = cgpiod_watch_open(found.chip, found.offset, "tidegate", &options)
-        // It was an output of ours until the settings were changed.
-        if watch == nil, errno == EBUSY, holder?.letGo(found.identity) == true {
-            watch = cgpiod_watch_open(found.chip, found.offset, "tidegate", &options)
+        watch = try place.find(doing: doing).request(doing: doing, keeper: holder) { found in
+            var options = options
+            return cgpiod_watch_open(found.chip, found.offset, "tidegate", &options)
         }
-        guard let watch else { throw GpioLine.failure(doing: doing, found, code: errno) }
-        self.watch = watch
     }
 
     deinit { cgpiod_watch_close(watch) }
-
-    /// Why a line could not be had.
-    static func failure(doing: String, _ found: GpioPlace.Found, code: Int32) -> SensorError {
-        SensorError(
-            doing: "\(doing) (\(found.chip), line \(found.offset))", code: code,
-            remedies: [
-                EBUSY:
-                    "it is held by \(found.holder.map { "\"\($0)\"" } ?? "another program or driver"); stop that, or use another line",
-                EACCES: DeviceAccess.remedy(for: found.chip),
-                EINVAL: "the chip does not do that bias, edge or drive; leave it out",
-                EOPNOTSUPP: "the chip does not do that bias or drive; leave it out",
-            ])
-    }
 
     /// Readable when an edge waits.
     var descriptor: Int32 { cgpiod_watch_fd(watch) }

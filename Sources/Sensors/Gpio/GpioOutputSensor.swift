@@ -101,20 +101,14 @@ package struct GpioOutputSensor: SensorDriver {
         _ command: SensorCommand, control: inout OutputControl, output: borrowing Output, _ context: SensorContext
     ) throws(SensorError) {
         guard let text = command.text else { return context.refuse(command, "expected text, such as on or off") }
+        let current = try output.value()
+        let value: Bool
         do throws(OutputControl.Refusal) {
-            let value = try control.command(text, current: try current(output), now: context.time.now().instant)
-            try set(output, value)
+            value = try control.command(text, current: current, now: context.time.now().instant)
         } catch {
-            context.refuse(command, "\(error)")
+            return context.refuse(command, "\(error)")
         }
-    }
-
-    private func current(_ output: borrowing Output) throws(OutputControl.Refusal) -> Bool {
-        do throws(SensorError) { return try output.value() } catch { throw .init(description: error.summary) }
-    }
-
-    private func set(_ output: borrowing Output, _ value: Bool) throws(OutputControl.Refusal) {
-        do throws(SensorError) { try output.set(value) } catch { throw .init(description: error.summary) }
+        try output.set(value)
     }
 
     /// The open line. A copy of its descriptor is with the holder, so closing it changes nothing outside.
@@ -141,13 +135,9 @@ package struct GpioOutputSensor: SensorDriver {
                 _ = holder?.letGo(found.identity)
             }
             let value = initial.map { $0 ? 1 : 0 } ?? CGPIOD_KEEP
-            var opened = cgpiod_output_open(
-                found.chip, found.offset, "tidegate", activeLow, Int32(drive), Int32(value))
-            if opened < 0, errno == EBUSY, holder?.letGo(found.identity) == true {
-                opened = cgpiod_output_open(
-                    found.chip, found.offset, "tidegate", activeLow, Int32(drive), Int32(value))
+            let opened = try found.requestDescriptor(doing: doing, keeper: holder) { found in
+                cgpiod_output_open(found.chip, found.offset, "tidegate", activeLow, Int32(drive), Int32(value))
             }
-            guard opened >= 0 else { throw GpioLine.failure(doing: doing, found, code: errno) }
             descriptor = opened
             holderProblem = holder?.hold(opened, as: variant)
         }

@@ -1,4 +1,5 @@
 import CGpiod
+import Glibc
 import Settings
 
 /// Which GPIO line: its label, its place on the pin header, or as a last resort its number in a chip. Chips are numbered
@@ -19,6 +20,38 @@ package struct GpioPlace: Hashable, Sendable, CustomStringConvertible {
         var identity: String
         /// Who holds it; `nil`: nobody.
         var holder: String?
+
+        /// The line, requested by `open`, which answers `nil` and `errno` when it cannot be had. What is still with the
+        /// keeper from other settings, as an output that is an input now, is let go first.
+        func request<Line: ~Copyable>(
+            doing: String, keeper: LineHolder?, _ open: (Self) -> Line?
+        ) throws(SensorError) -> Line {
+            if let line = open(self) { return line }
+            var code = errno
+            if code == EBUSY, keeper?.letGo(identity) == true {
+                if let line = open(self) { return line }
+                code = errno
+            }
+            throw SensorError(
+                doing: "\(doing) (\(chip), line \(offset))", code: code,
+                remedies: [
+                    EBUSY:
+                        "it is held by \(holder.map { "\"\($0)\"" } ?? "another program or driver"); stop that, or use another line",
+                    EACCES: DeviceAccess.remedy(for: chip),
+                    EINVAL: "the chip does not do that bias, edge or drive; leave it out",
+                    EOPNOTSUPP: "the chip does not do that bias or drive; leave it out",
+                ])
+        }
+
+        /// The same for a line that is a plain descriptor; `open` answers -1 and `errno`.
+        func requestDescriptor(
+            doing: String, keeper: LineHolder?, _ open: (Self) -> Int32
+        ) throws(SensorError) -> Int32 {
+            try request(doing: doing, keeper: keeper) { found in
+                let descriptor = open(found)
+                return descriptor >= 0 ? descriptor : nil
+            }
+        }
     }
 
     static let keys: [Key] = [

@@ -14,53 +14,32 @@ package struct GpioSensor: SensorDriver {
             .duration(
                 "debounce", in: .zero...(.seconds(10)), default: "0ms",
                 "A change counts once the line has been quiet this long."),
-            .boolean("active_low", default: false, "true: the contact pulls the line to ground when it is active."),
-            .choice(
-                "bias", ["as-is", "disabled", "pull-up", "pull-down"], default: "as-is", "The line's own resistor."),
+        ] + GpioInput.keys + [
             .duration(
                 "interval", in: .milliseconds(10)...(.seconds(86_400)), example: "\"60s\"",
-                "How often its state is reported besides its changes. Unless set, never."),
+                "How often its state is reported besides its changes. Unless set, never.")
         ]
 
     /// libgpiod's version, "1.6.3".
     package static var libraryVersion: String { String(cString: cgpiod_version()) }
 
-    /// Which changes are reported.
-    private enum Edge: String {
-        case both
-        case rising
-        case falling
-    }
-
     private let place: GpioPlace
-    private let edge: Edge
+    /// Which changes are reported.
+    private let edge: GpioInput.Edge
     private let quiet: Duration
-    private let activeLow: Bool
-    private let bias: Int32
+    private let input: GpioInput
     package let interval: Duration?
     package var claim: SensorClaim? { SensorClaim(resource: "the GPIO line \(place)") }
 
     package init?(_ reader: TableReader) {
-        guard let place = GpioPlace(reader), let edge = reader.choice("edge").flatMap(Edge.init(rawValue:)),
-            let quiet = reader.duration("debounce"),
-            let activeLow = reader.boolean("active_low"), let bias = reader.choice("bias")
+        guard let place = GpioPlace(reader), let edge = reader.choice("edge").flatMap(GpioInput.Edge.init(rawValue:)),
+            let quiet = reader.duration("debounce"), let input = GpioInput(reader)
         else { return nil }
         self.place = place
         self.edge = edge
         self.quiet = quiet
-        self.activeLow = activeLow
-        self.bias = Self.bias(bias)
+        self.input = input
         interval = reader.duration("interval")
-    }
-
-    /// By the word in the settings.
-    static func bias(_ name: String) -> Int32 {
-        switch name {
-        case "disabled": Int32(CGPIOD_BIAS_DISABLED)
-        case "pull-up": Int32(CGPIOD_BIAS_PULL_UP)
-        case "pull-down": Int32(CGPIOD_BIAS_PULL_DOWN)
-        default: Int32(CGPIOD_BIAS_AS_IS)
-        }
     }
 
     package func run(_ context: SensorContext) async throws(SensorError) {
@@ -69,11 +48,7 @@ package struct GpioSensor: SensorDriver {
         let watchesBoth = edge == .both || isOurs
         let line = try GpioLine(
             place,
-            options: cgpiod_options(
-                edges: watchesBoth
-                    ? Int32(CGPIOD_RISING | CGPIOD_FALLING) : Int32(edge == .rising ? CGPIOD_RISING : CGPIOD_FALLING),
-                active_low: activeLow, bias: bias,
-                debounce_us: isOurs ? 0 : UInt32(clamping: quiet.wholeNanoseconds / 1_000)),
+            options: input.options(watchesBoth ? .both : edge, debounce: isOurs ? .zero : quiet),
             holder: LineHolder(directory: context.directory))
         let initial = try line.value()
         var debounce = Debounce(quiet: isOurs ? quiet : .zero, initial: initial)
