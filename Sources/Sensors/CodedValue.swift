@@ -40,13 +40,15 @@ struct CodedValue: Sendable {
         case .bcd:
             var value: Int64 = 0
             for byte in bytes.prefix(8) {
-                guard byte >> 4 <= 9, byte & 15 <= 9 else { return bad("0x\(Self.hex(bytes)) is no BCD number") }
+                guard byte >> 4 <= 9, byte & 15 <= 9 else {
+                    return bad("0x\(Hexadecimal.text(bytes)) is no BCD number")
+                }
                 value = value * 100 + Int64(byte >> 4) * 10 + Int64(byte & 15)
             }
             return number(value)
         case .text:
             guard let valid = String(validating: bytes.prefix { $0 != 0 }, as: UTF8.self) else {
-                return bad("the text is not UTF-8: 0x\(Self.hex(bytes))")
+                return bad("the text is not UTF-8: 0x\(Hexadecimal.text(bytes))")
             }
             var trimmed = valid[...].drop { $0 == " " }
             while trimmed.last == " " { trimmed.removeLast() }
@@ -68,9 +70,5 @@ struct CodedValue: Sendable {
         let value = SignificantDigits.round(number * scale + offset, to: 15)
         guard value.isFinite else { return bad("the device sent a value that is no number") }
         return Sample(metric: metric, value: .number(value), unit: unit)
-    }
-
-    private static func hex(_ bytes: [UInt8]) -> String {
-        bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
 }

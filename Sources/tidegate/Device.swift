@@ -24,19 +24,10 @@ extension Tidegate {
     }
 
     struct DeviceOptions: ParsableArguments {
-        @OptionGroup var settings: SettingsOptions
-
-        @Option(help: ArgumentHelp("The data directory, instead of the one in the settings.", valueName: "folder"))
-        var dataDir: String?
+        @OptionGroup var gateway: GatewayOptions
 
         func perform(_ request: DeviceRequest) async throws(GatewayError) {
-            let directory: String
-            if let dataDir {
-                directory = dataDir
-            } else {
-                directory = try SettingsLoader.loadOrFail(settings.path).gateway.dataDirectory
-            }
-            let answer = try await DeviceCommands.perform(request, dataDirectory: directory)
+            let answer = try await DeviceCommands.perform(request, dataDirectory: try gateway.dataDirectory())
             if let failure = answer.failure {
                 StandardError.print("tidegate: \(failure.text)")
                 Glibc.exit(failure.exitCode)

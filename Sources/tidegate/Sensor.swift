@@ -17,18 +17,6 @@ extension Tidegate {
                 """,
             subcommands: [List.self, Read.self, Scan.self])
     }
-
-    struct SensorOptions: ParsableArguments {
-        @OptionGroup var settings: SettingsOptions
-
-        @Option(help: ArgumentHelp("The data directory, instead of the one in the settings.", valueName: "folder"))
-        var dataDir: String?
-
-        func load() throws(GatewayError) -> (settings: GatewaySettings, dataDirectory: String) {
-            let loaded = try SettingsLoader.loadOrFail(settings.path)
-            return (loaded, dataDir ?? loaded.gateway.dataDirectory)
-        }
-    }
 }
 
 extension Tidegate.Sensor {
@@ -36,12 +24,12 @@ extension Tidegate.Sensor {
         static let configuration = CommandConfiguration(
             abstract: "List the configured sensors: their state, last values and how old they are.")
 
-        @OptionGroup var options: Tidegate.SensorOptions
+        @OptionGroup var gateway: GatewayOptions
         @Flag(help: "Print one JSON array instead, for scripts.") var json = false
 
         func run() async throws {
             do throws(GatewayError) {
-                let (settings, directory) = try options.load()
+                let (settings, directory) = try gateway.load()
                 let sensors = try SensorCommands.list(settings: settings, dataDirectory: directory)
                 if json { return print(ControlClient.json(sensors)) }
                 print(sensors.isEmpty ? "no sensors are configured" : sensors.map(\.text).joined(separator: "\n"))
@@ -54,7 +42,7 @@ extension Tidegate.Sensor {
             abstract: "Read a sensor once: what came from the device, and what becomes of it.",
             discussion: "Asks the running gateway; without one, opens the sensor itself.")
 
-        @OptionGroup var options: Tidegate.SensorOptions
+        @OptionGroup var gateway: GatewayOptions
         @Argument(help: "The sensor's id.") var id: String
         @Flag(help: "Show Modbus registers in every type and order that they could hold.") var preview = false
         @Flag(help: "Print one JSON object instead, for scripts.") var json = false
@@ -63,7 +51,7 @@ extension Tidegate.Sensor {
 
         func run() async throws {
             do throws(GatewayError) {
-                let (settings, directory) = try options.load()
+                let (settings, directory) = try gateway.load()
                 let answer = try await SensorCommands.read(
                     id, settings: settings, dataDirectory: directory, seconds: wait)
                 if let others = answer.others {

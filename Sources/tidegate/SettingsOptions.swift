@@ -10,3 +10,22 @@ struct SettingsOptions: ParsableArguments {
             valueName: "file"))
     var path = SettingsLoader.defaultPath
 }
+
+/// Which gateway a command is about: that of the settings, or of a data directory.
+struct GatewayOptions: ParsableArguments {
+    @OptionGroup var settings: SettingsOptions
+
+    @Option(help: ArgumentHelp("The data directory, instead of the one in the settings.", valueName: "folder"))
+    var dataDir: String?
+
+    /// The data directory; the settings are read only when it is not given.
+    func dataDirectory() throws(GatewayError) -> String {
+        if let dataDir { return dataDir }
+        return try load().dataDirectory
+    }
+
+    func load() throws(GatewayError) -> (settings: GatewaySettings, dataDirectory: String) {
+        let loaded = try SettingsLoader.loadOrFail(settings.path)
+        return (loaded, dataDir ?? loaded.gateway.dataDirectory)
+    }
+}

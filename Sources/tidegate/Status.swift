@@ -12,23 +12,14 @@ extension Tidegate {
                 it must run as the gateway's user or as root.
                 """)
 
-        @OptionGroup var settings: SettingsOptions
+        @OptionGroup var gateway: GatewayOptions
 
         @Flag(help: "Print one JSON object instead, for scripts.")
         var json = false
 
-        @Option(help: ArgumentHelp("The data directory, instead of the one in the settings.", valueName: "folder"))
-        var dataDir: String?
-
-        private func dataDirectory() throws(GatewayError) -> String {
-            if let dataDir { return dataDir }
-            return try SettingsLoader.loadOrFail(settings.path).gateway.dataDirectory
-        }
-
         func run() throws {
             do throws(GatewayError) {
-                let directory = try dataDirectory()
-                let status = try GatewayProcess.status(dataDirectory: directory)
+                let status = try GatewayProcess.status(dataDirectory: try gateway.dataDirectory())
                 print(json ? ControlClient.json(status) : status.text)
             } catch {
                 throw exit(with: error)

@@ -74,19 +74,13 @@ package enum SensorCommands {
         case .text(let text): return text
         case .bytes(let bytes):
             let shown = bytes.prefix(512)
-            let hex = shown.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: " ")
+            let hex = Hexadecimal.text(shown, separator: " ")
             guard let text = String(validating: shown, as: UTF8.self) else { return hex }
             return "\(text)\n\(hex)"
-        case .registers(let blocks): return blocks.map(text).joined(separator: "\n")
+        case .registers(let blocks):
+            return blocks.map { "\($0.table) \($0.address): \(Hexadecimal.text($0.values, separator: " "))" }
+                .joined(separator: "\n")
         }
-    }
-
-    private static func text(_ block: RegisterBlock) -> String {
-        let values = block.values.map { value in
-            let hex = String(value, radix: 16)
-            return String(repeating: "0", count: 4 - hex.count) + hex
-        }
-        return "\(block.table) \(block.address): \(values.joined(separator: " "))"
     }
 
     /// The configured sensors with their states; without a running gateway, only what is configured.

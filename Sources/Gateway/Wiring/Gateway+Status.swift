@@ -28,7 +28,8 @@ final class GatewayReference: Sendable {
 extension Gateway {
     /// What every room says of itself right now. Asks the event loop and the outbox, so it answers only while they do.
     package func status() async -> GatewayStatus {
-        let now = time.now().instant
+        let wall = time.now()
+        let now = wall.instant
         func seconds(since instant: Instant) -> Double { Double((now - instant).wholeNanoseconds) / 1e9 }
 
         let link = link.snapshot()
@@ -54,7 +55,7 @@ extension Gateway {
                     maximumBytes: (settings.classes[queue.deliveryClass] ?? ClassLimits()).maximumBytes,
                     oldestSeconds: queue.oldestAge.map { Double($0.wholeNanoseconds) / 1e9 }, dropped: queue.dropped)
             },
-            sensors: sensorStates(now: now),
+            sensors: sensorStates(progress.readings, now: wall),
             intake: GatewayStatus.Intake(
                 received: counts.received, forwarded: progress.forwarded, waiting: counts.queued,
                 dropped: counts.dropped, undecodable: progress.undecodable, lastFailure: progress.lastFailure,
@@ -71,10 +72,8 @@ extension Gateway {
 }
 
 extension Gateway {
-    private func sensorStates(now: Instant) -> [GatewayStatus.Sensor] {
-        let wall = time.now()
-        let readings = ingest.progress.readings
-        return zip(settings.sensors, sensors.snapshot()).map { entry, sensor in
+    private func sensorStates(_ readings: [DeviceID: [Reading]], now: Timestamp) -> [GatewayStatus.Sensor] {
+        zip(settings.sensors, sensors.snapshot()).map { entry, sensor in
             GatewayStatus.Sensor(
                 id: sensor.id.name, driver: sensor.driver, topic: entry.topic, state: sensor.state.name,
                 problem: sensor.state.problem, samples: sensor.samples, dropped: sensor.dropped,
@@ -83,10 +82,10 @@ extension Gateway {
                 counters: sensor.counters.map { .init(name: $0.name, value: $0.value) },
                 clockAheadSeconds: sensor.offeredTime.map { offered in
                     // What this board's clock said when the time was offered.
-                    let then = wall.unixNanoseconds - (wall.instant - offered.at).wholeNanoseconds
+                    let then = now.unixNanoseconds - (now.instant - offered.at).wholeNanoseconds
                     return Double(then.subtractingReportingOverflow(offered.utc).partialValue) / 1e9
                 },
-                readings: (readings[sensor.id] ?? []).map { .init($0, now: now) })
+                readings: (readings[sensor.id] ?? []).map { .init($0, now: now.instant) })
         }
     }
 

@@ -14,8 +14,7 @@ package enum RegisterPreview {
                 lines.append("\(block.table) \(address): \(value == 0 ? "false" : "true")")
                 continue
             }
-            let hex = String(value, radix: 16)
-            var line = "\(block.table) \(address): 0x\(String(repeating: "0", count: 4 - hex.count))\(hex)"
+            var line = "\(block.table) \(address): 0x\(Hexadecimal.text(value))"
             line += "  u16 \(value)  s16 \(Int16(bitPattern: value))"
             if let text = ascii([value]) { line += "  \"\(text)\"" }
             lines.append(line)

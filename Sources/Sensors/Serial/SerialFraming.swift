@@ -50,15 +50,17 @@ struct SerialFraming: Sendable {
         ),
     ]
 
+    private static let binary = ["length", "start-end", "fixed", "gap"]
+
     /// Keys that have a meaning only with some framings.
     private static let users: [(key: String, frames: [String])] = [
-        ("delimiter", ["line"]), ("start", ["length", "start-end", "fixed", "gap"]), ("end", ["start-end"]),
+        ("delimiter", ["line"]), ("start", binary), ("end", ["start-end"]),
         ("escape", ["start-end"]), ("escape_mask", ["start-end"]), ("length", ["fixed"]), ("length_at", ["length"]),
         ("length_type", ["length"]), ("length_adds", ["length"]), ("silence", ["gap"]),
-        ("checksum", ["length", "start-end", "fixed", "gap"]),
-        ("checksum_order", ["length", "start-end", "fixed", "gap"]),
-        ("checksum_from", ["length", "start-end", "fixed", "gap"]),
-        ("values", ["length", "start-end", "fixed", "gap"]),
+        ("checksum", binary),
+        ("checksum_order", binary),
+        ("checksum_from", binary),
+        ("values", binary),
         ("max_length", ["line", "length", "start-end", "gap", "dsmr"]),
     ]
 

@@ -42,10 +42,14 @@ package enum SerialIdentity: Hashable, Sendable, CustomStringConvertible {
     /// The path to open now.
     /// - Parameter root: where `sys` and `dev` are; `""` outside tests.
     package func path(root: String = "") throws(SensorError) -> String {
-        guard case .usb(let vendor, let product, let place) = self else {
-            if case .path(let path) = self { return path }
-            return ""
+        switch self {
+        case .path(let path): return path
+        case .usb(let vendor, let product, let place):
+            return try find(vendor: vendor, product: product, place: place, root: root)
         }
+    }
+
+    private func find(vendor: String, product: String, place: String?, root: String) throws(SensorError) -> String {
         let ports = SerialPorts.list(root: root)
         let found = ports.filter { port in
             guard let usb = port.usb, usb.vendor == vendor, usb.product == product else { return false }
@@ -82,7 +86,6 @@ package enum SerialPorts {
         package var interface: String
         /// What its maker calls it; empty when it does not say.
         package var name: String
-        package var serial: String?
         /// The only port of its adapter.
         package var isAlone: Bool
 
@@ -101,10 +104,10 @@ package enum SerialPorts {
     package static func list(root: String = "") -> [Port] {
         let links = links(root: root)
         var ports: [Port] = []
-        for name in names(in: "\(root)/sys/class/tty") {
+        for name in SysfsFile.names(in: "\(root)/sys/class/tty") {
             guard let device = realPath("\(root)/sys/class/tty/\(name)/device") else { continue }
             // The 8250 driver makes ports for hardware that may not be there: those have no type.
-            if text("\(root)/sys/class/tty/\(name)/type") == "0" { continue }
+            if SysfsFile.text("\(root)/sys/class/tty/\(name)/type") == "0" { continue }
             let path = "\(root)/dev/\(name)"
             ports.append(Port(path: path, usb: usb(device, root: root), links: links[name] ?? []))
         }
@@ -122,10 +125,10 @@ package enum SerialPorts {
         while let slash = path.lastIndex(of: "/"), slash > path.startIndex {
             let name = String(path[path.index(after: slash)...])
             if interface == nil, name.contains(":"), access("\(path)/bInterfaceNumber", F_OK) == 0 { interface = name }
-            if let vendor = text("\(path)/idVendor"), let product = text("\(path)/idProduct") {
+            if let vendor = SysfsFile.text("\(path)/idVendor"), let product = SysfsFile.text("\(path)/idProduct") {
                 return USB(
                     vendor: vendor.lowercased(), product: product.lowercased(), place: name,
-                    interface: interface ?? name, name: text("\(path)/product") ?? "", serial: text("\(path)/serial"),
+                    interface: interface ?? name, name: SysfsFile.text("\(path)/product") ?? "",
                     isAlone: true)
             }
             path = path[..<slash]
@@ -136,7 +139,7 @@ package enum SerialPorts {
     private static func links(root: String) -> [String: [String]] {
         var links: [String: [String]] = [:]
         for folder in ["by-path", "by-id"] {
-            for name in names(in: "\(root)/dev/serial/\(folder)") {
+            for name in SysfsFile.names(in: "\(root)/dev/serial/\(folder)") {
                 let link = "\(root)/dev/serial/\(folder)/\(name)"
                 guard let target = realPath(link)?.split(separator: "/").last else { continue }
                 links[String(target), default: []].append(link)
@@ -145,33 +148,9 @@ package enum SerialPorts {
         return links
     }
 
-    private static func names(in folder: String) -> [String] {
-        guard let directory = opendir(folder) else { return [] }
-        defer { closedir(directory) }
-        var names: [String] = []
-        while let entry = readdir(directory) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            if name != ".", name != ".." { names.append(name) }
-        }
-        return names.sorted()
-    }
-
     private static func realPath(_ path: String) -> String? {
         guard let real = realpath(path, nil) else { return nil }
         defer { free(real) }
         return String(cString: real)
-    }
-
-    /// A small file of the kernel's, without the end of its line.
-    private static func text(_ path: String) -> String? {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return nil }
-        defer { close(file) }
-        var bytes = [UInt8](repeating: 0, count: 256)
-        let count = read(file, &bytes, bytes.count)
-        guard count > 0 else { return nil }
-        return String(decoding: bytes[..<count].prefix { $0 != 0x0A }, as: UTF8.self)
     }
 }

@@ -18,8 +18,6 @@ enum SysfsKind: String, Hashable, Sendable, CaseIterable {
     struct Device: Hashable, Sendable {
         /// What it calls itself.
         var name: String
-        /// `iio:device0`: this boot's number.
-        var number: String
         /// What else it may be called by.
         var label: String?
         var path: String
@@ -45,18 +43,18 @@ enum SysfsKind: String, Hashable, Sendable, CaseIterable {
             case .w1:
                 // Family codes of thermometers: DS18S20, DS1822, DS18B20, DS1825, DS28EA00.
                 guard ["10", "22", "28", "3b", "42"].contains(where: { number.hasPrefix("\($0)-") }) else { return nil }
-                return Device(name: number, number: number, path: path)
+                return Device(name: number, path: path)
             case .iio:
                 guard number.hasPrefix("iio:device") else { return nil }
                 return Device(
-                    name: SysfsFile.text("\(path)/name") ?? number, number: number,
+                    name: SysfsFile.text("\(path)/name") ?? number,
                     label: SysfsFile.text("\(path)/label"), path: path)
             case .hwmon, .fan:
-                let device = Device(name: SysfsFile.text("\(path)/name") ?? number, number: number, path: path)
+                let device = Device(name: SysfsFile.text("\(path)/name") ?? number, path: path)
                 return self == .fan && channels(of: device).isEmpty ? nil : device
             case .thermal:
                 guard number.hasPrefix("thermal_zone") else { return nil }
-                return Device(name: SysfsFile.text("\(path)/type") ?? number, number: number, path: path)
+                return Device(name: SysfsFile.text("\(path)/type") ?? number, path: path)
             }
         }
     }
