@@ -19,15 +19,14 @@ import Testing
         var timeouts: [(slave: Int, at: Instant)] = []
 
         mutating func add(
-            _ slave: Int, every interval: Duration, timeout: Duration = .milliseconds(500), requests: Int = 1
-        )
-            throws
-        {
+            _ slave: Int, every interval: Duration, timeout: Duration = .milliseconds(500), requests: Int = 1,
+            gap: Duration = .zero
+        ) throws {
             let registers = try (0..<requests).map { try ModbusRegister(parsing: "r\($0) holding \($0 * 10) u16") }
             schedule.add(
                 .init(
                     id: DeviceID("d\(slave)"), slave: slave, plan: ModbusReadPlan(registers), interval: interval,
-                    timeout: timeout), now: now)
+                    timeout: timeout, gap: gap), now: now)
         }
 
         mutating func run(until end: Instant) {
@@ -116,6 +115,16 @@ import Testing
         let times = line.requests.map(\.at)
         #expect(zip(times, times.dropFirst()).allSatisfy { $1 - $0 >= .milliseconds(4) })
         #expect(line.silence < .seconds(2 * 3_600))
+    }
+
+    @Test func theLongestGapOfALineHoldsForAll() throws {
+        var line = Line()
+        try line.add(1, every: .milliseconds(100))
+        try line.add(2, every: .milliseconds(100), gap: .milliseconds(30))
+        line.run(until: Self.seconds(5))
+        let times = line.requests.map(\.at)
+        // An answer takes 15 ms.
+        #expect(times.count > 90 && zip(times, times.dropFirst()).allSatisfy { $1 - $0 >= .milliseconds(45) })
     }
 
     @Test func aWriteTakesTheNextSlotAndIsReadBack() throws {

@@ -31,12 +31,12 @@ package final class ModbusBus: Sendable {
     private let state: Mutex<State>
     private let bell: WakePipe
 
-    init(_ settings: SerialSettings, gap: Duration, context: SensorContext) throws(SensorError) {
+    init(_ settings: SerialSettings, context: SensorContext) throws(SensorError) {
         self.settings = settings
         time = context.time
         poller = context.poller
         bell = try WakePipe(doing: "wait for a Modbus line")
-        state = Mutex(State(schedule: ModbusSchedule(gap: max(gap, settings.format.modbusFrameGap))))
+        state = Mutex(State(schedule: ModbusSchedule(gap: settings.format.modbusFrameGap)))
     }
 
     /// Takes part with `device` until the stream's reader goes or ``leave(_:)``.

@@ -21,10 +21,12 @@ package struct ModbusSchedule: Sendable {
         package var retries: Int
         /// The longest time between two tries of a dead one.
         package var longestBackoff: Duration
+        /// Silence that it needs before a request, whoever was asked before.
+        package var gap: Duration
 
         package init(
             id: DeviceID, slave: Int, plan: ModbusReadPlan, interval: Duration, timeout: Duration = .milliseconds(500),
-            retries: Int = 2, longestBackoff: Duration = .seconds(60)
+            retries: Int = 2, longestBackoff: Duration = .seconds(60), gap: Duration = .zero
         ) {
             self.id = id
             self.slave = slave
@@ -33,6 +35,7 @@ package struct ModbusSchedule: Sendable {
             self.timeout = timeout
             self.retries = retries
             self.longestBackoff = longestBackoff
+            self.gap = gap
         }
     }
 
@@ -117,7 +120,7 @@ package struct ModbusSchedule: Sendable {
     private static let shortestTimeout = Duration.milliseconds(60)
     private static let writeLimit = 256
 
-    private let gap: Duration
+    private let leastGap: Duration
     private var states: [State] = []
     /// The statistics of devices that are away, for when they come back.
     private var left: [DeviceID: Statistics] = [:]
@@ -127,8 +130,11 @@ package struct ModbusSchedule: Sendable {
     private var began = Instant(nanoseconds: 0)
     private var freeAt = Instant(nanoseconds: .min)
 
-    /// - Parameter gap: silence between an answer and the next request.
-    package init(gap: Duration) { self.gap = gap }
+    /// - Parameter gap: silence between an answer and the next request, at least; a device may need more.
+    package init(gap: Duration) { leastGap = gap }
+
+    /// Every device hears every request, so that the longest holds for all.
+    private var gap: Duration { states.map(\.device.gap).reduce(leastGap, max) }
 
     package var isEmpty: Bool { states.isEmpty }
 

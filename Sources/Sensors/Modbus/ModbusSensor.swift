@@ -106,7 +106,7 @@ package struct ModbusSensor: SensorDriver {
         let notices = bus.attend(
             ModbusSchedule.Device(
                 id: context.id, slave: slave, plan: plan, interval: pace, timeout: timeout, retries: retries,
-                longestBackoff: longestBackoff))
+                longestBackoff: longestBackoff, gap: gap))
         var failure: SensorError?
         await withTaskGroup(of: SensorError?.self) { tasks in
             tasks.addTask {
@@ -131,7 +131,7 @@ package struct ModbusSensor: SensorDriver {
     /// The line, shared by all devices on it. Its speed is whoever's came first; another's is a mistake.
     private func bus(_ context: SensorContext) throws(SensorError) -> ModbusBus {
         let bus = try context.shared.resource("modbus \(serial.identity)") { () throws(SensorError) in
-            try ModbusBus(serial, gap: gap, context: context)
+            try ModbusBus(serial, context: context)
         }
         guard bus.settings == serial else {
             throw SensorError(
