@@ -121,10 +121,20 @@ import Testing
         var line = Line()
         try line.add(1, every: .milliseconds(100))
         try line.add(2, every: .milliseconds(100), gap: .milliseconds(30))
-        line.run(until: Self.seconds(5))
+        line.run(until: Self.seconds(7))
         let times = line.requests.map(\.at)
         // An answer takes 15 ms.
-        #expect(times.count > 90 && zip(times, times.dropFirst()).allSatisfy { $1 - $0 >= .milliseconds(45) })
+        #expect(times.count > 110 && zip(times, times.dropFirst()).allSatisfy { $1 - $0 >= .milliseconds(45) })
+    }
+
+    /// The line is so busy that there is never room for a device that has not answered yet.
+    @Test func aDeviceThatNeverFitsIsAskedAllTheSame() throws {
+        var line = Line()
+        try line.add(1, every: .milliseconds(50))
+        line.run(until: Self.seconds(1))
+        try line.add(2, every: .milliseconds(100))
+        line.run(until: Self.seconds(5))
+        #expect(line.rounds["d2"]?.count ?? 0 > 15)
     }
 
     @Test func aWriteTakesTheNextSlotAndIsReadBack() throws {

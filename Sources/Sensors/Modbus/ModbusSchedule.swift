@@ -4,8 +4,9 @@ package import Readings
 ///
 /// - A device is asked in rounds, one request after the other, every interval; the pace is kept from the due time.
 /// - A device that has not answered is asked again only where its timeout fits before another one's turn, so that a dead one
-///   delays nobody; after its retries it is asked once per backoff period, which doubles up to a limit. What never fits is
-///   done with what time there is, and every fourth time in full, whoever waits.
+///   delays nobody; after its retries it is asked once per backoff period, which doubles up to a limit. What does not
+///   fit is done with what time there is; every fourth time, or when it has waited for two seconds, in full, whoever
+///   waits.
 /// - Writes take the next slot, and are read back.
 package struct ModbusSchedule: Sendable {
     /// A device as it is asked.
@@ -118,6 +119,8 @@ package struct ModbusSchedule: Sendable {
 
     /// The shortest time that is worth asking.
     private static let shortestTimeout = Duration.milliseconds(60)
+    /// After so long somebody else's turn is late for once, rather than this one never coming.
+    private static let patience = Duration.seconds(2)
     private static let writeLimit = 256
 
     private let leastGap: Duration
@@ -191,7 +194,7 @@ package struct ModbusSchedule: Sendable {
                 return perform(index, timeout: timeout)
             }
             let room = nextTurn - now - gap
-            if states[index].shortened >= 3 {
+            if states[index].shortened >= 3 || now - states[index].due >= Self.patience {
                 states[index].shortened = 0
                 return perform(index, timeout: timeout)
             }
