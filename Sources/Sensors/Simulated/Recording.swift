@@ -1,3 +1,4 @@
+import FoundationEssentials
 package import Readings
 
 /// Lines of a recording to samples and their times. A value.
@@ -37,7 +38,7 @@ package struct Recording: Sendable {
             }
             format = .csv(columns: Self.columns(line).map { String($0) })
             return nil
-        case .json: return count(json(line))
+        case .json: return count(Self.json(line))
         case .csv(let columns): return count(Self.csv(line, columns: columns))
         }
     }
@@ -50,15 +51,38 @@ package struct Recording: Sendable {
         return entry
     }
 
-    private func json(_ line: [UInt8]) -> Entry? {
-        guard let object = FlatJSON(parsing: line),
-            let time = object.members.first(where: { $0.name == "ts" })?.value.asDouble
+    private static func json(_ line: [UInt8]) -> Entry? {
+        guard let members = try? JSONDecoder().decode([String: Scalar].self, from: Data(line)),
+            let time = members["ts"]?.value?.asDouble
         else { return nil }
-        let samples = object.members.filter { $0.name != "ts" }.map { member in
-            Sample(metric: member.name == "v" || member.name == "value" ? nil : member.name, value: member.value)
+        // An object has no order; by name it is at least the same every time.
+        let samples = members.sorted { $0.key < $1.key }.compactMap { name, scalar in
+            name == "ts" ? nil : scalar.value.map { Sample(metric: metric(name), value: $0) }
         }
-        return Self.entry(time, samples)
+        return entry(time, samples)
     }
+
+    /// A JSON value that is no object and no array; `nil`: null.
+    private struct Scalar: Decodable {
+        var value: Value?
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            if container.decodeNil() {
+                value = nil
+            } else if let boolean = try? container.decode(Bool.self) {
+                value = .boolean(boolean)
+            } else if let integer = try? container.decode(Int64.self) {
+                value = .integer(integer)
+            } else if let number = try? container.decode(Double.self), number.isFinite {
+                value = .number(number)
+            } else {
+                value = .text(try container.decode(String.self))
+            }
+        }
+    }
+
+    private static func metric(_ name: String) -> String? { name == "v" || name == "value" ? nil : name }
 
     private static func columns(_ line: [UInt8]) -> [Substring] {
         String(decoding: line, as: UTF8.self).split(separator: ",", omittingEmptySubsequences: false).map { column in
@@ -76,7 +100,7 @@ package struct Recording: Sendable {
             let value: Value =
                 cell == "true"
                 ? .boolean(true) : cell == "false" ? .boolean(false) : RecordedNumber.value(cell) ?? .text(String(cell))
-            return Sample(metric: name == "v" || name == "value" ? nil : name, value: value)
+            return Sample(metric: metric(name), value: value)
         }
         return entry(time, samples)
     }
@@ -84,5 +108,16 @@ package struct Recording: Sendable {
     private static func entry(_ time: Double, _ samples: [Sample]) -> Entry? {
         guard abs(time) < 1e15, !samples.isEmpty else { return nil }
         return Entry(time: Int64(time), samples: samples)
+    }
+}
+
+/// A number of a recording that is a table.
+private enum RecordedNumber {
+    /// Integers stay exact; `nil` for anything that is not a finite decimal number.
+    static func value(_ text: some StringProtocol) -> Value? {
+        guard text.allSatisfy({ $0.isASCII && ($0.isNumber || "+-.eE".contains($0)) }) else { return nil }
+        if let integer = Int64(text) { return .integer(integer) }
+        guard let number = Double(text), number.isFinite else { return nil }
+        return .number(number)
     }
 }
