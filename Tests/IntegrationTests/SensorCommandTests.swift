@@ -74,15 +74,10 @@ import Testing
     }
 
     @Test func aModbusDeviceIsFoundAndPreviewed() async throws {
-        let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+        let slaves = try await ModbusSlaves([3])
         let directory = try TemporaryDirectory()
-        let slaves = try ChildProcess([
-            "\(root)/.build/clients/bin/python", "\(root)/Tests/Peers/modbus_slaves.py", directory["line"],
-            directory["faults"], "3",
-        ])
-        try #require(await eventually(within: .seconds(30)) { slaves.output.contains("ready") }, "\(slaves.errors)")
         let scan = try await Self.tidegate([
-            "scan", "--port", directory["line"], "--modbus", "--baud", "19200", "--parity", "even", "--addresses",
+            "scan", "--port", slaves.line, "--modbus", "--baud", "19200", "--parity", "even", "--addresses",
             "1-5",
         ])
         #expect(
@@ -95,7 +90,7 @@ import Testing
                     [[sensor]]
                     id = "meter"
                     driver = "modbus"
-                    port = "\(directory["line"])"
+                    port = "\(slaves.line)"
                     slave = 3
                     registers = ["value input 2 f32 V"]
                     """), to: "tidegate.toml")
@@ -103,6 +98,6 @@ import Testing
         #expect(read.output.contains("input 2: 0x4060  u16 16480"), "\(read.output)\(read.errors)")
         #expect(read.output.contains("ABCD  u32 1080033280  f32 3.5"))
         #expect(read.output.contains("value: 3.5 V"))
-        await slaves.kill()
+        await slaves.unplug()
     }
 }

@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import TestSupport
 import Testing
 
@@ -9,34 +8,20 @@ import Testing
     .serialized, .timeLimit(.minutes(5)),
     .enabled(if: GpioSimulator.isHere, "no gpio-sim here: run `make test-gpio`"))
 struct SensorsTogetherTests {
-    private static let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
     private static let thermometer = "28-0316a2794d1f"
 
     /// The devices that the gateway reads, each of which can be taken away.
     final class Peers {
         let directory: TemporaryDirectory
-        private var slaves: ChildProcess?
+        let meter: ModbusSlaves
         private var receiver: ChildProcess?
 
-        init() throws { directory = try TemporaryDirectory() }
+        init() async throws {
+            directory = try TemporaryDirectory()
+            meter = try await ModbusSlaves([7])
+        }
 
         var slave: String { "\(directory.path)/bus/w1/devices/\(SensorsTogetherTests.thermometer)/w1_slave" }
-
-        func plugInMeter() async throws {
-            let process = try ChildProcess([
-                "\(SensorsTogetherTests.root)/.build/clients/bin/python",
-                "\(SensorsTogetherTests.root)/Tests/Peers/modbus_slaves.py", directory["line"], directory["faults"],
-                "7",
-            ])
-            try #require(
-                await eventually(within: .seconds(60)) { process.output.contains("ready") }, "\(process.errors)")
-            slaves = process
-        }
-
-        func unplugMeter() async {
-            await slaves?.kill()
-            unlink(directory["line"])
-        }
 
         /// Says the same sentences every 200 ms, as a receiver on a bench does.
         func plugInReceiver() async throws {
@@ -68,7 +53,7 @@ struct SensorsTogetherTests {
         func unplugThermometer() { unlink(slave) }
 
         func close() async {
-            await slaves?.kill()
+            await meter.unplug()
             await receiver?.kill()
         }
 
@@ -100,7 +85,7 @@ struct SensorsTogetherTests {
             [[sensor]]
             id = "meter"
             driver = "modbus"
-            port = "\(directory["line"])"
+            port = "\(meter.line)"
             slave = 7
             interval = "500ms"
             timeout = "300ms"
@@ -132,10 +117,9 @@ struct SensorsTogetherTests {
     @Test func sixDriversEachStandAlone() async throws {
         let upstream = try await MosquittoProcess()
         let cloud = try await Subscriber(port: upstream.port, topic: "gw/sensors/#")
-        let peers = try Peers()
+        let peers = try await Peers()
         GpioSimulator.toggle(4, [true])
         GpioSimulator.toggle(5, [false])
-        try await peers.plugInMeter()
         try await peers.plugInReceiver()
         try peers.plugInThermometer()
         let gateway = try await TidegateProcess(upstreamPort: upstream.port, settings: peers.settings)
@@ -160,7 +144,7 @@ struct SensorsTogetherTests {
             }, "\(cloud.messages.suffix(30))")
 
         // Each peer goes and comes back; only its own sensor says so.
-        try await away("meter", cloud, all, { await peers.unplugMeter() }, { try await peers.plugInMeter() })
+        try await away("meter", cloud, all, { await peers.meter.unplug() }, { try await peers.meter.plugIn() })
         try await away("gps", cloud, all, { await peers.unplugReceiver() }, { try await peers.plugInReceiver() })
         try await away("boiler", cloud, all, { peers.unplugThermometer() }, { try peers.plugInThermometer() })
         #expect(cloud.messages.contains { $0.hasPrefix("gw/sensors/gps/") && $0.contains("\"q\":\"stale\"") })
@@ -186,12 +170,6 @@ struct SensorsTogetherTests {
             })
         #expect(
             !cloud.messages.dropFirst(before).contains { $0.hasSuffix("$state offline") && !$0.contains("/\(name)/") })
-    }
-
-    /// Looks at a line all the time.
-    final class Watch: Sendable {
-        let isOver = Mutex(false)
-        let falls = Mutex(0)
     }
 
     /// The gateway is stopped, started, killed: the relay does not move, and no count that was seen is lost.
@@ -238,15 +216,7 @@ struct SensorsTogetherTests {
         #expect(sent.ending == .exited(0))
         #expect(await eventually { GpioSimulator.level(7) == true })
 
-        let watch = Watch()
-        let watching = Task {
-            try await onOwnThread {
-                while !watch.isOver.withLock({ $0 }) {
-                    if GpioSimulator.level(7) != true { watch.falls.withLock { $0 += 1 } }
-                    usleep(1_000)
-                }
-            }
-        }
+        let watch = GpioSimulator.Watch(7)
         var counted = 0
         for round in 1...4 {
             try await onOwnThread { GpioSimulator.toggle(8, (1...2_000).lazy.map { $0 % 2 == 1 }) }
@@ -262,8 +232,6 @@ struct SensorsTogetherTests {
             #expect(
                 try await eventually(within: .seconds(30)) { try await total(gateway) == counted }, "round \(round)")
         }
-        watch.isOver.withLock { $0 = true }
-        try await watching.value
-        #expect(watch.falls.withLock { $0 } == 0)
+        #expect(try await watch.falls() == 0)
     }
 }

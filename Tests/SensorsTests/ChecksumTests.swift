@@ -1,4 +1,5 @@
 import Sensors
+import TestSupport
 import Testing
 
 @Suite struct ChecksumTests {
@@ -83,21 +84,4 @@ import Testing
 
     /// Modbus over serial line V1.02 §6.2.2: the example's frame 02 07 has the CRC 41 12 on the line.
     @Test func modbusExample() { #expect(Checksum.crc16Modbus.value(of: [0x02, 0x07]) == 0x1241) }
-}
-
-/// Small and seeded: the same bytes on every run.
-private struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-        return z ^ z >> 31
-    }
-
-    mutating func bytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8.random(in: 0...255, using: &self) } }
 }

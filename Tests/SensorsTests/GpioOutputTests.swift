@@ -1,7 +1,6 @@
 import Glibc
 import Readings
 import Sensors
-import Synchronization
 import TestSupport
 import Testing
 
@@ -12,12 +11,6 @@ import Testing
 struct GpioOutputTests {
     static func rig(_ line: Int, _ more: String, _ directory: TemporaryDirectory) throws -> SensorRig {
         try SensorRig([(GpioOutputSensor.self, "line = 'GPIO\(line)'\n\(more)")], directory: directory.path)
-    }
-
-    /// Looks at a line all the time.
-    final class Watch: Sendable {
-        let isOver = Mutex(false)
-        let falls = Mutex(0)
     }
 
     @Test func itObeysAndReportsWhatItIs() async throws {
@@ -49,22 +42,12 @@ struct GpioOutputTests {
             #expect(await eventually { GpioSimulator.level(23) == true })
         }
         // Watched without a pause while it is stopped and started again.
-        let watch = Watch()
-        let watching = Task {
-            try await onOwnThread {
-                while !watch.isOver.withLock({ $0 }) {
-                    if GpioSimulator.level(23) != true { watch.falls.withLock { $0 += 1 } }
-                    usleep(500)
-                }
-            }
-        }
+        let watch = GpioSimulator.Watch(23)
         for _ in 0..<5 {
             let again = try Self.rig(23, "initial = 'off'", directory)
             try await again.run { #expect(await eventually { again.values(of: 0) == [.boolean(true)] }) }
         }
-        watch.isOver.withLock { $0 = true }
-        try await watching.value
-        #expect(watch.falls.withLock { $0 } == 0)
+        #expect(try await watch.falls() == 0)
         // As an input it can be had all the same: the holder lets go.
         let input = try SensorRig([(GpioSensor.self, "line = 'GPIO23'")], directory: directory.path)
         try await input.run { #expect(await eventually { input.state(of: 0).name == "running" }) }

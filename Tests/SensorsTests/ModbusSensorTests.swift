@@ -6,74 +6,28 @@ import Testing
 
 /// The Modbus driver against pymodbus's slaves on a pty pair.
 @Suite(.serialized, .timeLimit(.minutes(2))) struct ModbusSensorTests {
-    /// Slaves on one line that can be made to misbehave.
-    final class Slaves {
-        let directory: TemporaryDirectory
-        let addresses: [Int]
-        private(set) var process: ChildProcess
-        var link: String { directory["line"] }
-
-        private static let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-
-        init(_ addresses: [Int]) async throws {
-            self.addresses = addresses
-            directory = try TemporaryDirectory()
-            process = try Self.start(addresses, in: directory)
-            try await isReady()
-        }
-
-        private static func start(_ addresses: [Int], in directory: TemporaryDirectory) throws -> ChildProcess {
-            try ChildProcess(
-                [
-                    "\(root)/.build/clients/bin/python", "\(root)/Tests/Peers/modbus_slaves.py", directory["line"],
-                    directory["faults"],
-                ] + addresses.map { "\($0)" })
-        }
-
-        private func isReady() async throws {
-            let process = process
-            try #require(
-                await eventually(within: .seconds(30)) { process.output.contains("ready") }, "\(process.errors)")
-        }
-
-        /// One line each, as modbus_slaves.py describes them.
-        func faults(_ lines: [String]) throws {
-            _ = try directory.write(lines.joined(separator: "\n"), to: "faults.new")
-            try #require(rename(directory["faults.new"], directory["faults"]) == 0)
-        }
-
-        func unplug() async {
-            await process.kill()
-            unlink(link)
-        }
-
-        func plugIn() async throws {
-            process = try Self.start(addresses, in: directory)
-            try await isReady()
-        }
-
-        func settings(_ address: Int, _ registers: [String], more: String = "") -> (
-            driver: any SensorDriver.Type, text: String
-        ) {
-            (
-                ModbusSensor.self,
-                """
-                port = '\(link)'
-                baud = 115200
-                slave = \(address)
-                interval = '100ms'
-                timeout = '250ms'
-                registers = [\(registers.map { "'\($0)'" }.joined(separator: ", "))]
-                \(more)
-                """
-            )
-        }
+    static func settings(_ slaves: ModbusSlaves, _ address: Int, _ registers: [String], more: String = "") -> (
+        driver: any SensorDriver.Type, text: String
+    ) {
+        (
+            ModbusSensor.self,
+            """
+            port = '\(slaves.line)'
+            baud = 115200
+            slave = \(address)
+            interval = '100ms'
+            timeout = '250ms'
+            registers = [\(registers.map { "'\($0)'" }.joined(separator: ", "))]
+            \(more)
+            """
+        )
     }
 
     @Test func everyTableAndTypeArrives() async throws {
-        let slaves = try await Slaves([7])
+        let slaves = try await ModbusSlaves([7])
         let rig = try SensorRig([
-            slaves.settings(
+            Self.settings(
+                slaves,
                 7,
                 [
                     "a input 0 u16", "b input 1 s16 *0.01 V", "c input 2 f32 A", "d holding 3 u32", "e coil 1",
@@ -101,8 +55,9 @@ import Testing
     /// One slave after the other dies, answers late, in garbage, under another address: only it reports, and comes back.
     @Test(arguments: ["dead", "late 0.6", "garbage", "cut", "as 9", "as 1"])
     func aSlaveThatMisbehavesStandsAlone(fault: String) async throws {
-        let slaves = try await Slaves([1, 2, 3])
-        let rig = try SensorRig((1...3).map { slaves.settings($0, ["value input 0 u16"], more: "max_backoff = '1s'") })
+        let slaves = try await ModbusSlaves([1, 2, 3])
+        let rig = try SensorRig(
+            (1...3).map { Self.settings(slaves, $0, ["value input 0 u16"], more: "max_backoff = '1s'") })
         try await rig.run {
             #expect(await eventually { (0..<3).allSatisfy { rig.samples(of: $0).count >= 3 } })
             try slaves.faults(["2 \(fault)"])
@@ -119,9 +74,10 @@ import Testing
     }
 
     @Test func whatIsWrittenIsReadBack() async throws {
-        let slaves = try await Slaves([1])
+        let slaves = try await ModbusSlaves([1])
         let rig = try SensorRig([
-            slaves.settings(
+            Self.settings(
+                slaves,
                 1, ["set holding 5 s16 *0.1 Cel write 5..30", "switch coil 2 bool write", "wide holding 20 f32 write"])
         ])
         try await rig.run {
@@ -147,9 +103,9 @@ import Testing
     }
 
     @Test func theLineMayBeUnplugged() async throws {
-        let slaves = try await Slaves([1, 2])
+        let slaves = try await ModbusSlaves([1, 2])
         let rig = try SensorRig([
-            slaves.settings(1, ["value input 0 u16"]), slaves.settings(2, ["value input 0 u16"]),
+            Self.settings(slaves, 1, ["value input 0 u16"]), Self.settings(slaves, 2, ["value input 0 u16"]),
             (SimulatedSensor.self, "interval = '10ms'"),
         ])
         try await rig.run {
@@ -165,10 +121,10 @@ import Testing
     }
 
     @Test func onePortHasOneSpeed() async throws {
-        let slaves = try await Slaves([1, 2])
-        var other = slaves.settings(2, ["value input 0 u16"])
+        let slaves = try await ModbusSlaves([1, 2])
+        var other = Self.settings(slaves, 2, ["value input 0 u16"])
         other.text = other.text.replacing("baud = 115200", with: "baud = 9600")
-        let rig = try SensorRig([slaves.settings(1, ["value input 0 u16"]), other])
+        let rig = try SensorRig([Self.settings(slaves, 1, ["value input 0 u16"]), other])
         try await rig.run {
             #expect(
                 await eventually { (0..<2).contains { rig.state(of: $0).problem?.contains("the same speed") == true } })

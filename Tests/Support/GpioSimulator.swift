@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 /// The kernel's gpio-sim, as the virtual machine of `Tests/VM/test-gpio` has it.
 package enum GpioSimulator {
@@ -25,5 +26,32 @@ package enum GpioSimulator {
         defer { close(file) }
         var byte: UInt8 = 0
         return read(file, &byte, 1) == 1 ? byte == UInt8(ascii: "1") : nil
+    }
+
+    /// Looks at an output all the time, from a thread of its own, until `falls` is asked.
+    package final class Watch: Sendable {
+        private let isOver = Atomic(false)
+        private let count = Atomic(0)
+        private let watching = Mutex<Task<Void, any Error>?>(nil)
+
+        package init(_ line: Int) {
+            let task = Task {
+                try await onOwnThread {
+                    while !self.isOver.load(ordering: .relaxed) {
+                        if GpioSimulator.level(line) != true { self.count.add(1, ordering: .relaxed) }
+                        usleep(500)
+                    }
+                }
+            }
+            watching.withLock { $0 = task }
+        }
+
+        /// Ends the watch.
+        /// - Returns: how often the line was not high.
+        package func falls() async throws -> Int {
+            isOver.store(true, ordering: .relaxed)
+            try await watching.withLock { $0 }?.value
+            return count.load(ordering: .relaxed)
+        }
     }
 }
