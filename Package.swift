@@ -63,7 +63,7 @@ let package = Package(
         ),
         room("Sensors", ["CGpiod", "CModbus", "CSerial", "Readings", "Settings", .log]),
         room("Pipeline", ["Readings"]),
-        room("Outbox", ["Readings", "Database"]),
+        room("Outbox", ["Readings", "Database", .deque]),
         room("Registry", ["CCrypt", "Database", "MQTT", "Readings", .nio("NIOCore")]),
         room("Upstream", ["CMosquitto", "Outbox", "Readings", .log]),
         room("Admin", [.nio("NIOCore"), .nio("NIOPosix"), .log]),

@@ -19,6 +19,7 @@ typedef struct {
     const char *time_quality;
     int64_t sequence;
     int64_t unix_milliseconds;
+    bool is_historical;
 } cmosquitto_envelope;
 
 /* Publishes with QoS 1. `envelope` is NULL for MQTT 3.1.1. Returns an MOSQ_ERR_ value; all arguments are copied. */
@@ -35,8 +36,10 @@ static inline int cmosquitto_publish(
         const char *pairs[][2] = {
             { "stream", envelope->stream }, { "epoch", envelope->epoch }, { "seq", sequence },
             { "boot", envelope->boot },     { "tq", envelope->time_quality }, { "ts", time },
+            { "historical", "1" },
         };
-        for (unsigned i = 0; i < sizeof pairs / sizeof pairs[0] && result == MOSQ_ERR_SUCCESS; i++)
+        unsigned count = sizeof pairs / sizeof pairs[0] - (envelope->is_historical ? 0 : 1);
+        for (unsigned i = 0; i < count && result == MOSQ_ERR_SUCCESS; i++)
             result = mosquitto_property_add_string_pair(
                 &properties, MQTT_PROP_USER_PROPERTY, pairs[i][0], pairs[i][1]
             );

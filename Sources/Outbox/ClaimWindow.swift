@@ -1,4 +1,4 @@
-/// The messages of one stream that are on their way upstream: handed out and not settled yet, in order.
+/// Messages of one stream that are on their way upstream: handed out and not settled yet, in order.
 ///
 /// Its size is the upstream's in-flight window. Messages are mostly settled from the front.
 struct ClaimWindow: Sendable {
@@ -15,57 +15,23 @@ struct ClaimWindow: Sendable {
     /// Handed out and not settled.
     private(set) var count = 0
 
+    /// The first one that is not settled.
+    var first: Item? { head < items.count ? items[head] : nil }
+
     mutating func append(_ id: MessageID, bytes: Int64) {
         items.append(Item(id: id, bytes: bytes))
         count += 1
     }
 
-    /// Places in the window, ascending and without duplicates, of those of `ids` that are waiting in it.
-    func places(of ids: [MessageID]) -> [Int] {
-        var places: [Int] = []
-        places.reserveCapacity(ids.count)
-        var guess = head
-        var isSorted = true
-        for id in ids {
-            // Acknowledgements come in order nearly always: the next place is tried before a search.
-            var place = guess
-            if !(place < items.count && items[place].id == id) {
-                guard let found = search(id) else { continue }
-                place = found
-            }
-            guess = place + 1
-            guard !items[place].isSettled else { continue }
-            if let last = places.last, last >= place { isSorted = false }
-            places.append(place)
-        }
-        if !isSorted {
-            places.sort()
-            var previous = -1
-            places.removeAll { place in
-                defer { previous = place }
-                return place == previous
-            }
-        }
-        return places
-    }
+    func contains(_ id: MessageID) -> Bool { place(of: id) != nil }
 
-    subscript(place: Int) -> Item { items[place] }
-
-    /// Whether nothing between two places is still waiting, so that one range covers both.
-    func isContiguous(_ a: Int, _ b: Int) -> Bool {
-        var place = a + 1
-        while place < b {
-            guard items[place].isSettled else { return false }
-            place += 1
-        }
-        return true
-    }
-
-    mutating func settle(_ places: [Int]) {
-        for place in places {
-            items[place].isSettled = true
-            count -= 1
-        }
+    /// - Returns: its bytes, and whether everything before it is settled as well; `nil` when it is not here.
+    mutating func settle(_ id: MessageID) -> (bytes: Int64, isFirst: Bool)? {
+        guard let place = place(of: id) else { return nil }
+        let bytes = items[place].bytes
+        let isFirst = place == head
+        items[place].isSettled = true
+        count -= 1
         while head < items.count, items[head].isSettled { head += 1 }
         if head == items.count {
             items.removeAll(keepingCapacity: items.capacity <= 4096)
@@ -74,17 +40,32 @@ struct ClaimWindow: Sendable {
             items.removeFirst(head)
             head = 0
         }
+        return (bytes, isFirst)
+    }
+
+    /// Takes out, in order, those up to `id`.
+    mutating func removeAll(through id: MessageID) -> [Item] {
+        var taken: [Item] = []
+        while let first, first.id <= id {
+            taken.append(first)
+            _ = settle(first.id)
+        }
+        return taken
     }
 
     mutating func removeAll() { self = ClaimWindow() }
 
-    private func search(_ id: MessageID) -> Int? {
+    /// Where it waits. Acknowledgements come in order nearly always: the front is tried before a search.
+    private func place(of id: MessageID) -> Int? {
+        guard head < items.count else { return nil }
         var low = head
-        var high = items.count
-        while low < high {
-            let middle = (low + high) / 2
-            if items[middle].id < id { low = middle + 1 } else { high = middle }
+        if items[low].id != id {
+            var high = items.count
+            while low < high {
+                let middle = (low + high) / 2
+                if items[middle].id < id { low = middle + 1 } else { high = middle }
+            }
         }
-        return low < items.count && items[low].id == id ? low : nil
+        return low < items.count && items[low].id == id && !items[low].isSettled ? low : nil
     }
 }

@@ -9,6 +9,8 @@ package struct ClassBacklog: Hashable, Sendable {
     package var bytes: Int64
     /// Messages handed out by `claim` and not settled yet.
     package var claimed: Int
+    /// Messages that are in memory alone.
+    package var unstored: Int64
     /// When the oldest one was taken. Its instant may be another boot's; use ``oldestAge`` for an age.
     package var oldest: Timestamp?
     /// Elapsed time the oldest one has waited, as far as it is known: over a reboot only the time since this process

@@ -1,4 +1,5 @@
-/// How much one delivery class may keep while the upstream is away, and what gives way when it is full.
+/// How much one delivery class may keep while the upstream is away, what gives way when it is full, and how soon a
+/// message is stored.
 package struct ClassLimits: Hashable, Sendable {
     /// What happens to a message that does not fit.
     package enum Overflow: Hashable, Sendable {
@@ -8,18 +9,31 @@ package struct ClassLimits: Hashable, Sendable {
         case rejectNewest
     }
 
+    /// In which order a backlog goes upstream.
+    package enum Order: Hashable, Sendable {
+        /// Strictly as it came: a consumer that takes the last arrival for the current value is right.
+        case inOrder
+        /// What is new goes first, and what is stored beside it, marked as historical.
+        case interleave
+    }
+
     /// Bytes of topics and payloads, with ``OutboxStore/bytesPerMessage`` added for each message.
     package var maximumBytes: Int64
     /// Elapsed time after which a message is dropped unsent; `nil` for never.
     package var maximumAge: Duration?
     package var overflow: Overflow
+    package var order = Order.inOrder
+    /// How long a message may wait in memory for the upstream's acknowledgement before it is stored: what a crash
+    /// takes of messages that nobody waits for. `.zero` stores every message at once.
+    package var commitAfter: Duration
 
     package init(
         maximumBytes: Int64 = 256_000_000, maximumAge: Duration? = .seconds(30 * 86_400),
-        overflow: Overflow = .dropOldest
+        overflow: Overflow = .dropOldest, commitAfter: Duration = .milliseconds(250)
     ) {
         self.maximumBytes = maximumBytes
         self.maximumAge = maximumAge
         self.overflow = overflow
+        self.commitAfter = commitAfter
     }
 }

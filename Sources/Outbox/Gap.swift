@@ -60,8 +60,11 @@ extension Gap {
         )
     }
 
-    /// What the consumer reads. Class names are letters, digits, `-` and `_`: nothing needs escaping.
-    func payload(deliveryClass: DeliveryClass) -> [UInt8] {
+    /// What the consumer reads, in the sequences of its epoch. Class names are letters, digits, `-` and `_`: nothing
+    /// needs escaping.
+    func payload(deliveryClass: DeliveryClass, epoch: Epoch) -> [UInt8] {
+        let first = first - epoch.first + 1
+        let last = last - epoch.first + 1
         var reasons: [String] = []
         if reason.contains(.overflow) { reasons.append("overflow") }
         if reason.contains(.expired) { reasons.append("expired") }

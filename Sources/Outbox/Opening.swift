@@ -35,12 +35,16 @@ struct Opening {
         options.maximumPages = configuration.maximumPages
         let file = try OutboxFile(path: configuration.path, options: options, boot: configuration.boot)
         var streams: [Stream] = []
-        for (number, name, counters) in try file.streams(Array(configuration.classes.keys)) {
+        // Messages were on their way that the file knows nothing of: nobody can tell which sequences are used.
+        let epoch = file.isAhead ? Epoch.random(first: 1).value : nil
+        for (number, name, counters, epochs) in try file.streams(Array(configuration.classes.keys)) {
             var stream = Stream(
                 number: number, deliveryClass: name, limits: configuration.classes[name] ?? ClassLimits(),
-                counters: counters
+                counters: counters, epochs: epochs,
+                tailGap: counters.next > counters.head
+                    ? try file.gap(at: MessageID(stream: number, sequence: counters.next - 1)) : nil
             )
-            stream.tailGap = try file.gap(at: MessageID(stream: number, sequence: counters.next - 1))
+            if let epoch { stream.begin(epoch) }
             streams.append(stream)
         }
         self.file = file

@@ -10,6 +10,9 @@ final class OutboxFile {
     struct Counters: Hashable, Sendable {
         /// The sequence of the next message; counted from 1.
         var next: Int64 = 1
+        /// Rows below this sequence are settled, and only wait to be removed.
+        var head: Int64 = 1
+        /// Rows that are not settled, gap records included, and their bytes.
         var count: Int64 = 0
         var bytes: Int64 = 0
         var dropped: Int64 = 0
@@ -26,15 +29,16 @@ final class OutboxFile {
     }
 
     let connection: Connection
-    /// Random per file; below 2⁵³, so that it survives a consumer that reads JSON numbers as doubles.
-    let epoch: UInt64
     /// The number of this boot.
     let boot: Int64
-    private let bootName: BootID
+    let bootName: BootID
     /// Whether the file knows this boot already. It is told with the first message: opening the store writes nothing,
     /// so that a backlog can be drained though the disk is full.
     private var isBootStored: Bool
     private var bootNames: [Int64: BootID] = [:]
+    /// The file knows that messages of sequences beyond ``Counters/next`` may have gone upstream: a process that finds
+    /// this at its start begins a new epoch.
+    private(set) var isAhead: Bool
 
     private let insertRow: Statement
     private let deleteRange: Statement
@@ -47,21 +51,21 @@ final class OutboxFile {
     /// Opens or creates the file and brings its schema up to date. Cost: a few pages, whatever the backlog.
     init(path: String, options: Connection.Options, boot: BootID) throws(SQLiteError) {
         connection = try Connection.open(path, options: options)
-        try outboxSchema.migrate(connection)
         let opening = "open the outbox \(path)"
-        let tables = "SELECT count(*) FROM sqlite_schema WHERE name IN ('store', 'boot', 'stream', 'message')"
-        guard try connection.integer(tables, doing: opening) == 4 else {
+        let version = try connection.integer("PRAGMA user_version", doing: opening)
+        let names = "SELECT count(*) FROM sqlite_schema WHERE name IN ('store', 'boot', 'stream', 'message')"
+        let count = try connection.integer(names, doing: opening)
+        guard !(1...Int64(outboxSchema.current)).contains(version) || count == 4 else {
             throw SQLiteError(condition: .corrupt, doing: opening, reason: "tables are missing from the file")
         }
+        try outboxSchema.migrate(connection)
 
-        var epoch = try connection.integer("SELECT epoch FROM store", doing: "read the epoch of \(path)")
-        if epoch == 0 {
-            epoch = Int64.random(in: 1..<1 << 53)
+        if try connection.integer("SELECT count(*) FROM store", doing: opening) == 0 {
             try connection.execute(
-                "INSERT INTO store(id, epoch) VALUES(1, \(epoch))", doing: "write the epoch of \(path)"
-            )
+                "INSERT INTO store(id, epoch) VALUES(1, \(Epoch.random(first: 1).value))",
+                doing: "write the epoch of \(path)")
         }
-        self.epoch = UInt64(epoch)
+        isAhead = try connection.integer("SELECT ahead FROM store", doing: opening) != 0
         bootName = boot
         let findBoot = try Statement(
             "SELECT id, name = ?1 FROM boot ORDER BY name = ?1 DESC, id DESC LIMIT 1", on: connection,
@@ -91,7 +95,7 @@ final class OutboxFile {
         selectTail = try Statement(
             "SELECT \(columns) FROM message WHERE id = ?", on: connection, doing: "read the tail of the outbox \(path)")
         updateCounters = try Statement(
-            "UPDATE stream SET next = ?, count = ?, bytes = ?, dropped = ? WHERE id = ?", on: connection,
+            "UPDATE stream SET next = ?, count = ?, bytes = ?, dropped = ?, head = ? WHERE id = ?", on: connection,
             doing: "count in the outbox \(path)")
         selectBoot = try Statement(
             "SELECT name FROM boot WHERE id = ?", on: connection, doing: "read the boots of the outbox \(path)")
@@ -100,10 +104,12 @@ final class OutboxFile {
     /// A transaction of the outbox. What it wrote and what memory knows of it stand or fall together.
     func transaction<R>(doing: String, _ body: () throws(SQLiteError) -> R) throws(SQLiteError) -> R {
         let wasBootStored = isBootStored
+        let wasAhead = isAhead
         do throws(SQLiteError) {
             return try connection.transaction(doing: "\(doing) the outbox \(connection.path)", body)
         } catch {
             isBootStored = wasBootStored
+            isAhead = wasAhead
             throw error
         }
     }
@@ -121,41 +127,80 @@ final class OutboxFile {
         isBootStored = true
     }
 
+    /// Writes ``isAhead``. Inside a transaction.
+    func setAhead(_ value: Bool) throws(SQLiteError) {
+        guard value != isAhead else { return }
+        try connection.execute(
+            "UPDATE store SET ahead = \(value ? 1 : 0)", doing: "note what is on its way in \(connection.path)")
+        isAhead = value
+    }
+
+    /// Writes a stream's epochs in the place of those in the file. Inside a transaction.
+    func write(_ epochs: Epochs, stream: Int64) throws(SQLiteError) {
+        let doing = "write the epochs of \(connection.path)"
+        try connection.execute("DELETE FROM epoch WHERE stream = \(stream)", doing: doing)
+        for epoch in epochs.all {
+            try connection.execute(
+                "INSERT INTO epoch(stream, first, value) VALUES(\(stream), \(epoch.first), \(epoch.value))",
+                doing: doing)
+        }
+    }
+
     /// The streams in the file, by class, after making those that are missing.
     func streams(_ classes: [DeliveryClass]) throws(SQLiteError) -> [(
-        number: Int64, name: DeliveryClass, counters: Counters
+        number: Int64, name: DeliveryClass, counters: Counters, epochs: Epochs
     )] {
+        try makeStreams(classes)
         let doing = "read the streams of \(connection.path)"
-        var streams: [(number: Int64, name: DeliveryClass, counters: Counters)] = []
+        var epochs: [Int64: [Epoch]] = [:]
+        let selectEpochs = try Statement(
+            "SELECT stream, first, value FROM epoch ORDER BY stream, first", on: connection, doing: doing)
+        while try selectEpochs.step() {
+            epochs[selectEpochs.integer(at: 0), default: []].append(
+                Epoch(first: selectEpochs.integer(at: 1), value: UInt64(clamping: selectEpochs.integer(at: 2))))
+        }
+        selectEpochs.reset()
+        var streams: [(number: Int64, name: DeliveryClass, counters: Counters, epochs: Epochs)] = []
         let select = try Statement(
-            "SELECT id, class, next, count, bytes, dropped FROM stream ORDER BY id", on: connection, doing: doing
-        )
+            "SELECT id, class, next, head, count, bytes, dropped FROM stream ORDER BY id", on: connection, doing: doing)
         while try select.step() {
+            guard let epochs = epochs[select.integer(at: 0)] else {
+                throw SQLiteError(condition: .corrupt, doing: doing, reason: "a stream is without an epoch")
+            }
             streams.append(
                 (
                     select.integer(at: 0), DeliveryClass(select.text(at: 1)),
                     Counters(
-                        next: select.integer(at: 2), count: select.integer(at: 3), bytes: select.integer(at: 4),
-                        dropped: select.integer(at: 5)
-                    )
-                )
-            )
+                        next: select.integer(at: 2), head: select.integer(at: 3), count: select.integer(at: 4),
+                        bytes: select.integer(at: 5), dropped: select.integer(at: 6)
+                    ),
+                    Epochs(epochs)
+                ))
         }
         select.reset()
-        let known = Set(streams.map(\.name))
-        let missing = classes.filter { !known.contains($0) }.sorted { $0.name < $1.name }
-        guard !missing.isEmpty else { return streams }
-        let insert = try Statement("INSERT INTO stream(id, class) VALUES(?, ?)", on: connection, doing: doing)
-        let last = streams.last?.number ?? 0
+        return streams
+    }
+
+    private func makeStreams(_ classes: [DeliveryClass]) throws(SQLiteError) {
+        let doing = "make the streams of \(connection.path)"
+        var known: Set<String> = []
+        let select = try Statement("SELECT class FROM stream", on: connection, doing: doing)
+        while try select.step() { known.insert(select.text(at: 0)) }
+        select.reset()
+        let missing = classes.filter { !known.contains($0.name) }.sorted { $0.name < $1.name }
+        guard !missing.isEmpty else { return }
+        let insert = try Statement("INSERT INTO stream(class) VALUES(?)", on: connection, doing: doing)
         try connection.transaction(doing: doing) { () throws(SQLiteError) in
-            for (index, name) in missing.enumerated() {
-                try insert.bind(last + 1 + Int64(index), at: 1)
-                try insert.bind(name.name, at: 2)
+            for name in missing {
+                try insert.bind(name.name, at: 1)
                 try insert.run()
             }
+            try connection.execute(
+                """
+                INSERT INTO epoch(stream, first, value) SELECT id, 1, (SELECT epoch FROM store) FROM stream
+                WHERE id NOT IN (SELECT stream FROM epoch)
+                """, doing: doing)
         }
-        for (index, name) in missing.enumerated() { streams.append((last + 1 + Int64(index), name, Counters())) }
-        return streams
     }
 
     /// Writes one message of this boot. Inside a transaction.
@@ -196,7 +241,8 @@ final class OutboxFile {
         try updateCounters.bind(counters.count, at: 2)
         try updateCounters.bind(counters.bytes, at: 3)
         try updateCounters.bind(counters.dropped, at: 4)
-        try updateCounters.bind(stream, at: 5)
+        try updateCounters.bind(counters.head, at: 5)
+        try updateCounters.bind(stream, at: 6)
         try updateCounters.run()
     }
 

@@ -33,5 +33,19 @@ let outboxSchema = Migrations([
         topic TEXT NOT NULL,
         payload BLOB NOT NULL
     );
+    """,
+    // 2. Rows below `stream.head` are settled; they are removed many at a time. `epoch` says under which epoch a
+    // stream's sequences count, from `first` on. `store.ahead` is 1 while messages may be on their way upstream that
+    // the file knows nothing of; `store.epoch` is the epoch of streams that are made later.
     """
+    ALTER TABLE store ADD COLUMN ahead INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE stream ADD COLUMN head INTEGER NOT NULL DEFAULT 1;
+    CREATE TABLE epoch(
+        stream INTEGER NOT NULL,
+        first INTEGER NOT NULL,
+        value INTEGER NOT NULL,
+        PRIMARY KEY(stream, first)
+    ) WITHOUT ROWID;
+    INSERT INTO epoch(stream, first, value) SELECT id, 1, (SELECT epoch FROM store) FROM stream;
+    """,
 ])

@@ -16,6 +16,9 @@ extension OutboxStore {
         package var gapTopic: @Sendable (DeliveryClass) -> String
         /// How long to wait for another process to let go of the file.
         package var lockTimeoutMilliseconds: Int32 = 2000
+        /// What may be in memory alone, all classes together, before it is stored whatever the link does.
+        package var memoryMessages = 16_384
+        package var memoryBytes: Int64 = 8 << 20
         /// The file may not grow beyond this many pages of 4 KiB; `nil` for no limit but the disk's.
         package var maximumPages: Int?
 

@@ -1,10 +1,15 @@
 internal import Database
 package import Readings
+internal import Synchronization
 
 /// The durable queue between the gateway and its upstream.
 ///
 /// Each delivery class is one stream: messages leave in the order in which they came, under a gapless sequence that
 /// is kept across restarts. Runs on a thread of its own, since SQLite and its syncs block.
+///
+/// A message is safe when the upstream has acknowledged it or a commit has stored it, whichever comes first. While the
+/// link is up it waits in memory for the former, for as long as its class allows; flash is not touched then. While the
+/// link is down, or where messages wait already that must go first, everything is stored by group commits.
 ///
 /// The limits of a class hold at every commit. What a limit costs is told downstream by a gap record in the place of
 /// what was lost. Messages on their way upstream are never dropped.
@@ -12,13 +17,16 @@ package actor OutboxStore {
     /// One message to store.
     package struct Entry: Sendable {
         package var message: Message
-        /// What to hand to the `settled` sink once the message is safe. Where one arrival gives several messages, it
-        /// stands on the last.
+        /// What to hand to the `settled` sink once the message, and the others of its arrival, are safe. Where one
+        /// arrival gives several messages, it stands on the last.
         package var settle: SettleToken?
+        /// The next entry is of the same arrival.
+        package var isContinued: Bool
 
-        package init(message: Message, settle: SettleToken? = nil) {
+        package init(message: Message, settle: SettleToken? = nil, isContinued: Bool = false) {
             self.message = message
             self.settle = settle
+            self.isContinued = isContinued
         }
     }
 
@@ -27,10 +35,14 @@ package actor OutboxStore {
         package var id: MessageID
         /// The stream's name: the delivery class.
         package var stream: String
-        /// Its place in the stream, counted from 1.
+        /// What `sequence` counts under: sequences of two epochs have nothing to do with each other.
+        package var epoch: UInt64
+        /// Its place in the stream's epoch, counted from 1.
         package var sequence: Int64
         /// The boot that the message's instant belongs to.
         package var boot: BootID
+        /// Sent beside newer ones, and not to be taken for the current value.
+        package var isHistorical: Bool
         package var message: Message
     }
 
@@ -38,10 +50,11 @@ package actor OutboxStore {
     /// it, so that they hold for a million empty messages too.
     package static let bytesPerMessage: Int64 = 48
 
-    /// A random number of the database file: sequences of two epochs have nothing to do with each other.
-    package nonisolated let epoch: UInt64
     /// Set when the file was found damaged and an empty one took its place.
     package nonisolated let recovery: Recovery?
+    private nonisolated let latestProblem = Mutex<OutboxError?>(nil)
+    /// Why the last commit failed; `nil` once one has succeeded. Meanwhile messages wait in memory, as far as that goes.
+    package nonisolated var problem: OutboxError? { latestProblem.withLock { $0 } }
 
     private let executor: ThreadExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
@@ -59,15 +72,22 @@ package actor OutboxStore {
     private let opened: Instant
     /// The stream that a claim starts with.
     private var turn = 0
+    private var receipts = Receipts()
+    private var schedule = CommitSchedule()
+    /// An upstream is there to claim.
+    private var isAttached = false
+    /// Messages went out of memory though the file could not be told: under an epoch that it does not know yet.
+    private var isEpochUntold = false
+    private var timer: (due: Instant, task: Task<Void, Never>)?
 
     /// Opens or creates the store. Blocks for a few page reads, whatever the backlog, and up to
     /// ``Configuration/lockTimeoutMilliseconds`` when another process holds the file.
     /// - Parameters:
-    ///   - settled: called once per append, after its COMMIT, on the outbox's thread, with the tokens of the entries
-    ///     that are safe, in their order.
+    ///   - settled: called on the outbox's thread with the tokens of arrivals that are safe: stored, or acknowledged
+    ///     upstream. Those of one class come in their order.
     ///   - rejected: called likewise with the tokens whose message, or another of the same arrival, was refused. They
     ///     must not be acknowledged as kept.
-    ///   - available: called after a commit that left something new to claim. None of the three may block: the
+    ///   - available: called when there may be something new to claim. None of the three may block: the
     ///     outbox waits for it.
     /// - Throws: when the file cannot be opened, is in use, or is of a newer version. A damaged file does not throw:
     ///   it is moved aside, see ``recovery``.
@@ -84,7 +104,6 @@ package actor OutboxStore {
         }
         let opening: Opening
         (opening, recovery) = try Opening.make(configuration)
-        epoch = opening.file.epoch
         file = opening.file
         streams = opening.streams
         streamIndex = Dictionary(
@@ -99,30 +118,70 @@ package actor OutboxStore {
 
     // MARK: Appending
 
-    /// Stores the entries in one transaction and returns once they are durable; the sinks are called before that.
-    /// Cost: one sync, and about 2 µs per message.
-    /// - Throws: when the commit failed, for one because the disk is full: none of the entries is stored, no sink is
-    ///   called, and a later append may work.
+    /// Takes the entries. Returns before they are safe: the sinks say when. Where their classes want it, and when
+    /// memory is full, they are committed before it returns.
+    /// Cost: 1 µs per message; of a commit one sync, and about 2 µs per message.
+    /// - Throws: when memory is full and the commit failed, for one because the disk is full: none of the entries is
+    ///   taken, and a later append may work.
     package func append(_ entries: [Entry]) throws(OutboxError) {
         guard !entries.isEmpty else { return }
-        let file = try openFile()
-        let now = configuration.time.now().instant
-        var batch = Batch(streams: streams)
+        _ = try openFile()
         let places = try places(of: entries)
-        try perform { () throws(SQLiteError) in
-            try file.transaction(doing: "append to") { () throws(SQLiteError) in
-                for (entry, index) in zip(entries, places) { try batch.add(entry, to: index, of: file) }
-                for index in batch.touched {
-                    try batch.streams[index].writePendingGap(file)
-                    try batch.streams[index].enforceBounds(file, now: now, opened: opened)
-                    try batch.streams[index].writeCounters(file)
+        let now = configuration.time.now().instant
+        let waiting = unstored
+        let bytes = entries.reduce(0) { $0 + Self.bytes(of: $1.message) }
+        let isMuch =
+            waiting.count + entries.count > configuration.memoryMessages
+            || waiting.bytes + bytes > configuration.memoryBytes
+        if waiting.count > 0, isMuch { try commit(everything: true, now: now) }
+        take(entries, places, now: now)
+        if let due = due(), due <= now {
+            // What fails is tried again: the entries are in memory.
+            try? commit(everything: false, now: now)
+        }
+        tell()
+        available()
+        startTimer(now: now)
+    }
+
+    private func take(_ entries: [Entry], _ places: [Int], now: Instant) {
+        var start = entries.startIndex
+        while start < entries.endIndex {
+            var end = start
+            while entries[end].isContinued, end + 1 < entries.endIndex { end += 1 }
+            let token = entries[end].settle
+            let receipt = receipts.open(token, count: end - start + 1)
+            var isRefused = false
+            for index in start...end {
+                let message = entries[index].message
+                if streams[places[index]].refuses(message) {
+                    isRefused = true
+                } else {
+                    streams[places[index]].add(message, receipt: isRefused ? .none : receipt, now: now)
+                    schedule.took(
+                        Self.bytes(of: message), isAwaited: token != nil,
+                        isLive: streams[places[index]].isLive(isAttached: isAttached), now: now)
                 }
             }
+            if isRefused { receipts.refuse(receipt, token) }
+            start = end + 1
         }
-        streams = batch.streams
-        if !batch.settled.isEmpty { settled(batch.settled) }
-        if !batch.rejected.isEmpty { rejected(batch.rejected) }
-        available()
+    }
+
+    /// What is in memory alone.
+    private var unstored: (count: Int, bytes: Int64) {
+        streams.reduce((0, 0)) { ($0.0 + $1.unstored.count, $0.1 + $1.unstored.bytes) }
+    }
+
+    /// What a message counts against the bounds.
+    static func bytes(of message: Message) -> Int64 {
+        bytesPerMessage + Int64(message.topic.utf8.count + message.payload.count)
+    }
+
+    private func tell() {
+        let (settled, rejected) = receipts.take()
+        if !settled.isEmpty { self.settled(settled) }
+        if !rejected.isEmpty { self.rejected(rejected) }
     }
 
     /// Each entry's stream. Neighbours are of one class mostly, which spares the search.
@@ -141,22 +200,116 @@ package actor OutboxStore {
         return places
     }
 
+    // MARK: Committing
+
+    /// When the next commit is due; `nil` while there is nothing to write.
+    private func due() -> Instant? {
+        var due = schedule.due
+        for stream in streams {
+            if stream.hasPendingGap { due = .min(due, schedule.earliest) }
+            guard let oldest = stream.unstored.oldest else { continue }
+            due = .min(due, oldest + CommitSchedule.patience(stream.limits.commitAfter))
+        }
+        return due.map { max($0, schedule.earliest) }
+    }
+
+    /// Commits what is due. For the timer, and for tests that move the clock by hand.
+    package func tick() {
+        timer = nil
+        let now = configuration.time.now().instant
+        if let due = due(), due <= now { try? commit(everything: false, now: now) }
+        tell()
+        if streams.contains(where: { $0.unclaimed > 0 }) { available() }
+        startTimer(now: now)
+    }
+
+    /// Stores everything that is in memory, and returns once it is durable.
+    package func flush() throws(OutboxError) {
+        _ = try openFile()
+        try commit(everything: true, now: configuration.time.now().instant)
+        tell()
+    }
+
+    private func startTimer(now: Instant) {
+        guard file != nil, let due = due() else { return }
+        if let timer, timer.due <= due { return }
+        timer?.task.cancel()
+        let delay = due - now
+        timer = (
+            due,
+            Task { [weak self] in
+                guard (try? await Task.sleep(for: max(delay, .zero))) != nil else { return }
+                await self?.tick()
+            }
+        )
+    }
+
+    /// One transaction: stores what is due, records what is settled, and keeps the bounds.
+    private func commit(everything: Bool, now: Instant) throws(OutboxError) {
+        guard let file else { return }
+        var drafts = streams
+        var stored: [Stream.Stored] = []
+        let needsRoom = problem != nil
+        do throws(SQLiteError) {
+            try file.transaction(doing: "write to") { () throws(SQLiteError) in
+                stored.reserveCapacity(drafts.count)
+                for index in drafts.indices {
+                    let places = everything ? streams[index].unstored.placeCount : duePlaces(streams[index], now: now)
+                    stored.append(
+                        try drafts[index].commit(places, needsRoom: needsRoom, file, now: now, opened: opened))
+                }
+                let isLeft = zip(streams, stored).contains { $0.unstored.placeCount > $1.places }
+                if !isAttached, !isLeft { try file.setAhead(false) } else if isEpochUntold { try file.setAhead(true) }
+            }
+        } catch {
+            schedule.failed(now: now)
+            latestProblem.withLock { $0 = .database(error) }
+            throw .database(error)
+        }
+        streams = drafts
+        drafts = []
+        for index in streams.indices { streams[index].forgetStored(stored[index]) }
+        for receipt in stored.lazy.flatMap(\.receipts) { receipts.isSafe(receipt) }
+        isEpochUntold = false
+        schedule.succeeded()
+        latestProblem.withLock { $0 = nil }
+        if streams.allSatisfy({ $0.count == 0 }) {
+            // Only space is at stake, and the next empty moment comes.
+            try? file.giveBackPages()
+        }
+    }
+
+    /// How many of the stream's messages in memory are to be stored now.
+    private func duePlaces(_ stream: Stream, now: Instant) -> Int {
+        if stream.hasPendingGap || !stream.isLive(isAttached: isAttached) { return stream.unstored.placeCount }
+        let patience = CommitSchedule.patience(stream.limits.commitAfter)
+        return stream.unstored.count(takenBy: now + (.zero - patience))
+    }
+
     // MARK: Handing out
+
+    /// An upstream is there: what comes may wait for it in memory.
+    package func attach() { isAttached = true }
 
     /// The next messages that are not on their way yet, in order within each class.
     ///
     /// Classes take turns: each gets an equal share of `limit`, and what one does not use goes to the others, so a
     /// long backlog of one class never holds up another.
     /// - Parameters:
-    ///   - limit: at most this many messages.
+    ///   - limit: at most this many messages, those that are settled and not recorded as such yet counted in: what a
+    ///     crash would deliver again.
     ///   - byteLimit: at most this many bytes of topics and payloads; a larger message still comes, alone.
     package func claim(limit: Int, byteLimit: Int) throws(OutboxError) -> [Claimed] {
         let file = try openFile()
         expire(file)
         let waiting = streams.indices.filter { streams[$0].unclaimed > 0 }
+        // While the disk fails, delivering twice after a crash is better than not delivering.
+        let unrecorded = problem == nil ? streams.reduce(0) { $0 + $1.unrecorded } : 0
+        let limit = limit - unrecorded
         guard limit > 0, !waiting.isEmpty else { return [] }
         let order = waiting.filter { $0 >= turn } + waiting.filter { $0 < turn }
         turn = (order[0] + 1) % streams.count
+        if waiting.contains(where: { streams[$0].unstored.waiting > 0 }) { goAhead(file) }
 
         var claimed: [Claimed] = []
         var budget = ClaimBudget(messages: limit, bytes: byteLimit)
@@ -176,39 +329,57 @@ package actor OutboxStore {
         return claimed
     }
 
-    /// Removes messages that the upstream has acknowledged, in one transaction. Identifiers that are not on their way
-    /// (settled before, or handed out before the last ``release()``) are ignored.
-    /// - Throws: when the commit failed: all of them are still on their way; settle them again later.
-    package func settle(_ ids: [MessageID]) throws(OutboxError) {
-        guard !ids.isEmpty else { return }
-        let file = try openFile()
-        var found: [(index: Int, places: [Int])] = []
-        for (index, stream) in streams.enumerated() where stream.window.count > 0 {
-            let own = streams.count == 1 ? ids : ids.filter { $0.stream == stream.number }
-            let places = stream.window.places(of: own)
-            if !places.isEmpty { found.append((index, places)) }
-        }
-        guard !found.isEmpty else { return }
-        let counters = try perform { () throws(SQLiteError) in
-            try file.transaction(doing: "settle messages in") {
-                () throws(SQLiteError) in
-                try found.map { found throws(SQLiteError) in
-                    try streams[found.index].delete(found.places, file)
-                }
-            }
-        }
-        for ((index, places), counters) in zip(found, counters) {
-            streams[index].settle(places, counters)
-        }
-        if streams.allSatisfy({ $0.counters.count == 0 }) {
-            // Only space is at stake, and the next empty moment comes.
-            try? file.giveBackPages()
+    /// Messages are about to leave that the file knows nothing of. It must know that much, so that their sequences
+    /// are not used again for others; where it cannot be told they leave under an epoch of their own.
+    private func goAhead(_ file: OutboxFile) {
+        guard !file.isAhead, !isEpochUntold else { return }
+        do throws(SQLiteError) {
+            try file.transaction(doing: "write to") { () throws(SQLiteError) in try file.setAhead(true) }
+        } catch {
+            beginEpoch()
         }
     }
 
-    /// The link is gone: everything on its way is handed out again, in the original order.
+    private func beginEpoch() {
+        let epoch = Epoch.random(first: 1).value
+        for index in streams.indices { streams[index].begin(epoch) }
+        isEpochUntold = true
+    }
+
+    /// The upstream has acknowledged these messages: those in memory are gone, those that are stored are removed by the
+    /// next commit, at once when many have gathered or no more are on their way. Identifiers that are not on their way
+    /// (settled before, or handed out before the last ``release()``) are ignored.
+    package func settle(_ ids: [MessageID]) throws(OutboxError) {
+        guard !ids.isEmpty else { return }
+        _ = try openFile()
+        let now = configuration.time.now().instant
+        var last = streams.startIndex
+        for id in ids {
+            if !streams.indices.contains(last) || streams[last].number != id.stream {
+                guard let index = streams.firstIndex(where: { $0.number == id.stream }) else { continue }
+                last = index
+            }
+            if let receipt = streams[last].settle(id) { receipts.isSafe(receipt) }
+        }
+        let unrecorded = streams.reduce(0) { $0 + $1.unrecorded }
+        if unrecorded > 0 {
+            schedule.settled(unrecorded, isLast: !streams.contains(where: \.hasStoredUnderWay), now: now)
+            if let due = due(), due <= now { try? commit(everything: false, now: now) }
+        }
+        tell()
+        startTimer(now: now)
+    }
+
+    /// The link is gone: everything on its way is handed out again, in the original order, and what was in memory is
+    /// stored.
     package func release() {
         for index in streams.indices { streams[index].release() }
+        let wasAttached = isAttached
+        isAttached = false
+        let now = configuration.time.now().instant
+        if wasAttached || unstored.count > 0 { try? commit(everything: true, now: now) }
+        tell()
+        startTimer(now: now)
     }
 
     // MARK: Looking
@@ -222,9 +393,15 @@ package actor OutboxStore {
         }
     }
 
-    /// Copies the log into the file and closes it. Every later call throws `.closed`. Cost: up to a log's worth of
+    /// Stores what is in memory, copies the log into the file and closes it. Every later call throws `.closed`. Cost: up to a log's worth of
     /// page writes.
     package func close() {
+        guard file != nil else { return }
+        isAttached = false
+        try? commit(everything: true, now: configuration.time.now().instant)
+        tell()
+        timer?.task.cancel()
+        timer = nil
         // The log is durable as it is: a checkpoint that fails here is made up for at the next opening.
         try? file?.connection.checkpoint()
         file = nil
@@ -241,13 +418,10 @@ package actor OutboxStore {
     private func expire(_ file: OutboxFile) {
         let now = configuration.time.now().instant
         do throws(SQLiteError) {
-            for index in streams.indices
-            where try streams[index].hasExpired(file, now: now, opened: opened) {
+            for index in streams.indices where try streams[index].hasExpired(file, now: now, opened: opened) {
                 var draft = streams[index]
-                try file.transaction(doing: "drop expired messages of") {
-                    () throws(SQLiteError) in
-                    try draft.enforceBounds(file, now: now, opened: opened)
-                    try draft.writeCounters(file)
+                _ = try file.transaction(doing: "drop expired messages of") { () throws(SQLiteError) in
+                    try draft.commit(0, file, now: now, opened: opened)
                 }
                 streams[index] = draft
             }

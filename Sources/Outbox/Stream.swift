@@ -1,94 +1,252 @@
 internal import Database
 internal import Readings
 
-/// One delivery class's stream: what memory keeps of it, and the rules of its bounds. A value: a transaction works on
-/// a copy, which takes the original's place when the COMMIT has succeeded.
+/// One delivery class's stream: what memory keeps of it, and the rules of its bounds.
+///
+/// Its older messages are stored, its younger ones are in memory alone. A value: a transaction works on a copy, which
+/// takes the original's place when the COMMIT has succeeded.
 struct Stream {
     /// Rows that one transaction drops at most, so that a bound lowered in the settings does not stall an append.
     static let dropLimit = 10_000
+    /// Settled rows are removed when there are so many, or none but them.
+    private static let garbageLimit: Int64 = 1_000
     private static let gapBytes = OutboxStore.bytesPerMessage + Int64(Gap.storedByteCount)
 
     let number: Int64
     let deliveryClass: DeliveryClass
     let limits: ClassLimits
-    var counters: OutboxFile.Counters
-    /// Handed out and not settled.
-    var window = ClaimWindow()
+    /// What the file says or, where ``mustWrite`` is set, is to say.
+    private(set) var counters: OutboxFile.Counters
+    private(set) var epochs: Epochs
+    private(set) var unstored = UnstoredMessages()
+    /// Stored, handed out and not settled, up to `cursor`.
+    private var storedWindow = ClaimWindow()
+    /// Handed out of memory and not settled. Those up to `storedThrough` have been stored since; that is so with
+    /// ``ClassLimits/Order/interleave`` only, where they lie beyond the cursor.
+    private var liveWindow = ClaimWindow()
+    private var storedThrough: Int64 = 0
+    private var liveStoredCount = 0
+    /// Stored rows up to this sequence have been handed out.
+    private var cursor: Int64
+    /// Settled rows at or beyond the head that are still in the file: `false` once removed.
+    private var removals: Set<MessageID> = []
+    /// Rows below the head that are still in the file, as far as is known.
+    private var garbage: Int64 = 0
+    /// Settled since the last commit: a crash would deliver them again.
+    private(set) var unrecorded = 0
+    /// The counters, or rows to be removed, differ from the file.
+    private(set) var mustWrite = false
+    private var mustWriteEpochs = false
     /// The gap record at the very end of the stream. The next refused message extends it, unless it is on its way.
-    var tailGap: Gap?
-    /// `tailGap` has grown since its row was written.
-    private var pendingGap: (storedAt: Int64?, boot: Int64, time: Timestamp)?
-    /// Everything up to this sequence has been handed out.
-    private var cursor: Int64 = 0
+    private var tailGap: Gap?
+    /// Records that the next commit writes, in order; the last one is `tailGap`.
+    private var pendingGaps: [PendingGap] = []
     /// The first message after `cursor`, when it is known.
     private var oldestUnclaimed: OutboxFile.Head?
 
-    init(number: Int64, deliveryClass: DeliveryClass, limits: ClassLimits, counters: OutboxFile.Counters) {
+    private struct PendingGap {
+        var gap: Gap
+        /// Where the record that this one extends is stored.
+        var storedAt: Int64?
+        var time: Timestamp
+    }
+
+    init(
+        number: Int64, deliveryClass: DeliveryClass, limits: ClassLimits, counters: OutboxFile.Counters, epochs: Epochs,
+        tailGap: Gap?
+    ) {
         self.number = number
         self.deliveryClass = deliveryClass
         self.limits = limits
         self.counters = counters
+        self.epochs = epochs
+        self.tailGap = tailGap
+        cursor = counters.head - 1
+        // A crash may have left some; one range removes them all.
+        garbage = counters.head > 1 ? 1 : 0
     }
-
-    /// Rows that `claim` could hand out.
-    var unclaimed: Int64 { counters.count - Int64(window.count) }
 
     private func id(_ sequence: Int64) -> MessageID { MessageID(stream: number, sequence: sequence) }
 
-    // MARK: Inside a transaction
+    /// Stored messages that `claim` could hand out.
+    private var unclaimedStored: Int64 { counters.count - Int64(storedWindow.count + liveStoredCount) }
+    /// Everything that `claim` could hand out.
+    var unclaimed: Int64 { unclaimedStored + Int64(unstored.waiting) }
+    /// On their way.
+    var claimedCount: Int { storedWindow.count + liveWindow.count }
+    var count: Int64 { counters.count + Int64(unstored.count) }
+    var bytes: Int64 { counters.bytes + unstored.bytes }
+    /// A record of lost messages waits for the next commit.
+    var hasPendingGap: Bool { !pendingGaps.isEmpty }
+    /// Stored messages are on their way.
+    var hasStoredUnderWay: Bool { storedWindow.count + liveStoredCount > 0 }
 
-    /// Stores the message, unless the class is full and refuses what is new.
-    /// - Returns: whether it is stored.
-    mutating func add(_ message: Message, _ file: OutboxFile) throws(SQLiteError) -> Bool {
-        let bytes = OutboxStore.bytesPerMessage + Int64(message.topic.utf8.count + message.payload.count)
+    /// Whether a message that comes now could go upstream before its class wants it stored. Where it has to wait behind
+    /// stored ones, or where there is no upstream, it is stored as soon as possible instead.
+    func isLive(isAttached: Bool) -> Bool {
+        isAttached && limits.commitAfter > .zero && (unclaimedStored == 0 || limits.order == .interleave)
+    }
+
+    // MARK: Taking in
+
+    /// Whether the class has room for what is new.
+    private func hasRoom(for bytes: Int64) -> Bool {
+        guard limits.overflow == .rejectNewest else { return true }
+        let pending = Int64(pendingGaps.count { $0.storedAt == nil }) * Self.gapBytes
+        return self.bytes + pending + bytes <= limits.maximumBytes
+    }
+
+    /// Takes the message under the next sequence. Whether the class refuses it is asked before.
+    mutating func add(_ message: Message, receipt: Receipt, now: Instant) {
+        unstored.append(
+            UnstoredMessages.Item(
+                sequence: counters.next, message: message, bytes: OutboxStore.bytes(of: message), taken: now,
+                receipt: receipt))
+        counters.next += 1
+        mustWrite = true
+        tailGap = nil
+    }
+
+    /// Refuses the message if the class wants that; its sequence tells the consumer.
+    /// - Returns: whether it was refused.
+    mutating func refuses(_ message: Message) -> Bool {
+        guard !hasRoom(for: OutboxStore.bytes(of: message)) else { return false }
         let sequence = counters.next
         counters.next += 1
-        // An accepted message is preceded by the record of those refused before it.
-        let pendingBytes = pendingGap.map { $0.storedAt == nil ? Self.gapBytes : 0 } ?? 0
-        if limits.overflow == .rejectNewest, counters.bytes + pendingBytes + bytes > limits.maximumBytes {
-            let unix = message.time.unixNanoseconds
-            let gap = Gap(count: 1, first: sequence, last: sequence, from: unix, to: unix, reason: .overflow)
-            if let last = tailGap?.last, last <= cursor { tailGap = nil }
-            let storedAt = pendingGap.map(\.storedAt) ?? tailGap?.last
-            pendingGap = (storedAt, file.boot, message.time)
-            if tailGap == nil { tailGap = gap } else { tailGap?.append(gap) }
-            counters.dropped += 1
-            return false
+        counters.dropped += 1
+        mustWrite = true
+        let unix = message.time.unixNanoseconds
+        var gap = Gap(count: 1, first: sequence, last: sequence, from: unix, to: unix, reason: .overflow)
+        // One that is on its way stays as it is, and so does an earlier epoch's.
+        if let last = tailGap?.last, last <= cursor || !epochs.areTogether(last, sequence) { tailGap = nil }
+        if let tail = tailGap {
+            let isPending = pendingGaps.last?.gap.last == tail.last
+            let storedAt = isPending ? pendingGaps.removeLast().storedAt : tail.last
+            var merged = tail
+            merged.append(gap)
+            gap = merged
+            pendingGaps.append(PendingGap(gap: gap, storedAt: storedAt, time: message.time))
+        } else {
+            pendingGaps.append(PendingGap(gap: gap, storedAt: nil, time: message.time))
         }
-        try writePendingGap(file)
-        tailGap = nil
-        try file.insert(message, id: id(sequence))
-        counters.count += 1
-        counters.bytes += bytes
+        tailGap = gap
         return true
     }
 
-    /// Writes the record of the messages refused since the last one.
-    mutating func writePendingGap(_ file: OutboxFile) throws(SQLiteError) {
-        guard let pending = pendingGap, let gap = tailGap else { return }
-        if let old = pending.storedAt {
-            _ = try file.delete(from: id(old), to: id(old))
-        } else {
-            counters.count += 1
-            counters.bytes += Self.gapBytes
+    /// From the next message that goes out on, sequences count under another epoch.
+    mutating func begin(_ epoch: UInt64) {
+        let first = unstored.peek()?.sequence ?? counters.next
+        epochs.begin(Epoch(first: first, value: epoch))
+        mustWriteEpochs = true
+        mustWrite = true
+    }
+
+    // MARK: Inside a transaction
+
+    /// What a commit did to a stream, for the original once it has succeeded.
+    struct Stored {
+        /// Places of ``unstored`` that are stored now.
+        var places: Int
+        var receipts: [Receipt]
+    }
+
+    /// Stores the first `places` of the messages in memory, drops what the bounds do not allow, and writes what has
+    /// changed.
+    /// - Parameter needsRoom: the last commit failed, perhaps for want of room: what is settled goes first.
+    mutating func commit(
+        _ places: Int, needsRoom: Bool = false, _ file: OutboxFile, now: Instant, opened: Instant
+    ) throws(SQLiteError) -> Stored {
+        if needsRoom { try removeSettled(file, isUrgent: true) }
+        let stored = try store(places, file)
+        try writePendingGaps(file)
+        try enforceBounds(file, now: now, opened: opened)
+        try removeSettled(file, isUrgent: false)
+        if mustWriteEpochs {
+            epochs.forget(before: counters.head)
+            try file.write(epochs, stream: number)
+            mustWriteEpochs = false
         }
-        try file.insert(gap, stream: number, boot: pending.boot, time: pending.time)
-        pendingGap = nil
+        if mustWrite { try file.write(counters, stream: number) }
+        mustWrite = false
+        unrecorded = 0
+        return stored
+    }
+
+    private mutating func store(_ places: Int, _ file: OutboxFile) throws(SQLiteError) -> Stored {
+        var stored = Stored(places: places, receipts: [])
+        guard places > 0 else { return stored }
+        stored.receipts.reserveCapacity(places)
+        var claimed: (count: Int, last: MessageID?) = (0, nil)
+        let isContinuous = unclaimedStored == 0
+        for place in 0..<places {
+            let item = unstored[place]
+            guard !item.isSettled else { continue }
+            try file.insert(item.message, id: id(item.sequence))
+            counters.count += 1
+            counters.bytes += item.bytes
+            stored.receipts.append(item.receipt)
+            if place < unstored.handedOutPlaces { claimed = (claimed.count + 1, id(item.sequence)) }
+        }
+        storedThrough = unstored[places - 1].sequence
+        if let last = claimed.last {
+            if isContinuous {
+                for item in liveWindow.removeAll(through: last) { storedWindow.append(item.id, bytes: item.bytes) }
+                liveStoredCount = 0
+                cursor = last.sequence
+                oldestUnclaimed = nil
+            } else {
+                liveStoredCount += claimed.count
+            }
+        }
+        mustWrite = true
+        return stored
+    }
+
+    /// The commit has succeeded: what it stored is in memory no longer.
+    mutating func forgetStored(_ stored: Stored) { if stored.places > 0 { unstored.removeFirst(stored.places) } }
+
+    /// Writes the records of the messages refused since the last commit.
+    private mutating func writePendingGaps(_ file: OutboxFile) throws(SQLiteError) {
+        for pending in pendingGaps {
+            if let old = pending.storedAt {
+                _ = try file.delete(from: id(old), to: id(old))
+            } else {
+                counters.count += 1
+                counters.bytes += Self.gapBytes
+            }
+            try file.insert(pending.gap, stream: number, boot: file.boot, time: pending.time)
+        }
+        pendingGaps = []
     }
 
     /// Drops the oldest messages that are expired or that the class has no room for, and leaves a gap record in their
     /// place. Gap records on the way are merged into it, so that there is never more than one where one can stand.
-    mutating func enforceBounds(_ file: OutboxFile, now: Instant, opened: Instant) throws(SQLiteError) {
+    private mutating func enforceBounds(_ file: OutboxFile, now: Instant, opened: Instant) throws(SQLiteError) {
         let isFull = limits.overflow == .dropOldest && counters.bytes > limits.maximumBytes
         let isExpired = try hasExpired(file, now: now, opened: opened)
         guard isFull || isExpired else { return }
+        var place = cursor
+        while let next = try dropRun(after: place, file, now: now, opened: opened) { place = next }
+    }
 
+    /// Drops one run of messages, all of one epoch.
+    /// - Returns: where the next epoch's run may begin; `nil` when this was the last.
+    private mutating func dropRun(
+        after place: Int64, _ file: OutboxFile, now: Instant, opened: Instant
+    ) throws(SQLiteError) -> Int64? {
         var gap: Gap?
         var dropped: Int64 = 0
         var rows: Int64 = 0
         var freed: Int64 = 0
         var last: OutboxFile.Head?
-        try file.rows(after: id(cursor)) { head, row throws(SQLiteError) in
+        var isAtEpoch = false
+        try file.rows(after: id(place)) { head, row throws(SQLiteError) in
+            if removals.contains(head.id) { return true }
+            if liveStoredCount > 0, liveWindow.contains(head.id) { return false }
+            if let gap, !epochs.areTogether(gap.last, head.id.sequence) {
+                isAtEpoch = true
+                return false
+            }
             let lost: Gap
             if head.isGap {
                 lost = Self.record(head, row.payload)
@@ -111,47 +269,167 @@ struct Stream {
             return true
         }
         // A lone gap record with nothing to drop behind it stays as it is.
-        guard let gap, let last, dropped > 0 || rows > 1 else { return }
-        _ = try file.delete(from: id(cursor + 1), to: last.id)
+        guard let gap, let last else { return nil }
+        guard dropped > 0 || rows > 1 else { return isAtEpoch ? gap.last : nil }
+        _ = try file.delete(from: id(place + 1), to: last.id)
+        removals = removals.filter { $0 <= id(place) || $0 > last.id }
         try file.insert(gap, stream: number, boot: last.boot, time: last.time)
         counters.count += 1 - rows
         counters.bytes += Self.gapBytes - freed
         counters.dropped += dropped
+        mustWrite = true
         oldestUnclaimed = nil
         if gap.last == counters.next - 1 { tailGap = gap }
+        return isAtEpoch ? gap.last : nil
     }
 
-    func writeCounters(_ file: OutboxFile) throws(SQLiteError) { try file.write(counters, stream: number) }
-
-    /// Deletes the claimed messages at these places of the window, in as few ranges as possible.
-    /// - Returns: the counters without them.
-    func delete(_ places: [Int], _ file: OutboxFile) throws(SQLiteError) -> OutboxFile.Counters {
-        var counters = counters
-        var start = 0
-        while start < places.count {
-            var end = start
-            while end + 1 < places.count, window.isContiguous(places[end], places[end + 1]) { end += 1 }
-            let count = try file.delete(from: window[places[start]].id, to: window[places[end]].id)
-            guard count == Int64(end - start + 1) else {
-                // Nobody else can write the file: only damage makes a claimed row disappear.
-                throw SQLiteError(
-                    condition: .corrupt, doing: "settle messages in \(file.connection.path)",
-                    reason: "\(end - start + 1) rows should have been removed, and \(count) were there"
-                )
-            }
-            for place in places[start...end] { counters.bytes -= window[place].bytes }
-            counters.count -= count
-            start = end + 1
+    /// Removes settled rows: those at the front many at a time, since their pages are written once each time.
+    private mutating func removeSettled(_ file: OutboxFile, isUrgent: Bool) throws(SQLiteError) {
+        if garbage >= Self.garbageLimit || (garbage > 0 && (isUrgent || counters.count == 0)) {
+            _ = try file.delete(from: id(0), to: id(counters.head - 1))
+            garbage = 0
         }
-        try file.write(counters, stream: number)
-        return counters
+        for id in removals { _ = try file.delete(from: id, to: id) }
+        removals = []
     }
 
-    /// Takes note that ``delete(_:_:)`` is committed.
-    mutating func settle(_ places: [Int], _ counters: OutboxFile.Counters) {
-        if let last = places.last, window[last].id.sequence == tailGap?.last { tailGap = nil }
-        self.counters = counters
-        window.settle(places)
+    // MARK: Handing out
+
+    /// Hands out the next messages, as far as the budget goes.
+
+    mutating func claim(
+        atMost limit: Int, _ budget: inout ClaimBudget, _ file: OutboxFile,
+        gapTopic: (DeliveryClass) -> String, into claimed: inout [OutboxStore.Claimed]
+    ) throws(SQLiteError) {
+        var left = limit
+        if limits.order == .interleave { claimUnstored(&left, &budget, file, into: &claimed) }
+        if left > 0, unclaimedStored > 0 {
+            left -= try claimStored(atMost: left, &budget, file, gapTopic: gapTopic, into: &claimed)
+        }
+        if left > 0, unclaimedStored == 0 { claimUnstored(&left, &budget, file, into: &claimed) }
+    }
+
+    private mutating func claimUnstored(
+        _ left: inout Int, _ budget: inout ClaimBudget, _ file: OutboxFile, into claimed: inout [OutboxStore.Claimed]
+    ) {
+        // What was refused before them has its place before them.
+        guard pendingGaps.isEmpty else { return }
+        while left > 0, let item = unstored.peek(), budget.take(Int(item.bytes - OutboxStore.bytesPerMessage)) {
+            unstored.take()
+            liveWindow.append(id(item.sequence), bytes: item.bytes)
+            claimed.append(self.claimed(id(item.sequence), boot: file.bootName, item.message, isHistorical: false))
+            left -= 1
+        }
+    }
+
+    private func claimed(_ id: MessageID, boot: BootID, _ message: Message, isHistorical: Bool) -> OutboxStore.Claimed {
+        let epoch = epochs.epoch(of: id.sequence)
+        return OutboxStore.Claimed(
+            id: id, stream: deliveryClass.name, epoch: epoch.value, sequence: id.sequence - epoch.first + 1, boot: boot,
+            isHistorical: isHistorical, message: message)
+    }
+
+    private mutating func claimStored(
+        atMost limit: Int, _ budget: inout ClaimBudget, _ file: OutboxFile,
+        gapTopic: (DeliveryClass) -> String, into claimed: inout [OutboxStore.Claimed]
+    ) throws(SQLiteError) -> Int {
+        var taken: [(claimed: OutboxStore.Claimed, bytes: Int64)] = []
+        var passed: MessageID?
+        var remaining = budget
+        var boot = (number: Int64.min, id: BootID(""))
+        let isHistorical = limits.order == .interleave
+        try file.rows(after: id(cursor)) { head, row throws(SQLiteError) in
+            if removals.contains(head.id) || (liveStoredCount > 0 && liveWindow.contains(head.id)) {
+                passed = head.id
+                return true
+            }
+            guard taken.count < limit, remaining.take(Int(head.bytes - OutboxStore.bytesPerMessage)) else {
+                return false
+            }
+            if boot.number != head.boot { boot = (head.boot, try file.bootID(head.boot)) }
+            var message = Message(
+                topic: "", payload: row.payload, retain: row.retain, deliveryClass: deliveryClass, time: head.time
+            )
+            if head.isGap {
+                message.topic = gapTopic(deliveryClass)
+                let record = Self.record(head, message.payload)
+                message.payload = record.payload(
+                    deliveryClass: deliveryClass, epoch: epochs.epoch(of: head.id.sequence))
+            } else {
+                message.topic = row.topic
+                message.format = row.format
+            }
+            taken.append((self.claimed(head.id, boot: boot.id, message, isHistorical: isHistorical), head.bytes))
+            passed = head.id
+            return true
+        }
+        guard let passed else { return 0 }
+        adoptLive(before: passed)
+        for (claimed, bytes) in taken { storedWindow.append(claimed.id, bytes: bytes) }
+        cursor = passed.sequence
+        oldestUnclaimed = nil
+        budget = remaining
+        claimed += taken.map(\.claimed)
+        return taken.count
+    }
+
+    /// What went out of memory and was stored since belongs to the stored ones once the cursor has passed it.
+    private mutating func adoptLive(before id: MessageID) {
+        guard liveStoredCount > 0 else { return }
+        for item in liveWindow.removeAll(through: id) {
+            storedWindow.append(item.id, bytes: item.bytes)
+            liveStoredCount -= 1
+        }
+    }
+
+    /// Takes note that the upstream has it.
+    /// - Returns: whose acknowledgement waited for it; `nil` when it is not on its way.
+    mutating func settle(_ id: MessageID) -> Receipt? {
+        if let (bytes, _) = storedWindow.settle(id) {
+            let head = storedWindow.first?.id.sequence ?? cursor + 1
+            if head > counters.head {
+                counters.head = head
+                garbage += 1
+            }
+            if id.sequence >= head {
+                removals.insert(id)
+            } else if removals.isEmpty == false {
+                forgetRemovals(below: head)
+            }
+            settleStored(id, bytes)
+            return Receipt.none
+        }
+        guard let (bytes, _) = liveWindow.settle(id) else { return nil }
+        if id.sequence > storedThrough { return unstored.settle(id.sequence) ?? Receipt.none }
+        liveStoredCount -= 1
+        removals.insert(id)
+        settleStored(id, bytes)
+        return Receipt.none
+    }
+
+    private mutating func settleStored(_ id: MessageID, _ bytes: Int64) {
+        if id.sequence == tailGap?.last { tailGap = nil }
+        counters.count -= 1
+        counters.bytes -= bytes
+        unrecorded += 1
+        mustWrite = true
+    }
+
+    /// Those that the head has passed go with what lies below it.
+    private mutating func forgetRemovals(below head: Int64) {
+        let kept = removals.filter { $0.sequence >= head }
+        garbage += Int64(removals.count - kept.count)
+        removals = kept
+    }
+
+    /// What was handed out and not settled is handed out again.
+    mutating func release() {
+        storedWindow.removeAll()
+        liveWindow.removeAll()
+        liveStoredCount = 0
+        unstored.release()
+        cursor = counters.head - 1
+        oldestUnclaimed = nil
     }
 
     /// The gap record in a row. One that cannot be read speaks for its own place alone: it must neither stop the
@@ -164,61 +442,11 @@ struct Stream {
             )
     }
 
-    // MARK: Handing out
-
-    /// Hands out the next messages, as far as the budget goes.
-    mutating func claim(
-        atMost limit: Int, _ budget: inout ClaimBudget, _ file: OutboxFile,
-        gapTopic: (DeliveryClass) -> String, into claimed: inout [OutboxStore.Claimed]
-    ) throws(SQLiteError) {
-        var taken: [OutboxStore.Claimed] = []
-        var sizes: [Int64] = []
-        var remaining = budget
-        var boot = (number: Int64.min, id: BootID(""))
-        try file.rows(after: id(cursor)) { head, row throws(SQLiteError) in
-            guard taken.count < limit, remaining.take(Int(head.bytes - OutboxStore.bytesPerMessage)) else {
-                return false
-            }
-            if boot.number != head.boot { boot = (head.boot, try file.bootID(head.boot)) }
-            var message = Message(
-                topic: "", payload: row.payload, retain: row.retain, deliveryClass: deliveryClass, time: head.time
-            )
-            if head.isGap {
-                message.topic = gapTopic(deliveryClass)
-                message.payload = Self.record(head, message.payload).payload(deliveryClass: deliveryClass)
-            } else {
-                message.topic = row.topic
-                message.format = row.format
-            }
-            taken.append(
-                OutboxStore.Claimed(
-                    id: head.id, stream: deliveryClass.name, sequence: head.id.sequence, boot: boot.id,
-                    message: message
-                )
-            )
-            sizes.append(head.bytes)
-            return true
-        }
-        guard let last = taken.last else { return }
-        for (message, bytes) in zip(taken, sizes) { window.append(message.id, bytes: bytes) }
-        cursor = last.sequence
-        oldestUnclaimed = nil
-        budget = remaining
-        claimed += taken
-    }
-
-    /// What was handed out and not settled is handed out again.
-    mutating func release() {
-        window.removeAll()
-        cursor = 0
-        oldestUnclaimed = nil
-    }
-
     // MARK: Looking
 
     /// Whether the first message that could be dropped has waited for too long.
     mutating func hasExpired(_ file: OutboxFile, now: Instant, opened: Instant) throws(SQLiteError) -> Bool {
-        guard limits.maximumAge != nil, unclaimed > 0 else { return false }
+        guard limits.maximumAge != nil, unclaimedStored > 0 else { return false }
         if oldestUnclaimed == nil { oldestUnclaimed = try file.firstMessage(after: id(cursor)) }
         guard let oldestUnclaimed else { return false }
         return hasExpired(oldestUnclaimed, file, now: now, opened: opened)
@@ -236,11 +464,17 @@ struct Stream {
     }
 
     func backlog(_ file: OutboxFile, now: Instant, opened: Instant) throws(SQLiteError) -> ClassBacklog {
-        let oldest = counters.count > 0 ? try file.firstMessage(after: id(0)) : nil
-        return ClassBacklog(
-            deliveryClass: deliveryClass, count: counters.count, bytes: counters.bytes, claimed: window.count,
-            oldest: oldest?.time, oldestAge: oldest.map { age($0, file, now: now, opened: opened) },
-            dropped: counters.dropped
-        )
+        let stored = counters.count > 0 ? try file.firstMessage(after: id(counters.head - 1)) : nil
+        var backlog = ClassBacklog(
+            deliveryClass: deliveryClass, count: count, bytes: bytes, claimed: claimedCount,
+            unstored: Int64(unstored.count), dropped: counters.dropped)
+        if let stored {
+            backlog.oldest = stored.time
+            backlog.oldestAge = age(stored, file, now: now, opened: opened)
+        } else if let first = unstored.first {
+            backlog.oldest = first.message.time
+            backlog.oldestAge = now - first.message.time.instant
+        }
+        return backlog
     }
 }

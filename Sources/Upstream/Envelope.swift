@@ -4,12 +4,13 @@ internal import Readings
 
 /// A claimed message as it goes over the wire.
 struct Envelope {
-    /// The outbox's epoch as 16 hexadecimal digits.
-    let epoch: String
+    /// The last epoch, and its digits.
+    private var known: (epoch: UInt64, digits: String) = (0, "")
 
-    init(epoch: UInt64) {
+    /// An epoch as 16 hexadecimal digits.
+    static func digits(of epoch: UInt64) -> String {
         let digits = String(epoch, radix: 16)
-        self.epoch = String(repeating: "0", count: 16 - digits.count) + digits
+        return String(repeating: "0", count: 16 - digits.count) + digits
     }
 
     /// Bytes of the PUBLISH packet (MQTT 5.0 §3.3, 3.1.1 §3.3), to compare with the broker's maximum packet size:
@@ -18,27 +19,31 @@ struct Envelope {
         var remaining = 2 + claimed.message.topic.utf8.count + 2 + payloadBytes
         if version == .v5 {
             let values =
-                claimed.stream.utf8.count + epoch.utf8.count + decimalDigits(claimed.sequence)
+                claimed.stream.utf8.count + 16 + decimalDigits(claimed.sequence)
                 + claimed.boot.name.utf8.count + claimed.message.time.quality.rawValue.utf8.count
                 + decimalDigits(unixMilliseconds(claimed))
             let names = "stream".utf8.count + "epoch".utf8.count + "seq".utf8.count + "boot".utf8.count + 2 + 2
-            let properties = 6 * 5 + names + values
+            let historical = claimed.isHistorical ? 5 + "historical".utf8.count + "1".utf8.count : 0
+            let properties = 6 * 5 + names + values + historical
             remaining += variableLengthBytes(properties) + properties
         }
         return 1 + variableLengthBytes(remaining) + remaining
     }
 
     /// Calls `body` with the user properties as C strings.
-    func withProperties<R>(
+    mutating func withProperties<R>(
         of claimed: OutboxStore.Claimed, _ body: (UnsafePointer<cmosquitto_envelope>) -> R
     ) -> R {
-        claimed.stream.withCString { stream in
+        if known.epoch != claimed.epoch { known = (claimed.epoch, Self.digits(of: claimed.epoch)) }
+        let epoch = known.digits
+        return claimed.stream.withCString { stream in
             epoch.withCString { epoch in
                 claimed.boot.name.withCString { boot in
                     claimed.message.time.quality.rawValue.withCString { quality in
                         var properties = cmosquitto_envelope(
                             stream: stream, epoch: epoch, boot: boot, time_quality: quality,
-                            sequence: claimed.sequence, unix_milliseconds: unixMilliseconds(claimed)
+                            sequence: claimed.sequence, unix_milliseconds: unixMilliseconds(claimed),
+                            is_historical: claimed.isHistorical
                         )
                         return body(&properties)
                     }

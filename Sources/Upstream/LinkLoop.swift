@@ -10,7 +10,7 @@ internal import Synchronization
 /// Everything here belongs to that one thread; the mailbox and the snapshot are the doors.
 final class LinkLoop {
     private let configuration: UpstreamConfiguration
-    private let envelope: Envelope
+    private var envelope = Envelope()
     private let time: any TimeSource
     private let mailbox: LinkMailbox
     private let published: LinkSnapshotBox
@@ -33,20 +33,18 @@ final class LinkLoop {
     private var maximumPacketBytes: Int?
     private var ready: [OutboxStore.Claimed] = []
     private var inFlight = InFlight()
-    /// Done with and not told to the task yet, and since when.
+    /// Done with and not told to the task yet.
     private var settled: [MessageID] = []
-    private var settledSince: Instant
     private var birth: (packetIdentifier: Int32, published: Instant)?
     private var farewell: Int32?
     private var subscribing: [Int32: String] = [:]
     private var nextKeepAlive: Instant
 
     init(
-        configuration: UpstreamConfiguration, epoch: UInt64, time: any TimeSource, mailbox: LinkMailbox,
+        configuration: UpstreamConfiguration, time: any TimeSource, mailbox: LinkMailbox,
         snapshot: LinkSnapshotBox, accepted: @escaping @Sendable ([UpstreamArrival]) -> Void, logger: Logger
     ) {
         self.configuration = configuration
-        envelope = Envelope(epoch: epoch)
         self.time = time
         self.mailbox = mailbox
         published = snapshot
@@ -61,7 +59,6 @@ final class LinkLoop {
         plan = DialPlan(addresses: configuration.addresses, choice: configuration.protocolChoice)
         self.snapshot = LinkSnapshot(since: time.now().instant)
         nextKeepAlive = self.snapshot.since
-        settledSince = self.snapshot.since
     }
 
     /// Runs until stopped.
@@ -238,7 +235,7 @@ final class LinkLoop {
     }
 
     private func send(_ claimed: OutboxStore.Claimed, on client: MosquittoClient, now: Instant) throws(LinkFault) {
-        let payload = claimed.message.wirePayload(sequence: claimed.sequence)
+        let payload = claimed.wirePayload(client.version)
         if let maximum = maximumPacketBytes {
             let bytes = envelope.packetBytes(of: claimed, payloadBytes: payload.count, version: client.version)
             guard bytes <= maximum else { return refuse(claimed, .tooLarge(bytes: bytes, maximum: maximum)) }
@@ -319,7 +316,6 @@ final class LinkLoop {
         if let deadline = machine.deadline(oldestUnacknowledged: oldestUnacknowledged) {
             wait = min(wait, max(0, (deadline - now).wholeNanoseconds))
         }
-        if !settled.isEmpty { wait = min(wait, max(0, (settledSince + Self.settleDelay - now).wholeNanoseconds)) }
         return Int32(clamping: (wait + 999_999) / 1_000_000)
     }
 
@@ -378,22 +374,11 @@ final class LinkLoop {
         if let postponed { throw .postponed(reason: postponed) }
     }
 
-    private func settle(_ id: MessageID) {
-        if settled.isEmpty { settledSince = time.now().instant }
-        settled.append(id)
-    }
+    private func settle(_ id: MessageID) { settled.append(id) }
 
-    /// How long a full pipe may hold back what is done with.
-    private static let settleDelay = Duration.milliseconds(5)
-
-    /// Tells the task in batches while messages flow, since each telling is a commit: a quarter of the window, or what
-    /// there is when nothing more is on its way or a moment has passed.
+    /// Once per turn: devices wait for it. What must be gathered for the disk's sake the outbox gathers.
     private func tellSettled() {
         guard !settled.isEmpty else { return }
-        guard
-            settled.count >= configuration.window / 4 || (inFlight.count == 0 && ready.isEmpty)
-                || time.now().instant - settledSince >= Self.settleDelay
-        else { return }
         let settled = settled
         self.settled.removeAll(keepingCapacity: true)
         mailbox.tell { $0.settled.append(contentsOf: settled) }

@@ -8,8 +8,8 @@ internal import Synchronization
 /// Takes messages out of the outbox and to the upstream broker, and what comes from there to the gateway.
 ///
 /// A task (``run()``) speaks to the outbox: it claims up to the in-flight window and removes what was acknowledged. A
-/// thread of its own speaks to libmosquitto. The window is refilled only after the outbox has removed what came out of
-/// it, so that a crash at any instant repeats at most a window's worth. When the link is lost the client dies with all
+/// thread of its own speaks to libmosquitto. What came out of the window and is still in the outbox's file counts
+/// against it, so that a crash at any instant repeats at most a window's worth. When the link is lost the client dies with all
 /// that it held, and the outbox hands everything unacknowledged out again, in order.
 package final class UpstreamLink: Sendable {
     private let configuration: UpstreamConfiguration
@@ -80,9 +80,9 @@ package final class UpstreamLink: Sendable {
     // MARK: The thread
 
     private func startThread() throws(LinkFault) {
-        let start = ThreadStart { [configuration, time, mailbox, latest, accepted, logger, epoch = outbox.epoch] in
+        let start = ThreadStart { [configuration, time, mailbox, latest, accepted, logger] in
             LinkLoop(
-                configuration: configuration, epoch: epoch, time: time, mailbox: mailbox, snapshot: latest,
+                configuration: configuration, time: time, mailbox: mailbox, snapshot: latest,
                 accepted: accepted, logger: logger
             ).run()
         }
@@ -134,6 +134,7 @@ package final class UpstreamLink: Sendable {
             // of the old one come before the change, and leave the outbox before the rest is handed out again.
             if report.connection != connection, acknowledged.isEmpty {
                 await outbox.release()
+                if report.connection != nil { await outbox.attach() }
                 connection = report.connection
                 claims = Claims(limit: configuration.window, bytes: configuration.windowBytes)
             }

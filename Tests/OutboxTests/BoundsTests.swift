@@ -124,8 +124,8 @@ import Testing
         let now = time.now()
         let large = String(repeating: "x", count: 200)
         try await store.append([
-            .test("01", time: now), .test("02", time: now, token: 1),
-            .test(large, time: now), .test("03", time: now, token: 2),
+            .test("01", time: now, isContinued: true), .test("02", time: now, token: 1),
+            .test(large, time: now, isContinued: true), .test("03", time: now, token: 2),
             .test("04", time: now, token: 3),
         ])
         #expect(sinks.settled.flatMap { $0.map(\.publication) } == [1])

@@ -51,19 +51,27 @@ final class Sinks: Sendable {
 extension OutboxStore.Configuration {
     static func test(
         _ folder: TemporaryDirectory, classes: [DeliveryClass: ClassLimits] = [.telemetry: ClassLimits()],
-        time: ManualTime = ManualTime(), boot: String = "boot-1"
+        time: ManualTime = ManualTime(), boot: String = "boot-1", commitAfter: Duration = .zero
     ) -> Self {
-        Self(path: "\(folder.path)/outbox.db", classes: classes, time: time, boot: BootID(boot)) { "gaps/\($0.name)" }
+        let classes = classes.mapValues { limits in
+            var limits = limits
+            limits.commitAfter = commitAfter
+            return limits
+        }
+        return Self(path: "\(folder.path)/outbox.db", classes: classes, time: time, boot: BootID(boot)) {
+            "gaps/\($0.name)"
+        }
     }
 }
 
 extension OutboxStore.Entry {
     static func test(
-        _ text: String, _ name: DeliveryClass = .telemetry, time: Timestamp, token: UInt64? = nil
+        _ text: String, _ name: DeliveryClass = .telemetry, time: Timestamp, token: UInt64? = nil,
+        isContinued: Bool = false
     ) -> Self {
         Self(
             message: Message(topic: "t", payload: Array(text.utf8), deliveryClass: name, time: time),
-            settle: token.map { SettleToken(connection: 1, publication: $0) }
+            settle: token.map { SettleToken(connection: 1, publication: $0) }, isContinued: isContinued
         )
     }
 }

@@ -20,7 +20,7 @@ struct DeliveryTests {
         let messages = observer.messages.filter { $0.topic == "gw/t" }
         #expect(messages.map(\.payload) == (1...2000).map(String.init))
         #expect(messages.map { $0.properties["seq"] } == (1...2000).map(String.init))
-        let epoch = Envelope(epoch: gateway.outbox.epoch).epoch
+        let epoch = try #require(messages[0].properties["epoch"])
         #expect(epoch.utf8.count == 16)
         #expect(
             messages.allSatisfy {

@@ -13,7 +13,8 @@ private func claimed(_ payload: String, _ format: Message.Format, sequence: Int6
     -> OutboxStore.Claimed
 {
     OutboxStore.Claimed(
-        id: MessageIDs.make(id), stream: "telemetry", sequence: sequence, boot: BootID("boot-1"),
+        id: MessageIDs.make(id), stream: "telemetry", epoch: 0xAB, sequence: sequence, boot: BootID("boot-1"),
+        isHistorical: false,
         message: Message(
             topic: "gw/t", payload: Array(payload.utf8), format: format,
             time: Timestamp(
@@ -38,20 +39,30 @@ struct EnvelopeTests {
     )
     func splice(_ payload: String, _ format: Message.Format, _ expected: String) {
         #expect(
-            String(
-                decoding: claimed(payload, format).message.wirePayload(sequence: claimed(payload, format).sequence),
-                as: UTF8.self) == expected)
+            String(decoding: claimed(payload, format).wirePayload(.v5), as: UTF8.self) == expected)
+    }
+
+    @Test("with 3.1.1, which has no properties, a reading says stream and epoch as well")
+    func spliceWithoutProperties() {
+        var reading = claimed(#"{"v":21.4}"#, .reading)
+        let members = #""stream":"telemetry","epoch":"00000000000000ab","#
+        #expect(String(decoding: reading.wirePayload(.v311), as: UTF8.self) == #"{"v":21.4,\#(members)"seq":17}"#)
+        reading.isHistorical = true
+        #expect(
+            String(decoding: reading.wirePayload(.v311), as: UTF8.self)
+                == #"{"v":21.4,\#(members)"historical":true,"seq":17}"#)
+        #expect(String(decoding: claimed("{}", .opaque).wirePayload(.v311), as: UTF8.self) == "{}")
     }
 
     @Test("the epoch has 16 digits")
     func epoch() {
-        #expect(Envelope(epoch: 0xAB).epoch == "00000000000000ab")
-        #expect(Envelope(epoch: .max).epoch == "ffffffffffffffff")
+        #expect(Envelope.digits(of: 0xAB) == "00000000000000ab")
+        #expect(Envelope.digits(of: .max) == "ffffffffffffffff")
     }
 
     @Test("packet sizes, counted by hand")
     func packetBytes() {
-        let envelope = Envelope(epoch: 1)
+        let envelope = Envelope()
         let message = claimed("12345", .opaque)
         // Fixed header 2, topic 2 + 4, packet identifier 2, payload 5.
         #expect(envelope.packetBytes(of: message, payloadBytes: 5, version: .v311) == 15)

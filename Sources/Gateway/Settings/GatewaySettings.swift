@@ -40,8 +40,6 @@ package struct GatewaySettings: Sendable {
     package var lan: BrokerConfiguration
     package var upstream: Upstream
     package var classes: [DeliveryClass: ClassLimits]
-    /// The shortest of the classes' commit_after.
-    package var commitAfter: Duration
     package var forward: [ForwardRule]
     package var accept: [AcceptRule]
     package var sensors: [SensorEntry]

@@ -125,9 +125,11 @@ package enum SettingsKeys {
             "What gives way when max_bytes is reached. Either way a gap record tells the cloud."),
         .duration(
             "commit_after", in: .zero...(.seconds(60)), default: "250ms",
-            "Latest time until a message is on disk. A device's message is committed at once; sensors' samples wait up to 100ms for others to share the write."
+            "How long a message may wait in memory for the cloud's acknowledgement before it is written to disk. A device gets its acknowledgement when either has happened; of what nobody waits for, a power cut takes so much."
         ),
-        .choice("replay", ["in-order"], default: "in-order", "In which order a backlog is sent."),
+        .choice(
+            "replay", ["in-order", "interleave"], default: "in-order",
+            "In which order a backlog is sent: strictly as it came, or beside what is new, marked as historical."),
     ]
 
     /// What becomes of payloads and samples; shared by sensors and forward rules.

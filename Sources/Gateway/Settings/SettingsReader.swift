@@ -18,14 +18,14 @@ struct SettingsReader {
     func settings() -> GatewaySettings? {
         document.checkSections(SettingsKeys.sections, into: diagnostics)
         let gateway = identity()
-        let (classes, commitAfter) = classes()
+        let classes = classes()
         let forward = forward(gateway: gateway.id, classes: classes)
         let sensors = sensors(forward: forward)
         let accept = accept(gateway: gateway.id)
         let lan = lan()
         guard let upstream = upstream(gateway: gateway.id, accept: accept) else { return nil }
         return GatewaySettings(
-            gateway: gateway, lan: lan, upstream: upstream, classes: classes, commitAfter: commitAfter,
+            gateway: gateway, lan: lan, upstream: upstream, classes: classes,
             forward: forward,
             accept: accept, sensors: sensors)
     }
@@ -129,10 +129,8 @@ struct SettingsReader {
 
     // MARK: [class.NAME]
 
-    /// The classes, and the shortest of their `commit_after`.
-    private func classes() -> ([DeliveryClass: ClassLimits], commitAfter: Duration) {
+    private func classes() -> [DeliveryClass: ClassLimits] {
         var classes: [DeliveryClass: ClassLimits] = [.telemetry: ClassLimits()]
-        var commitAfter = Duration.milliseconds(250)
         for (name, table) in document.named("class", into: diagnostics) {
             let reader = TableReader(
                 table, keys: SettingsKeys.deliveryClass, path: "[class.\(name)]", diagnostics: diagnostics)
@@ -146,10 +144,11 @@ struct SettingsReader {
             if let bytes = reader.byteSize("max_bytes") { limits.maximumBytes = bytes }
             limits.maximumAge = reader.duration("max_age")
             limits.overflow = reader.choice("overflow") == "reject-newest" ? .rejectNewest : .dropOldest
+            if let after = reader.duration("commit_after") { limits.commitAfter = after }
+            limits.order = reader.choice("replay") == "interleave" ? .interleave : .inOrder
             classes[DeliveryClass(name)] = limits
-            if let after = reader.duration("commit_after") { commitAfter = min(commitAfter, after) }
         }
-        return (classes, commitAfter)
+        return classes
     }
 
     // MARK: [[forward]] and [[accept]]

@@ -59,7 +59,7 @@ extension Gateway {
             intake: GatewayStatus.Intake(
                 received: counts.received, forwarded: progress.forwarded, waiting: counts.queued,
                 dropped: counts.dropped, undecodable: progress.undecodable, lastFailure: progress.lastFailure,
-                storeProblem: progress.storeFailure),
+                storeProblem: outbox.problem.map { "\($0)" }),
             lan: lan(broker),
             clientCount: broker.clients.count,
             clients: broker.clients.prefix(100).map { client in

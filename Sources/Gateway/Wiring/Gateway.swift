@@ -87,8 +87,7 @@ package final class Gateway: Sendable {
                 rules: settings.forward,
                 sensors: Dictionary(settings.sensors.map { ($0.id, $0.treatment) }) { first, _ in first },
                 watched: settings.sensors.map { WatchedSensor(id: $0.id, topic: $0.topic, staleAfter: $0.staleAfter) }),
-            outbox: outbox, broker: broker, sensors: sensors, commitAfter: settings.commitAfter, time: time,
-            logger: logger("ingest"), sent: sent)
+            outbox: outbox, broker: broker, sensors: sensors, time: time, logger: logger("ingest"), sent: sent)
 
         // Up to the cloud, and back down to the LAN.
         let accept = AcceptRules(settings.accept)

@@ -6,10 +6,11 @@ import Readings
 import Sensors
 import Synchronization
 
-/// Takes what waits in the intake through the pipeline into the outbox, one transaction per round.
+/// Takes what waits in the intake through the pipeline into the outbox.
 ///
-/// A commit that fails is tried again with the same messages until it succeeds: nothing is acknowledged meanwhile, the
-/// intake fills, and the broker stops reading. So a full disk slows devices down and loses nothing.
+/// What the outbox cannot take, since its memory and the disk are full, it is offered again until it can: nothing is
+/// acknowledged meanwhile, the intake fills, and the broker stops reading. So a full disk slows devices down and loses
+/// nothing.
 final class Ingest: Sendable {
     /// What is on its way from the intake to the outbox, for `status` and the watchdog.
     struct Progress: Sendable {
@@ -17,8 +18,6 @@ final class Ingest: Sendable {
         var forwarded: UInt64 = 0
         var undecodable: UInt64 = 0
         var lastFailure: String?
-        /// Why the last commit failed; `nil` once one succeeded.
-        var storeFailure: String?
         /// Each sensor's last readings, by metric in the order of their names.
         var readings: [DeviceID: [Reading]] = [:]
     }
@@ -30,24 +29,18 @@ final class Ingest: Sendable {
     private let logger: Logger
     private let initial: ReadingPipeline
     private let sensors: SensorSupervisor
-    private let window: Duration
     private let sent: (@Sendable ([Message]) -> Void)?
     private let state = Mutex(Progress())
 
     /// How often values are looked at that may have become stale.
     private static let expiryInterval = Duration.milliseconds(250)
-    /// The longest that a sensor's sample is held for others to share its commit.
-    private static let longestWindow = Duration.milliseconds(100)
-    private static let heldLimit = 256
     /// Series of one sensor that are kept for `status`.
     private static let shownSeries = 64
 
-    /// - Parameters:
-    ///   - commitAfter: the latest time until a sample is on disk.
-    ///   - sent: sees every message just before it is committed; the demo keeps its books with it.
+    /// - Parameter sent: sees every message just before the outbox gets it; the demo keeps its books with it.
     init(
         intake: GatewayIntake, pipeline: ReadingPipeline, outbox: OutboxStore, broker: BrokerServer,
-        sensors: SensorSupervisor, commitAfter: Duration, time: any TimeSource, logger: Logger,
+        sensors: SensorSupervisor, time: any TimeSource, logger: Logger,
         sent: (@Sendable ([Message]) -> Void)? = nil
     ) {
         self.intake = intake
@@ -55,7 +48,6 @@ final class Ingest: Sendable {
         self.outbox = outbox
         self.broker = broker
         self.sensors = sensors
-        window = min(commitAfter, Self.longestWindow)
         self.time = time
         self.logger = logger
         self.sent = sent
@@ -79,36 +71,11 @@ final class Ingest: Sendable {
 
     private func take() async {
         var pipeline = initial
-        var held: [OutboxStore.Entry] = []
-        var heldSince: Instant?
         while let (batch, wasCongested) = await intake.next() {
-            held += process(batch, with: &pipeline)
-            let now = time.now().instant
-            if isDue(held.count, since: heldSince, after: batch, now: now) {
-                await commit(held)
-                held = []
-                heldSince = nil
-            } else if !held.isEmpty, heldSince == nil {
-                heldSince = now
-                Task {
-                    try? await Task.sleep(for: self.window)
-                    self.intake.nudge()
-                }
-            }
+            await append(process(batch, with: &pipeline))
             if wasCongested { broker.resume() }
             state.withLock { $0.rounds += 1 }
         }
-        await commit(held)
-    }
-
-    /// Whether what is held is committed now. Nobody waits for a sensor's sample, so that those which come within the window
-    /// share a commit; a hundred sensors that are out of step would else make a hundred a second. What a device sent is
-    /// never held up.
-    private func isDue(_ count: Int, since: Instant?, after batch: [Arrival], now: Instant) -> Bool {
-        guard count > 0 else { return false }
-        if window == .zero || count >= Self.heldLimit { return true }
-        if let since, now - since >= window { return true }
-        return batch.contains { if case .device = $0.source { true } else { false } }
     }
 
     private func process(_ batch: [Arrival], with pipeline: inout ReadingPipeline) -> [OutboxStore.Entry] {
@@ -125,7 +92,9 @@ final class Ingest: Sendable {
             local += step.local
             if let last = step.messages.indices.last {
                 for (index, message) in step.messages.enumerated() {
-                    entries.append(.init(message: message, settle: index == last ? arrival.settle : nil))
+                    entries.append(
+                        .init(
+                            message: message, settle: index == last ? arrival.settle : nil, isContinued: index < last))
                 }
             } else if let token = arrival.settle {
                 unforwarded.append(token)
@@ -176,22 +145,18 @@ final class Ingest: Sendable {
         }
     }
 
-    private func commit(_ entries: [OutboxStore.Entry]) async {
+    private func append(_ entries: [OutboxStore.Entry]) async {
         guard !entries.isEmpty else { return }
         sent?(entries.map(\.message))
         var pause = Duration.milliseconds(100)
         while true {
             do {
                 try await outbox.append(entries)
-                state.withLock { progress in
-                    progress.forwarded += UInt64(entries.count)
-                    progress.storeFailure = nil
-                }
+                state.withLock { $0.forwarded += UInt64(entries.count) }
                 return
             } catch {
-                state.withLock { $0.storeFailure = "\(error)" }
                 logger.error(
-                    "messages cannot be stored; devices wait for their acknowledgement",
+                    "messages cannot be taken; devices wait for their acknowledgement",
                     metadata: ["waiting": "\(entries.count)", "error": "\(error)"])
                 // A retry interval, not a wait for something: a full disk tells nobody when it has room again.
                 do { try await Task.sleep(for: pause) } catch { return }

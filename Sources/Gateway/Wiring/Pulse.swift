@@ -1,4 +1,5 @@
 import Admin
+import Outbox
 import Upstream
 
 /// What shows that each part gets on. Making one asks every part; it is complete only when all have answered.
@@ -35,7 +36,7 @@ extension Pulse {
         linkTurns = gateway.link.snapshot().state == .connected ? gateway.link.turns : nil
         ingestRounds = progress.rounds
         waiting = status.intake.waiting
-        storeFails = progress.storeFailure != nil
+        storeFails = gateway.outbox.problem != nil
         let queued = status.queues.reduce(0) { $0 + $1.messages }
         text = "\(status.link.state), \(queued) queued, \(status.clientCount) clients"
     }

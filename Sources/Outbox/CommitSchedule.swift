@@ -1,0 +1,73 @@
+internal import Readings
+
+/// When the outbox writes. Pure: time is a parameter.
+///
+/// A message that somebody waits for and that cannot go upstream at once is stored soon, together with those that come
+/// within a moment: a commit costs some pages of flash whether it holds one message or a hundred. A publisher that
+/// waits for each acknowledgement before it sends the next message would only lose time by that, so that a pause in what
+/// comes ends the moment.
+struct CommitSchedule: Sendable {
+    /// The longest that a message waits for others.
+    static let interval = Duration.milliseconds(25)
+    /// The pause that ends the wait.
+    static let pause = Duration.milliseconds(4)
+    /// So much is written without waiting for more.
+    static let messages = 1_024
+    static let bytes: Int64 = 256 << 10
+    /// Settled rows that are recorded together, and how long they wait for it.
+    static let settledMessages = 25
+    static let settledInterval = Duration.milliseconds(5)
+    /// Between attempts while the disk fails.
+    static let retryDelay = Duration.milliseconds(100)...Duration.seconds(10)
+
+    /// How long a message may be in memory alone, the time of a commit left over.
+    static func patience(_ commitAfter: Duration) -> Duration { commitAfter - min(commitAfter / 10, interval) }
+
+    private var awaited: (since: Instant, last: Instant, count: Int, bytes: Int64)?
+    private var settledDue: Instant?
+    private var failures = 0
+    /// Not before this.
+    private(set) var earliest = Instant(nanoseconds: .min)
+
+    /// When the next commit is due for what was told here.
+    var due: Instant? {
+        var due = settledDue
+        if let awaited {
+            let isMuch = awaited.count >= Self.messages || awaited.bytes >= Self.bytes
+            due = .min(due, isMuch ? awaited.last : min(awaited.since + Self.interval, awaited.last + Self.pause))
+        }
+        return due
+    }
+
+    /// A message has come.
+    /// - Parameters:
+    ///   - isAwaited: a publisher waits for its acknowledgement.
+    ///   - isLive: it may go upstream at once.
+    mutating func took(_ bytes: Int64, isAwaited: Bool, isLive: Bool, now: Instant) {
+        guard isAwaited, !isLive else { return }
+        let before = awaited ?? (since: now, last: now, count: 0, bytes: 0)
+        awaited = (before.since, now, before.count + 1, before.bytes + bytes)
+    }
+
+    /// - Parameters:
+    ///   - count: settled rows that are not recorded.
+    ///   - isLast: nothing that is stored is on its way any more.
+    mutating func settled(_ count: Int, isLast: Bool, now: Instant) {
+        if count >= Self.settledMessages || isLast { settledDue = now }
+        if settledDue == nil { settledDue = now + Self.settledInterval }
+    }
+
+    mutating func succeeded() { self = CommitSchedule() }
+
+    mutating func failed(now: Instant) {
+        var delay = Self.retryDelay.lowerBound
+        for _ in 0..<min(failures, 7) { delay = min(delay * 2, Self.retryDelay.upperBound) }
+        failures += 1
+        earliest = now + delay
+    }
+}
+
+extension Instant {
+    /// The earlier one of those that there are.
+    static func min(_ a: Instant?, _ b: Instant) -> Instant { a.map { Swift.min($0, b) } ?? b }
+}
