@@ -16,9 +16,12 @@ package struct ThreadStartError: Error, Hashable, Sendable, CustomStringConverti
 /// A serial executor with a thread of its own, for an actor whose work blocks: SQLite's reads and syncs would
 /// otherwise hold a thread of the cooperative pool, of which a small board has as many as it has cores.
 ///
+/// A task that works with such an actor all the time can be at home on its thread
+/// (`withTaskExecutorPreference`): then neither its calls nor what wakes it up costs a change of threads.
+///
 /// Jobs run one at a time in the order in which they were enqueued. The thread ends, and is joined, when the executor
 /// goes; since an actor keeps its executor and a waiting job keeps its actor, nothing is ever left in the queue then.
-package final class ThreadExecutor: SerialExecutor {
+package final class ThreadExecutor: SerialExecutor, TaskExecutor {
     private let mailbox: Mailbox
     private let thread: pthread_t
 
@@ -64,7 +67,8 @@ package final class ThreadExecutor: SerialExecutor {
         // Once the job is in, it may run to its end and let the last reference to this executor go, all before `put`
         // returns: the mailbox is kept until then.
         let mailbox = Unmanaged.passRetained(mailbox)
-        mailbox.takeUnretainedValue().put(UnownedJob(job), for: asUnownedSerialExecutor())
+        mailbox.takeUnretainedValue().put(
+            Mailbox.Job(job: UnownedJob(job), actor: asUnownedSerialExecutor(), task: asUnownedTaskExecutor()))
         mailbox.release()
     }
 }
@@ -74,9 +78,15 @@ package final class ThreadExecutor: SerialExecutor {
 /// Unchecked: every access to `jobs` and `isClosed` is made with `mutex` held (pthread_mutex_lock(3)); the two
 /// pthread objects are allocated once and never move.
 private final class Mailbox: @unchecked Sendable {
+    struct Job {
+        let job: UnownedJob
+        let actor: UnownedSerialExecutor
+        let task: UnownedTaskExecutor
+    }
+
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-    private var jobs: [(UnownedJob, UnownedSerialExecutor)] = []
+    private var jobs: [Job] = []
     private var isClosed = false
 
     private let threadName: String
@@ -94,10 +104,10 @@ private final class Mailbox: @unchecked Sendable {
         mutex.deallocate()
     }
 
-    func put(_ job: UnownedJob, for executor: UnownedSerialExecutor) {
+    func put(_ job: Job) {
         pthread_mutex_lock(mutex)
         let mustWake = jobs.isEmpty
-        jobs.append((job, executor))
+        jobs.append(job)
         pthread_mutex_unlock(mutex)
         // After unlocking: the woken thread would only run into the lock. The thread sleeps on an empty queue only.
         if mustWake { pthread_cond_signal(condition) }
@@ -113,14 +123,14 @@ private final class Mailbox: @unchecked Sendable {
     /// The thread's body: runs jobs until closed.
     func serve() {
         nameThread()
-        var batch: [(UnownedJob, UnownedSerialExecutor)] = []
+        var batch: [Job] = []
         while true {
             pthread_mutex_lock(mutex)
             while jobs.isEmpty && !isClosed { pthread_cond_wait(condition, mutex) }
             swap(&batch, &jobs)
             pthread_mutex_unlock(mutex)
             if batch.isEmpty { return }
-            for (job, executor) in batch { job.runSynchronously(on: executor) }
+            for job in batch { job.job.runSynchronously(isolatedTo: job.actor, taskExecutor: job.task) }
             batch.removeAll(keepingCapacity: true)
         }
     }

@@ -16,6 +16,9 @@ extension OutboxStore {
         package var gapTopic: @Sendable (DeliveryClass) -> String
         /// How long to wait for another process to let go of the file.
         package var lockTimeoutMilliseconds: Int32 = 2000
+        /// Stored messages that are on their way, or settled and not recorded as such, at most: what a crash would
+        /// deliver again.
+        package var window = Int.max
         /// What may be in memory alone, all classes together, before it is stored whatever the link does.
         package var memoryMessages = 16_384
         package var memoryBytes: Int64 = 8 << 20

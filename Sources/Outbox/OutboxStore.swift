@@ -1,4 +1,4 @@
-internal import Database
+package import Database
 package import Readings
 internal import Synchronization
 
@@ -56,7 +56,8 @@ package actor OutboxStore {
     /// Why the last commit failed; `nil` once one has succeeded. Meanwhile messages wait in memory, as far as that goes.
     package nonisolated var problem: OutboxError? { latestProblem.withLock { $0 } }
 
-    private let executor: ThreadExecutor
+    /// The outbox's thread, for tasks that are at home there.
+    package nonisolated let executor: ThreadExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     private let configuration: Configuration
@@ -296,17 +297,14 @@ package actor OutboxStore {
     /// Classes take turns: each gets an equal share of `limit`, and what one does not use goes to the others, so a
     /// long backlog of one class never holds up another.
     /// - Parameters:
-    ///   - limit: at most this many messages, those that are settled and not recorded as such yet counted in: what a
-    ///     crash would deliver again.
+    ///   - limit: at most this many messages. Of stored ones no more are out than ``Configuration/window``.
     ///   - byteLimit: at most this many bytes of topics and payloads; a larger message still comes, alone.
     package func claim(limit: Int, byteLimit: Int) throws(OutboxError) -> [Claimed] {
         let file = try openFile()
         expire(file)
         let waiting = streams.indices.filter { streams[$0].unclaimed > 0 }
-        // While the disk fails, delivering twice after a crash is better than not delivering.
-        let unrecorded = problem == nil ? streams.reduce(0) { $0 + $1.unrecorded } : 0
-        let limit = limit - unrecorded
         guard limit > 0, !waiting.isEmpty else { return [] }
+        var storedLimit = storedRoom
         let order = waiting.filter { $0 >= turn } + waiting.filter { $0 < turn }
         turn = (order[0] + 1) % streams.count
         if waiting.contains(where: { streams[$0].unstored.waiting > 0 }) { goAhead(file) }
@@ -318,7 +316,8 @@ package actor OutboxStore {
             for index in order where !budget.isSpent && streams[index].unclaimed > 0 {
                 do throws(SQLiteError) {
                     try streams[index].claim(
-                        atMost: share, &budget, file, gapTopic: configuration.gapTopic, into: &claimed
+                        atMost: share, stored: &storedLimit, &budget, file, gapTopic: configuration.gapTopic,
+                        into: &claimed
                     )
                 } catch {
                     // What the other classes gave must go out; the next claim meets the error again.
@@ -327,6 +326,13 @@ package actor OutboxStore {
             }
         }
         return claimed
+    }
+
+    /// How many stored messages may be handed out now. While the disk fails, delivering them twice after a crash is
+    /// better than not delivering them.
+    private var storedRoom: Int {
+        let unrecorded = problem == nil ? streams.reduce(0) { $0 + $1.unrecorded } : 0
+        return configuration.window - unrecorded - streams.reduce(0) { $0 + $1.storedUnderWay }
     }
 
     /// Messages are about to leave that the file knows nothing of. It must know that much, so that their sequences
@@ -363,7 +369,7 @@ package actor OutboxStore {
         }
         let unrecorded = streams.reduce(0) { $0 + $1.unrecorded }
         if unrecorded > 0 {
-            schedule.settled(unrecorded, isLast: !streams.contains(where: \.hasStoredUnderWay), now: now)
+            schedule.settled(unrecorded, isLast: !streams.contains(where: { $0.storedUnderWay > 0 }), now: now)
             if let due = due(), due <= now { try? commit(everything: false, now: now) }
         }
         tell()

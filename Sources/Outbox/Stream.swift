@@ -78,8 +78,8 @@ struct Stream {
     var bytes: Int64 { counters.bytes + unstored.bytes }
     /// A record of lost messages waits for the next commit.
     var hasPendingGap: Bool { !pendingGaps.isEmpty }
-    /// Stored messages are on their way.
-    var hasStoredUnderWay: Bool { storedWindow.count + liveStoredCount > 0 }
+    /// Stored messages that are on their way.
+    var storedUnderWay: Int { storedWindow.count + liveStoredCount }
 
     /// Whether a message that comes now could go upstream before its class wants it stored. Where it has to wait behind
     /// stored ones, or where there is no upstream, it is stored as soon as possible instead.
@@ -298,13 +298,16 @@ struct Stream {
     /// Hands out the next messages, as far as the budget goes.
 
     mutating func claim(
-        atMost limit: Int, _ budget: inout ClaimBudget, _ file: OutboxFile,
+        atMost limit: Int, stored: inout Int, _ budget: inout ClaimBudget, _ file: OutboxFile,
         gapTopic: (DeliveryClass) -> String, into claimed: inout [OutboxStore.Claimed]
     ) throws(SQLiteError) {
         var left = limit
         if limits.order == .interleave { claimUnstored(&left, &budget, file, into: &claimed) }
-        if left > 0, unclaimedStored > 0 {
-            left -= try claimStored(atMost: left, &budget, file, gapTopic: gapTopic, into: &claimed)
+        if left > 0, stored > 0, unclaimedStored > 0 {
+            let count = try claimStored(
+                atMost: min(left, stored), &budget, file, gapTopic: gapTopic, into: &claimed)
+            left -= count
+            stored -= count
         }
         if left > 0, unclaimedStored == 0 { claimUnstored(&left, &budget, file, into: &claimed) }
     }

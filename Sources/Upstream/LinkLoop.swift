@@ -224,6 +224,10 @@ final class LinkLoop {
         let batch = ready.prefix(room)
         ready.removeFirst(batch.count)
         let now = time.now().instant
+        let socket = batch.count > 1 ? client.socket : nil
+        if let socket { cmosquitto_cork(socket, true) }
+        // A socket that is closed in between is nobody else's yet: only this thread opens any for the client.
+        defer { if let socket, client.socket == socket { cmosquitto_cork(socket, false) } }
         do throws(LinkFault) {
             for claimed in batch { try send(claimed, on: client, now: now) }
         } catch {

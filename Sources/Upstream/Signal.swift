@@ -26,8 +26,8 @@ final class Signal: Sendable {
         waiter?.resume()
     }
 
-    /// Returns at once when raised since the last wait. One task at a time.
-    func wait() async {
+    /// Returns at once when raised since the last wait, and where the caller is at home. One task at a time.
+    func wait(isolation: isolated (any Actor)? = #isolation) async {
         await withCheckedContinuation { waiter in
             let isRaised = state.withLock {
                 switch $0 {

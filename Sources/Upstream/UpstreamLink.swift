@@ -71,7 +71,7 @@ package final class UpstreamLink: Sendable {
         precondition(!wasStarted, "a link runs once")
         try startThread()
         await withTaskCancellationHandler {
-            await serve()
+            await withTaskExecutorPreference(outbox.executor) { await serve(outbox) }
         } onCancel: {
             shutdown(deadline: time.now().instant + configuration.drainTimeout)
         }
@@ -116,15 +116,16 @@ package final class UpstreamLink: Sendable {
 
     // MARK: The task
 
-    private func serve() async {
-        var claims = Claims(limit: configuration.window, bytes: configuration.windowBytes)
+    /// At home on the outbox's thread: what it asks of the outbox costs no change of threads.
+    private func serve(_ outbox: isolated OutboxStore) async {
+        var claims = Claims(limit: 2 * configuration.window, bytes: configuration.windowBytes)
         var acknowledged: [MessageID] = []
         var connection: UInt64?
         var expiry: Expiry?
         while true {
             let report = mailbox.takeReport()
             acknowledged.append(contentsOf: report.settled)
-            await settle(&acknowledged, &claims)
+            settle(&acknowledged, &claims, outbox)
             if let deadline = mailbox.stopDeadline, expiry == nil || expiry?.deadline != deadline {
                 expiry?.cancel()
                 expiry = Expiry(deadline: deadline, after: deadline - time.now().instant, signal: mailbox.changed)
@@ -133,26 +134,28 @@ package final class UpstreamLink: Sendable {
             // A changed connection: nothing that was claimed for the old one is on its way any more. Acknowledgements
             // of the old one come before the change, and leave the outbox before the rest is handed out again.
             if report.connection != connection, acknowledged.isEmpty {
-                await outbox.release()
-                if report.connection != nil { await outbox.attach() }
+                outbox.release()
+                if report.connection != nil { outbox.attach() }
                 connection = report.connection
-                claims = Claims(limit: configuration.window, bytes: configuration.windowBytes)
+                claims = Claims(limit: 2 * configuration.window, bytes: configuration.windowBytes)
             }
             if let connection, connection == report.connection, acknowledged.isEmpty, expiry == nil {
-                await refill(&claims, connection: connection)
+                refill(&claims, connection: connection, outbox)
             }
             await mailbox.changed.wait()
         }
         expiry?.cancel()
-        await outbox.release()
+        outbox.release()
     }
 
     /// Removes the acknowledged messages from the outbox. When that fails they are kept for the next time, and nothing
     /// new is claimed until then.
-    private func settle(_ acknowledged: inout [MessageID], _ claims: inout Claims) async {
+    private func settle(
+        _ acknowledged: inout [MessageID], _ claims: inout Claims, _ outbox: isolated OutboxStore
+    ) {
         guard !acknowledged.isEmpty else { return }
         do throws(OutboxError) {
-            try await outbox.settle(acknowledged)
+            try outbox.settle(acknowledged)
             claims.remove(acknowledged)
             acknowledged.removeAll(keepingCapacity: true)
         } catch {
@@ -161,10 +164,10 @@ package final class UpstreamLink: Sendable {
     }
 
     /// Claims until the window is full or the outbox has nothing more.
-    private func refill(_ claims: inout Claims, connection: UInt64) async {
+    private func refill(_ claims: inout Claims, connection: UInt64, _ outbox: isolated OutboxStore) {
         do throws(OutboxError) {
             while claims.freeMessages > 0, claims.freeBytes > 0 {
-                let batch = try await outbox.claim(limit: claims.freeMessages, byteLimit: claims.freeBytes)
+                let batch = try outbox.claim(limit: claims.freeMessages, byteLimit: claims.freeBytes)
                 guard !batch.isEmpty else { return }
                 claims.add(batch)
                 mailbox.order(batch, connection: connection)

@@ -83,7 +83,7 @@ package final class GatewayIntake: Intake {
 
     /// Everything that waits, in order of arrival; suspends while there is nothing, until nudged. `nil` once `finish` was called and
     /// all has been taken. For one consumer.
-    package func next() async -> (batch: [Arrival], wasCongested: Bool)? {
+    package func next(isolation: isolated (any Actor)? = #isolation) async -> (batch: [Arrival], wasCongested: Bool)? {
         while true {
             await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
                 let ready = state.withLock { state in

@@ -57,22 +57,27 @@ final class Ingest: Sendable {
 
     /// Runs until the intake is finished and empty, or the task is cancelled while the store fails.
     func run() async {
-        guard initial.canExpire else { return await take() }
+        await withTaskExecutorPreference(outbox.executor) { await self.takeAndExpire() }
+    }
+
+    private func takeAndExpire() async {
+        guard initial.canExpire else { return await take(outbox) }
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask {
                 while (try? await Task.sleep(for: Self.expiryInterval)) != nil { self.intake.nudge() }
             }
-            tasks.addTask { await self.take() }
+            tasks.addTask { await self.take(self.outbox) }
             // The clock never ends by itself.
             await tasks.next()
             tasks.cancelAll()
         }
     }
 
-    private func take() async {
+    /// At home on the outbox's thread: what comes is on its way after one change of threads.
+    private func take(_ outbox: isolated OutboxStore) async {
         var pipeline = initial
         while let (batch, wasCongested) = await intake.next() {
-            await append(process(batch, with: &pipeline))
+            await append(process(batch, with: &pipeline), outbox)
             if wasCongested { broker.resume() }
             state.withLock { $0.rounds += 1 }
         }
@@ -145,13 +150,13 @@ final class Ingest: Sendable {
         }
     }
 
-    private func append(_ entries: [OutboxStore.Entry]) async {
+    private func append(_ entries: [OutboxStore.Entry], _ outbox: isolated OutboxStore) async {
         guard !entries.isEmpty else { return }
         sent?(entries.map(\.message))
         var pause = Duration.milliseconds(100)
         while true {
             do {
-                try await outbox.append(entries)
+                try outbox.append(entries)
                 state.withLock { $0.forwarded += UInt64(entries.count) }
                 return
             } catch {

@@ -14,9 +14,10 @@ extension OutboxStore {
         available: @escaping @Sendable () -> Void
     ) throws(GatewayError) {
         let id = settings.gateway.id
-        let configuration = Configuration(
+        var configuration = Configuration(
             path: "\(settings.gateway.dataDirectory)/outbox.db", classes: settings.classes, time: time,
             gapTopic: { "\(id)/$gap/\($0)" })
+        configuration.window = settings.upstream.configuration.window
         do {
             try self.init(configuration: configuration, settled: settled, rejected: rejected, available: available)
         } catch {
