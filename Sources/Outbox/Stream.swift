@@ -166,8 +166,13 @@ struct Stream {
             try file.write(epochs, stream: number)
             mustWriteEpochs = false
         }
-        if mustWrite { try file.write(counters, stream: number) }
-        mustWrite = false
+        if mustWrite {
+            // What stays in memory would be lost by a crash without having been anywhere: its sequences are not used up.
+            var written = counters
+            if places < unstored.placeCount { written.next = unstored[places].sequence }
+            try file.write(written, stream: number)
+            mustWrite = written.next != counters.next
+        }
         unrecorded = 0
         return stored
     }
@@ -336,13 +341,23 @@ struct Stream {
         atMost limit: Int, _ budget: inout ClaimBudget, _ file: OutboxFile,
         gapTopic: (DeliveryClass) -> String, into claimed: inout [OutboxStore.Claimed]
     ) throws(SQLiteError) -> Int {
-        var taken: [(claimed: OutboxStore.Claimed, bytes: Int64)] = []
+        var taken: [OutboxStore.Claimed] = []
+        /// What comes into the window, in order.
+        var entering: [(id: MessageID, bytes: Int64)] = []
+        var adopted = 0
         var passed: MessageID?
         var remaining = budget
         var boot = (number: Int64.min, id: BootID(""))
         let isHistorical = limits.order == .interleave
         try file.rows(after: id(cursor)) { head, row throws(SQLiteError) in
-            if removals.contains(head.id) || (liveStoredCount > 0 && liveWindow.contains(head.id)) {
+            if removals.contains(head.id) {
+                passed = head.id
+                return true
+            }
+            // What went out of memory and was stored since belongs to the stored ones once the cursor has passed it.
+            if liveStoredCount > adopted, liveWindow.contains(head.id) {
+                entering.append((head.id, head.bytes))
+                adopted += 1
                 passed = head.id
                 return true
             }
@@ -362,27 +377,22 @@ struct Stream {
                 message.topic = row.topic
                 message.format = row.format
             }
-            taken.append((self.claimed(head.id, boot: boot.id, message, isHistorical: isHistorical), head.bytes))
+            taken.append(self.claimed(head.id, boot: boot.id, message, isHistorical: isHistorical))
+            entering.append((head.id, head.bytes))
             passed = head.id
             return true
         }
         guard let passed else { return 0 }
-        adoptLive(before: passed)
-        for (claimed, bytes) in taken { storedWindow.append(claimed.id, bytes: bytes) }
+        for (id, bytes) in entering { storedWindow.append(id, bytes: bytes) }
+        if adopted > 0 {
+            _ = liveWindow.removeAll(through: passed)
+            liveStoredCount -= adopted
+        }
         cursor = passed.sequence
         oldestUnclaimed = nil
         budget = remaining
-        claimed += taken.map(\.claimed)
+        claimed += taken
         return taken.count
-    }
-
-    /// What went out of memory and was stored since belongs to the stored ones once the cursor has passed it.
-    private mutating func adoptLive(before id: MessageID) {
-        guard liveStoredCount > 0 else { return }
-        for item in liveWindow.removeAll(through: id) {
-            storedWindow.append(item.id, bytes: item.bytes)
-            liveStoredCount -= 1
-        }
     }
 
     /// Takes note that the upstream has it.
