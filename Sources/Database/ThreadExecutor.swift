@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Synchronization
 
 /// Why a thread could not be started.
 package struct ThreadStartError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -63,6 +64,20 @@ package final class ThreadExecutor: SerialExecutor, TaskExecutor {
         }
     }
 
+    /// Runs `body` here and now, on the calling thread, in the place of a job, when no job is running: a change of
+    /// threads is spared. It must not block. Jobs wait for it meanwhile, and jobs that are queued come after it.
+    /// - Returns: `nil` when a job is running, or another thread is at this; `body` was not called then.
+    package func runIfIdle<R>(_ body: () throws -> R) rethrows -> R? {
+        guard mailbox.tryEnter() else { return nil }
+        defer { mailbox.leave() }
+        return try body()
+    }
+
+    /// Whether the calling thread is running a job, or at ``runIfIdle(_:)``.
+    package func isIsolatingCurrentContext() -> Bool? { mailbox.isInside }
+
+    package func checkIsolated() { precondition(mailbox.isInside, "not on the thread of this executor") }
+
     package func enqueue(_ job: consuming ExecutorJob) {
         // Once the job is in, it may run to its end and let the last reference to this executor go, all before `put`
         // returns: the mailbox is kept until then.
@@ -75,7 +90,7 @@ package final class ThreadExecutor: SerialExecutor, TaskExecutor {
 
 /// What the executor and its thread share.
 ///
-/// Unchecked: every access to `jobs` and `isClosed` is made with `mutex` held (pthread_mutex_lock(3)); the two
+/// Unchecked: every access to `jobs` and `isClosed` is made with `mutex` held (pthread_mutex_lock(3)); the three
 /// pthread objects are allocated once and never move.
 private final class Mailbox: @unchecked Sendable {
     struct Job {
@@ -86,6 +101,10 @@ private final class Mailbox: @unchecked Sendable {
 
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    /// Held by whoever runs a job.
+    private let turn = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    /// The thread that holds `turn`; 0 for none.
+    private let inside = Atomic<UInt>(0)
     private var jobs: [Job] = []
     private var isClosed = false
 
@@ -95,13 +114,34 @@ private final class Mailbox: @unchecked Sendable {
         self.threadName = threadName
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(condition, nil)
+        pthread_mutex_init(turn, nil)
     }
 
     deinit {
         pthread_cond_destroy(condition)
         pthread_mutex_destroy(mutex)
+        pthread_mutex_destroy(turn)
+        turn.deallocate()
         condition.deallocate()
         mutex.deallocate()
+    }
+
+    var isInside: Bool { inside.load(ordering: .relaxed) == pthread_self() }
+
+    func tryEnter() -> Bool {
+        guard pthread_mutex_trylock(turn) == 0 else { return false }
+        inside.store(pthread_self(), ordering: .relaxed)
+        return true
+    }
+
+    private func enter() {
+        pthread_mutex_lock(turn)
+        inside.store(pthread_self(), ordering: .relaxed)
+    }
+
+    func leave() {
+        inside.store(0, ordering: .relaxed)
+        pthread_mutex_unlock(turn)
     }
 
     func put(_ job: Job) {
@@ -130,7 +170,11 @@ private final class Mailbox: @unchecked Sendable {
             swap(&batch, &jobs)
             pthread_mutex_unlock(mutex)
             if batch.isEmpty { return }
-            for job in batch { job.job.runSynchronously(isolatedTo: job.actor, taskExecutor: job.task) }
+            for job in batch {
+                enter()
+                job.job.runSynchronously(isolatedTo: job.actor, taskExecutor: job.task)
+                leave()
+            }
             batch.removeAll(keepingCapacity: true)
         }
     }

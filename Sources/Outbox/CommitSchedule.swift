@@ -57,6 +57,9 @@ struct CommitSchedule: Sendable {
         if settledDue == nil { settledDue = now + Self.settledInterval }
     }
 
+    /// There is something to store that must not wait.
+    mutating func isNeeded(now: Instant) { settledDue = now }
+
     mutating func succeeded() { self = CommitSchedule() }
 
     mutating func failed(now: Instant) {

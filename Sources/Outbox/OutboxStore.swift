@@ -80,6 +80,8 @@ package actor OutboxStore {
     /// Messages went out of memory though the file could not be told: under an epoch that it does not know yet.
     private var isEpochUntold = false
     private var timer: (due: Instant, task: Task<Void, Never>)?
+    /// On another thread than the outbox's own, which must not wait for the disk.
+    private var isVisited = false
 
     /// Opens or creates the store. Blocks for a few page reads, whatever the backlog, and up to
     /// ``Configuration/lockTimeoutMilliseconds`` when another process holds the file.
@@ -88,8 +90,8 @@ package actor OutboxStore {
     ///     upstream. Those of one class come in their order.
     ///   - rejected: called likewise with the tokens whose message, or another of the same arrival, was refused. They
     ///     must not be acknowledged as kept.
-    ///   - available: called when there may be something new to claim. None of the three may block: the
-    ///     outbox waits for it.
+    ///   - available: called, at home in the outbox, when there may be something new to claim. None of the three may
+    ///     block: the outbox waits for it.
     /// - Throws: when the file cannot be opened, is in use, or is of a newer version. A damaged file does not throw:
     ///   it is moved aside, see ``recovery``.
     package init(
@@ -117,6 +119,28 @@ package actor OutboxStore {
         opened = configuration.time.now().instant
     }
 
+    // MARK: Visits
+
+    /// Runs `body` on the calling thread, now, when the outbox has nothing else to do: two changes of threads are
+    /// spared. Nothing is written meanwhile; what is due is committed by the outbox's own thread afterwards.
+    /// - Returns: `nil` when the outbox is busy; `body` was not called then.
+    package nonisolated func visit<R: Sendable>(
+        _ body: @Sendable (isolated OutboxStore) throws -> R
+    ) rethrows -> R? {
+        try executor.runIfIdle {
+            try assumeIsolated { store in
+                store.isVisited = true
+                defer { store.isVisited = false }
+                return try body(store)
+            }
+        }
+    }
+
+    /// So little waits that a message is better off with a visit. Where much is going on, what comes is better taken
+    /// by the outbox's own thread, many at a time.
+    package var isQuiet: Bool { file != nil && unstored.count <= Self.quietCount }
+    private static let quietCount = 8
+
     // MARK: Appending
 
     /// Takes the entries. Returns before they are safe: the sinks say when. Where their classes want it, and when
@@ -136,10 +160,7 @@ package actor OutboxStore {
             || waiting.bytes + bytes > configuration.memoryBytes
         if waiting.count > 0, isMuch { try commit(everything: true, now: now) }
         take(entries, places, now: now)
-        if let due = due(), due <= now {
-            // What fails is tried again: the entries are in memory.
-            try? commit(everything: false, now: now)
-        }
+        commitDue(now: now)
         tell()
         available()
         startTimer(now: now)
@@ -218,7 +239,7 @@ package actor OutboxStore {
     package func tick() {
         timer = nil
         let now = configuration.time.now().instant
-        if let due = due(), due <= now { try? commit(everything: false, now: now) }
+        commitDue(now: now)
         tell()
         if streams.contains(where: { $0.unclaimed > 0 }) { available() }
         startTimer(now: now)
@@ -229,6 +250,12 @@ package actor OutboxStore {
         _ = try openFile()
         try commit(everything: true, now: configuration.time.now().instant)
         tell()
+    }
+
+    /// What fails is tried again: nothing that is in memory is lost by it.
+    private func commitDue(now: Instant) {
+        guard !isVisited, let due = due(), due <= now else { return }
+        try? commit(everything: false, now: now)
     }
 
     private func startTimer(now: Instant) {
@@ -370,7 +397,7 @@ package actor OutboxStore {
         let unrecorded = streams.reduce(0) { $0 + $1.unrecorded }
         if unrecorded > 0 {
             schedule.settled(unrecorded, isLast: !streams.contains(where: { $0.storedUnderWay > 0 }), now: now)
-            if let due = due(), due <= now { try? commit(everything: false, now: now) }
+            commitDue(now: now)
         }
         tell()
         startTimer(now: now)
@@ -383,7 +410,9 @@ package actor OutboxStore {
         let wasAttached = isAttached
         isAttached = false
         let now = configuration.time.now().instant
-        if wasAttached || unstored.count > 0 { try? commit(everything: true, now: now) }
+        guard wasAttached || unstored.count > 0 else { return }
+        schedule.isNeeded(now: now)
+        commitDue(now: now)
         tell()
         startTimer(now: now)
     }
@@ -422,6 +451,7 @@ package actor OutboxStore {
 
     /// Drops what has waited for too long. A failure leaves it for the next time: better late than stuck.
     private func expire(_ file: OutboxFile) {
+        guard !isVisited else { return }
         let now = configuration.time.now().instant
         do throws(SQLiteError) {
             for index in streams.indices where try streams[index].hasExpired(file, now: now, opened: opened) {

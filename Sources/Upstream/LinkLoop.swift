@@ -15,6 +15,8 @@ final class LinkLoop {
     private let mailbox: LinkMailbox
     private let published: LinkSnapshotBox
     private let accepted: @Sendable ([UpstreamArrival]) -> Void
+    /// Lets the outbox know what the mailbox says; `true`: at once, if that can be.
+    private let report: @Sendable (Bool) -> Void
     private let logger: Logger
 
     private var machine: LinkMachine
@@ -42,13 +44,16 @@ final class LinkLoop {
 
     init(
         configuration: UpstreamConfiguration, time: any TimeSource, mailbox: LinkMailbox,
-        snapshot: LinkSnapshotBox, accepted: @escaping @Sendable ([UpstreamArrival]) -> Void, logger: Logger
+        snapshot: LinkSnapshotBox, accepted: @escaping @Sendable ([UpstreamArrival]) -> Void,
+        report: @escaping @Sendable (Bool) -> Void,
+        logger: Logger
     ) {
         self.configuration = configuration
         self.time = time
         self.mailbox = mailbox
         published = snapshot
         self.accepted = accepted
+        self.report = report
         self.logger = logger
         machine = LinkMachine(
             policy: LinkMachine.Policy(
@@ -68,12 +73,13 @@ final class LinkLoop {
             takeOrders()
             perform(machine.tick(now: time.now().instant, oldestUnacknowledged: oldestUnacknowledged))
             attempt { () throws(LinkFault) in try sendReady() }
-            tellSettled()
+            // What the outbox gives in return goes out before anything is waited for.
+            if tellSettled() { continue }
             publishSnapshot()
             if machine.state != .stopped { attempt { () throws(LinkFault) in try wait() } }
         }
         publishSnapshot()
-        mailbox.tell { $0.isStopped = true }
+        tell { $0.isStopped = true }
     }
 
     // MARK: Orders
@@ -145,7 +151,7 @@ final class LinkLoop {
             metadata: ["address": "\(client.address)", "version": "\(client.version)", "window": "\(window)"]
         )
         let connection = connection
-        mailbox.tell { $0.connection = connection }
+        tell { $0.connection = connection }
     }
 
     private func lose(_ fault: LinkFault) {
@@ -194,7 +200,7 @@ final class LinkLoop {
         subscribing.removeAll()
         let settled = settled
         self.settled.removeAll(keepingCapacity: true)
-        mailbox.tell {
+        tell {
             $0.settled.append(contentsOf: settled)
             $0.connection = nil
         }
@@ -381,12 +387,20 @@ final class LinkLoop {
     private func settle(_ id: MessageID) { settled.append(id) }
 
     /// Once per turn: devices wait for it. What must be gathered for the disk's sake the outbox gathers.
-    private func tellSettled() {
-        guard !settled.isEmpty else { return }
-        let settled = settled
-        self.settled.removeAll(keepingCapacity: true)
-        mailbox.tell { $0.settled.append(contentsOf: settled) }
+    /// - Returns: whether there was something to tell.
+    private func tellSettled() -> Bool {
+        guard !settled.isEmpty else { return false }
+        tell { $0.settled.append(contentsOf: settled) }
+        settled.removeAll(keepingCapacity: true)
+        return true
     }
+
+    private func tell(_ change: (inout LinkMailbox.Report) -> Void) {
+        mailbox.tell(change)
+        report(inFlight.count + ready.count <= Self.quietCount)
+    }
+    /// With no more than this on their way, what was acknowledged is better told at once than together with others.
+    private static let quietCount = 8
 
     private func stateAcknowledged(_ acknowledgement: BrokerNews.Acknowledgement) {
         guard acknowledgement.reason >= 0x80 else { return }

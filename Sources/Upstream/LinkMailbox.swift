@@ -41,13 +41,14 @@ final class LinkMailbox: Sendable {
 
     // MARK: The task's side
 
-    func order(_ publications: [OutboxStore.Claimed], connection: UInt64) {
+    /// - Parameter isHeard: the thread looks anyway, since it is the one that gives the order.
+    func order(_ publications: [OutboxStore.Claimed], connection: UInt64, isHeard: Bool) {
         orders.withLock {
             if $0.connection != connection { $0.publications.removeAll() }
             $0.connection = connection
             $0.publications.append(contentsOf: publications)
         }
-        ring()
+        if !isHeard { ring() }
     }
 
     /// The earliest deadline of several counts.
@@ -78,11 +79,8 @@ final class LinkMailbox: Sendable {
         }
     }
 
-    /// Changes the report and lets the task know.
-    func tell(_ change: (inout Report) -> Void) {
-        report.withLock { change(&$0) }
-        changed.raise()
-    }
+    /// Changes the report. Somebody has to look at it then.
+    func tell(_ change: (inout Report) -> Void) { report.withLock { change(&$0) } }
 
     /// Makes the alarm quiet again.
     func hush() {

@@ -20,6 +20,20 @@ package final class UpstreamLink: Sendable {
     private let mailbox: LinkMailbox
     private let latest: LinkSnapshotBox
     private let isStarted = Atomic(false)
+    /// Used at home in the outbox only: the lock is never contended.
+    private let desk: Mutex<Desk>
+
+    /// The link's dealings with the outbox.
+    private struct Desk: Sendable {
+        var claims: Claims
+        /// Acknowledged, and not removed from the outbox yet.
+        var acknowledged: [MessageID] = []
+        var connection: UInt64?
+        /// From the first turn of ``UpstreamLink/run()`` to the last.
+        var isOpen = false
+        var isStopping = false
+        var isStopped = false
+    }
 
     /// - Parameters:
     ///   - accepted: called on the link's thread, in the order of arrival, with what came from upstream since the last
@@ -36,6 +50,7 @@ package final class UpstreamLink: Sendable {
         self.accepted = accepted
         self.logger = logger
         mailbox = try LinkMailbox()
+        desk = Mutex(Desk(claims: Claims(configuration)))
         latest = LinkSnapshotBox(LinkSnapshot(since: time.now().instant))
     }
 
@@ -46,8 +61,9 @@ package final class UpstreamLink: Sendable {
         return "\(major).\(minor).\(revision)"
     }
 
-    /// There is something to claim. For the outbox' `available` sink: cheap, from any thread.
-    package func wake() { mailbox.changed.raise() }
+    /// There is something to claim. For the outbox' `available` sink, and from there only: what is there is claimed at
+    /// once.
+    package func wake() { outbox.assumeIsolated { turn($0, isHeard: false) } }
 
     /// What the link is doing. Cheap, from any thread; at most one turn of the link's loop old.
     package func snapshot() -> LinkSnapshot { latest.value.withLock { $0 } }
@@ -80,10 +96,12 @@ package final class UpstreamLink: Sendable {
     // MARK: The thread
 
     private func startThread() throws(LinkFault) {
-        let start = ThreadStart { [configuration, time, mailbox, latest, accepted, logger] in
+        let start = ThreadStart { [self] in
             LinkLoop(
-                configuration: configuration, time: time, mailbox: mailbox, snapshot: latest,
-                accepted: accepted, logger: logger
+                configuration: configuration, time: time, mailbox: mailbox, snapshot: latest, accepted: accepted,
+                report: { [self] in
+                    if !$0 || outbox.visit({ turn($0, isHeard: true) }) == nil { mailbox.changed.raise() }
+                }, logger: logger
             ).run()
         }
         var attributes = pthread_attr_t()
@@ -116,61 +134,73 @@ package final class UpstreamLink: Sendable {
 
     // MARK: The task
 
-    /// At home on the outbox's thread: what it asks of the outbox costs no change of threads.
+    /// At home on the outbox's thread. Most of the link's turns are made elsewhere: by the thread that brought a
+    /// message, and by the link's own when acknowledgements have come. Here is what finds the outbox busy, and the end.
     private func serve(_ outbox: isolated OutboxStore) async {
-        var claims = Claims(limit: 2 * configuration.window, bytes: configuration.windowBytes)
-        var acknowledged: [MessageID] = []
-        var connection: UInt64?
+        desk.withLock { $0.isOpen = true }
         var expiry: Expiry?
         while true {
-            let report = mailbox.takeReport()
-            acknowledged.append(contentsOf: report.settled)
-            settle(&acknowledged, &claims, outbox)
             if let deadline = mailbox.stopDeadline, expiry == nil || expiry?.deadline != deadline {
                 expiry?.cancel()
                 expiry = Expiry(deadline: deadline, after: deadline - time.now().instant, signal: mailbox.changed)
+                desk.withLock { $0.isStopping = true }
             }
-            if report.isStopped || expiry?.isOver == true { break }
-            // A changed connection: nothing that was claimed for the old one is on its way any more. Acknowledgements
-            // of the old one come before the change, and leave the outbox before the rest is handed out again.
-            if report.connection != connection, acknowledged.isEmpty {
-                outbox.release()
-                if report.connection != nil { outbox.attach() }
-                connection = report.connection
-                claims = Claims(limit: 2 * configuration.window, bytes: configuration.windowBytes)
-            }
-            if let connection, connection == report.connection, acknowledged.isEmpty, expiry == nil {
-                refill(&claims, connection: connection, outbox)
-            }
+            turn(outbox, isHeard: false)
+            if desk.withLock({ $0.isStopped }) || expiry?.isOver == true { break }
             await mailbox.changed.wait()
         }
         expiry?.cancel()
+        desk.withLock { $0.isOpen = false }
         outbox.release()
     }
 
-    /// Removes the acknowledged messages from the outbox. When that fails they are kept for the next time, and nothing
-    /// new is claimed until then.
-    private func settle(
-        _ acknowledged: inout [MessageID], _ claims: inout Claims, _ outbox: isolated OutboxStore
-    ) {
-        guard !acknowledged.isEmpty else { return }
+    /// Removes from the outbox what was acknowledged, and claims until the window is full or there is nothing more.
+    private func turn(_ outbox: isolated OutboxStore, isHeard: Bool) {
+        desk.withLock { desk in
+            guard desk.isOpen else { return }
+            let report = mailbox.takeReport()
+            desk.acknowledged.append(contentsOf: report.settled)
+            if report.isStopped {
+                desk.isStopped = true
+                mailbox.changed.raise()
+            }
+            settle(&desk, outbox)
+            guard desk.acknowledged.isEmpty else { return }
+            // A changed connection: nothing that was claimed for the old one is on its way any more. Acknowledgements
+            // of the old one come before the change, and leave the outbox before the rest is handed out again.
+            if report.connection != desk.connection {
+                outbox.release()
+                if report.connection != nil { outbox.attach() }
+                desk.connection = report.connection
+                desk.claims = Claims(configuration)
+            }
+            if let connection = desk.connection, !desk.isStopping {
+                refill(&desk.claims, connection: connection, outbox, isHeard: isHeard)
+            }
+        }
+    }
+
+    /// When it fails they are kept for the next time, and nothing new is claimed until then.
+    private func settle(_ desk: inout Desk, _ outbox: isolated OutboxStore) {
+        guard !desk.acknowledged.isEmpty else { return }
         do throws(OutboxError) {
-            try outbox.settle(acknowledged)
-            claims.remove(acknowledged)
-            acknowledged.removeAll(keepingCapacity: true)
+            try outbox.settle(desk.acknowledged)
+            desk.claims.remove(desk.acknowledged)
+            desk.acknowledged.removeAll(keepingCapacity: true)
         } catch {
             failed("cannot remove delivered messages from the outbox; they may be delivered again", error)
         }
     }
 
-    /// Claims until the window is full or the outbox has nothing more.
-    private func refill(_ claims: inout Claims, connection: UInt64, _ outbox: isolated OutboxStore) {
+    private func refill(
+        _ claims: inout Claims, connection: UInt64, _ outbox: isolated OutboxStore, isHeard: Bool
+    ) {
         do throws(OutboxError) {
             while claims.freeMessages > 0, claims.freeBytes > 0 {
                 let batch = try outbox.claim(limit: claims.freeMessages, byteLimit: claims.freeBytes)
                 guard !batch.isEmpty else { return }
                 claims.add(batch)
-                mailbox.order(batch, connection: connection)
+                mailbox.order(batch, connection: connection, isHeard: isHeard)
             }
         } catch {
             failed("cannot take messages out of the outbox", error)
@@ -195,15 +225,16 @@ private final class ThreadStart: Sendable {
 }
 
 /// What is claimed and still in the outbox, against the window.
-private struct Claims {
+private struct Claims: Sendable {
     private let limit: Int
     private let byteLimit: Int
     private var bytes: [MessageID: Int] = [:]
     private var totalBytes = 0
 
-    init(limit: Int, bytes: Int) {
-        self.limit = limit
-        byteLimit = bytes
+    /// Twice the window: the next burst is at hand when the acknowledgements of one come in.
+    init(_ configuration: UpstreamConfiguration) {
+        limit = 2 * configuration.window
+        byteLimit = configuration.windowBytes
     }
 
     var freeMessages: Int { limit - bytes.count }

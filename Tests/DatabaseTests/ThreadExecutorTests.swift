@@ -1,9 +1,11 @@
 import Database
 import Glibc
+import Synchronization
+import TestSupport
 import Testing
 
 private actor Recorder {
-    private let executor: ThreadExecutor
+    nonisolated let executor: ThreadExecutor
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
     private var numbers: [Int] = []
     private var threads: Set<String> = []
@@ -15,6 +17,12 @@ private actor Recorder {
         let file = open("/proc/thread-self/comm", O_RDONLY)
         defer { close(file) }
         threads.insert(String(unsafeUninitializedCapacity: 32) { max(0, read(file, $0.baseAddress, 32)) })
+    }
+
+    /// Keeps the thread busy until told otherwise.
+    func occupy(_ release: borrowing Atomic<Bool>, _ isOccupied: borrowing Atomic<Bool>) {
+        isOccupied.store(true, ordering: .releasing)
+        while !release.load(ordering: .acquiring) { usleep(100) }
     }
 
     var recorded: (numbers: [Int], threads: Set<String>) { (numbers, threads) }
@@ -35,6 +43,49 @@ private actor Recorder {
             for number in 0..<1000 { group.addTask { await recorder.add(number) } }
         }
         #expect(await recorder.recorded.numbers.sorted() == Array(0..<1000))
+    }
+
+    @Test func aVisitRunsWhereItIsUnlessAJobRuns() async throws {
+        final class Flags: Sendable {
+            let release = Atomic(false)
+            let isOccupied = Atomic(false)
+        }
+        let recorder = try Recorder(name: "visited")
+        let flags = Flags()
+        try await onOwnThread {
+            #expect(recorder.executor.isIsolatingCurrentContext() == false)
+            let isInside = recorder.executor.runIfIdle {
+                #expect(recorder.executor.runIfIdle { true } == nil, "a visit within a visit")
+                recorder.assumeIsolated { $0.add(1) }
+                return recorder.executor.isIsolatingCurrentContext()
+            }
+            #expect(isInside == true)
+        }
+        let job = Task { await recorder.occupy(flags.release, flags.isOccupied) }
+        #expect(await eventually { flags.isOccupied.load(ordering: .acquiring) })
+        try await onOwnThread { #expect(recorder.executor.runIfIdle { true } == nil) }
+        flags.release.store(true, ordering: .releasing)
+        await job.value
+        let recorded = await recorder.recorded
+        #expect(recorded.numbers == [1])
+        #expect(recorded.threads != ["visited\n"])
+    }
+
+    /// Visits and jobs never run at the same time: a counter without a lock comes out right.
+    @Test func visitsAndJobsExcludeEachOther() async throws {
+        let recorder = try Recorder(name: "both")
+        await withTaskGroup(of: Void.self) { group in
+            for _ in 0..<2_000 { group.addTask { await recorder.add(0) } }
+            group.addTask {
+                try? await onOwnThread {
+                    var made = 0
+                    while made < 2_000 {
+                        if recorder.executor.runIfIdle({ recorder.assumeIsolated { $0.add(1) } }) != nil { made += 1 }
+                    }
+                }
+            }
+        }
+        #expect(await recorder.recorded.numbers.count == 4_000)
     }
 
     @Test func theThreadEndsWithItsOwner() async throws {

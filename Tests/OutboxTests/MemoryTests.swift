@@ -258,6 +258,28 @@ import Testing
         #expect(try await store.backlog().map(\.unstored) == [30])
     }
 
+    @Test func aVisitLeavesTheDiskToTheOutbox() async throws {
+        let store = try open()
+        let entries = (1...3).map { OutboxStore.Entry.test("\($0)", time: time.now(), token: UInt64($0)) }
+        try await onOwnThread {
+            #expect(store.visit { $0.isQuiet } == true)
+            for _ in 0..<2 {
+                // Without an upstream it is due, and more so the second time.
+                let isUntouched = try store.visit {
+                    let before = folder.bytes(of: "outbox.db-wal")
+                    try $0.append(entries)
+                    return folder.bytes(of: "outbox.db-wal") == before
+                }
+                #expect(isUntouched != false)
+                time.advance(.milliseconds(30))
+            }
+        }
+        #expect(await eventually { settled.count == 6 })
+        await store.tick()
+        #expect(settled == [1, 1, 2, 2, 3, 3])
+        #expect(try await store.claim(limit: 9, byteLimit: 1000).map(\.text) == ["1", "2", "3", "1", "2", "3"])
+    }
+
     /// Whatever happens in whatever order: what was told to be safe arrives, in order, each epoch without a hole.
     @Test(arguments: 1...60)
     func nothingThatIsSafeIsLost(seed: UInt64) async throws {

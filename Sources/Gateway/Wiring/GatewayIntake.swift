@@ -28,6 +28,14 @@ package final class GatewayIntake: Intake {
     }
 
     private let state = Mutex(State())
+    /// Lets what has come through at once, on the thread that it came on. Stands in a struct for the reason told at
+    /// ``Bell``.
+    private struct Shortcut: Sendable {
+        let body: @Sendable () -> Bool
+    }
+    private let shortcut = Mutex<Shortcut?>(nil)
+    /// More than this is the consumer's, which takes all that has come meanwhile at one go.
+    private static let shortcutLimit = 32
     private let countLimit: Int
     private let byteLimit: Int
     private let filters: [TopicFilter]
@@ -51,9 +59,12 @@ package final class GatewayIntake: Intake {
         filters.contains { $0.matches(topic) } || commandTopics.contains(topic)
     }
 
+    /// - Parameter body: takes what waits, by ``takeNow()``, if it can do so at once; `false` when it cannot.
+    func attachShortcut(_ body: @escaping @Sendable () -> Bool) { shortcut.withLock { $0 = Shortcut(body: body) } }
+
     /// Called by the broker on its event loop and by sensors on their tasks; never blocks beyond the lock.
     package func accept(_ batch: [Arrival]) -> IntakeVerdict {
-        let (verdict, waiter) = state.withLock { state in
+        let (verdict, count) = state.withLock { state in
             for arrival in batch {
                 state.counts.received += 1
                 let size = arrival.size
@@ -66,10 +77,11 @@ package final class GatewayIntake: Intake {
                 state.bytes += size
             }
             state.congested = state.arrivals.count > countLimit / 2 || state.bytes > byteLimit / 2
-            let waiter = state.arrivals.isEmpty ? nil : state.waiter.take()
-            return (state.congested ? IntakeVerdict.congested : .accepted, waiter)
+            return (state.congested ? IntakeVerdict.congested : .accepted, state.arrivals.count)
         }
-        waiter?.resume()
+        guard count > 0 else { return verdict }
+        if count <= Self.shortcutLimit, shortcut.withLock({ $0 })?.body() == true { return verdict }
+        state.withLock { $0.waiter.take() }?.resume()
         return verdict
     }
 
@@ -107,6 +119,19 @@ package final class GatewayIntake: Intake {
                 return (state.arrivals, state.congested)
             }
             if let taken { return taken }
+        }
+    }
+
+    /// Everything that waits, in order of arrival; `nil` when that is nothing.
+    func takeNow() -> (batch: [Arrival], wasCongested: Bool)? {
+        state.withLock { state in
+            guard !state.arrivals.isEmpty else { return nil }
+            defer {
+                state.arrivals = []
+                state.bytes = 0
+                state.congested = false
+            }
+            return (state.arrivals, state.congested)
         }
     }
 

@@ -22,12 +22,20 @@ final class Ingest: Sendable {
         var readings: [DeviceID: [Reading]] = [:]
     }
 
+    private struct Working: Sendable {
+        var pipeline: ReadingPipeline
+        /// What a visit could not hand over.
+        var held: [OutboxStore.Entry] = []
+    }
+
     private let intake: GatewayIntake
     private let outbox: OutboxStore
     private let broker: BrokerServer
     private let time: any TimeSource
     private let logger: Logger
-    private let initial: ReadingPipeline
+    private let canExpire: Bool
+    /// Used at home in the outbox only: the lock is never contended.
+    private let working: Mutex<Working>
     private let sensors: SensorSupervisor
     private let sent: (@Sendable ([Message]) -> Void)?
     private let state = Mutex(Progress())
@@ -44,7 +52,8 @@ final class Ingest: Sendable {
         sent: (@Sendable ([Message]) -> Void)? = nil
     ) {
         self.intake = intake
-        self.initial = pipeline
+        canExpire = pipeline.canExpire
+        working = Mutex(Working(pipeline: pipeline))
         self.outbox = outbox
         self.broker = broker
         self.sensors = sensors
@@ -57,11 +66,12 @@ final class Ingest: Sendable {
 
     /// Runs until the intake is finished and empty, or the task is cancelled while the store fails.
     func run() async {
+        intake.attachShortcut { [weak self] in self?.takeAtOnce() ?? false }
         await withTaskExecutorPreference(outbox.executor) { await self.takeAndExpire() }
     }
 
     private func takeAndExpire() async {
-        guard initial.canExpire else { return await take(outbox) }
+        guard canExpire else { return await take(outbox) }
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask {
                 while (try? await Task.sleep(for: Self.expiryInterval)) != nil { self.intake.nudge() }
@@ -75,17 +85,40 @@ final class Ingest: Sendable {
 
     /// At home on the outbox's thread: what comes is on its way after one change of threads.
     private func take(_ outbox: isolated OutboxStore) async {
-        var pipeline = initial
         while let (batch, wasCongested) = await intake.next() {
-            await append(process(batch, with: &pipeline), outbox)
+            await append(working.withLock { process(batch, with: &$0) }, outbox)
             if wasCongested { broker.resume() }
             state.withLock { $0.rounds += 1 }
         }
     }
 
-    private func process(_ batch: [Arrival], with pipeline: inout ReadingPipeline) -> [OutboxStore.Entry] {
+    /// Takes what has come, on the thread that it came on, when the outbox is idle: it is on its way then without any
+    /// change of threads.
+    private func takeAtOnce() -> Bool {
+        outbox.visit { outbox in
+            guard outbox.isQuiet, working.withLock({ $0.held.isEmpty }) else { return false }
+            guard let (batch, wasCongested) = intake.takeNow() else { return true }
+            let entries = working.withLock { process(batch, with: &$0) }
+            sent?(entries.map(\.message))
+            do {
+                try outbox.append(entries)
+                state.withLock { progress in
+                    progress.forwarded += UInt64(entries.count)
+                    progress.rounds += 1
+                }
+            } catch {
+                working.withLock { $0.held = entries }
+                intake.nudge()
+            }
+            if wasCongested { broker.resume() }
+            return true
+        } ?? false
+    }
+
+    private func process(_ batch: [Arrival], with working: inout Working) -> [OutboxStore.Entry] {
         let now = time.now()
-        var entries: [OutboxStore.Entry] = []
+        var entries = working.held
+        working.held = []
         var local: [LocalMessage] = []
         var unforwarded: [SettleToken] = []
         entries.reserveCapacity(batch.count)
@@ -93,7 +126,7 @@ final class Ingest: Sendable {
             if case .payload(let payload) = arrival.body, case .device = arrival.source {
                 sensors.command(arrival.topic, payload: payload)
             }
-            let step = pipeline.step(arrival, now: now.instant)
+            let step = working.pipeline.step(arrival, now: now.instant)
             local += step.local
             if let last = step.messages.indices.last {
                 for (index, message) in step.messages.enumerated() {
@@ -106,8 +139,8 @@ final class Ingest: Sendable {
             }
             note(step, from: arrival.source)
         }
-        if pipeline.canExpire {
-            let step = pipeline.expire(now: now)
+        if canExpire {
+            let step = working.pipeline.expire(now: now)
             local += step.local
             entries += step.messages.map { .init(message: $0, settle: nil) }
             note(step.readings)
