@@ -5,7 +5,7 @@ struct ClaimWindow: Sendable {
     struct Item: Sendable {
         let id: MessageID
         /// Bytes as the class counts them.
-        let bytes: Int64
+        var bytes: Int64
         var isSettled = false
     }
 
@@ -24,6 +24,11 @@ struct ClaimWindow: Sendable {
     }
 
     func contains(_ id: MessageID) -> Bool { place(of: id) != nil }
+
+    /// It has another size now.
+    mutating func resize(_ id: MessageID, bytes: Int64) {
+        if let place = place(of: id) { items[place].bytes = bytes }
+    }
 
     /// - Returns: its bytes, and whether everything before it is settled as well; `nil` when it is not here.
     mutating func settle(_ id: MessageID) -> (bytes: Int64, isFirst: Bool)? {

@@ -18,4 +18,6 @@ package struct ClassBacklog: Hashable, Sendable {
     package var oldestAge: Duration?
     /// Messages lost to a bound since the file was made. Each is covered by a gap record.
     package var dropped: Int64
+    /// Messages that the upstream will never take and that are kept beside the queue. Each is covered by a gap record.
+    package var setAside: Int64
 }

@@ -8,7 +8,7 @@ internal import Readings
 /// comes ends the moment.
 struct CommitSchedule: Sendable {
     /// The longest that a message waits for others.
-    static let interval = Duration.milliseconds(25)
+    static let interval = Duration.milliseconds(20)
     /// The pause that ends the wait.
     static let pause = Duration.milliseconds(4)
     /// So much is written without waiting for more.

@@ -13,6 +13,8 @@ struct Gap: Hashable, Sendable {
         static let overflow = Reason(rawValue: 1)
         /// They had waited for longer than the class allows.
         static let expired = Reason(rawValue: 2)
+        /// The upstream will never take them.
+        static let refused = Reason(rawValue: 4)
     }
 
     /// Messages lost; less than the range of sequences where one inside it had got through.
@@ -68,6 +70,7 @@ extension Gap {
         var reasons: [String] = []
         if reason.contains(.overflow) { reasons.append("overflow") }
         if reason.contains(.expired) { reasons.append("expired") }
+        if reason.contains(.refused) { reasons.append("refused") }
         let text =
             #"{"gap":{"class":"\#(deliveryClass.name)","count":\#(count),"first_seq":\#(first),"last_seq":\#(last),"#
             + #""from":"\#(rfc3339(unixNanoseconds: from))","to":"\#(rfc3339(unixNanoseconds: to))","#

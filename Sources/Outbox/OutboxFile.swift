@@ -47,6 +47,8 @@ final class OutboxFile {
     private let selectTail: Statement
     private let updateCounters: Statement
     private let selectBoot: Statement
+    private let insertRefused: Statement
+    private let moveRefused: Statement
 
     /// Opens or creates the file and brings its schema up to date. Cost: a few pages, whatever the backlog.
     init(path: String, options: Connection.Options, boot: BootID) throws(SQLiteError) {
@@ -97,6 +99,16 @@ final class OutboxFile {
         updateCounters = try Statement(
             "UPDATE stream SET next = ?, count = ?, bytes = ?, dropped = ?, head = ? WHERE id = ?", on: connection,
             doing: "count in the outbox \(path)")
+        insertRefused = try Statement(
+            """
+            INSERT INTO refused(stream, format, retain, boot, instant, unix, quality, reason, topic, payload)
+            VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """, on: connection, doing: "set a message aside in \(path)")
+        moveRefused = try Statement(
+            """
+            INSERT INTO refused(stream, reason, format, retain, boot, instant, unix, quality, topic, payload)
+            SELECT ?, ?, format, retain, boot, instant, unix, quality, topic, payload FROM message WHERE id = ?
+            """, on: connection, doing: "set a message aside in \(path)")
         selectBoot = try Statement(
             "SELECT name FROM boot WHERE id = ?", on: connection, doing: "read the boots of the outbox \(path)")
     }
@@ -117,7 +129,9 @@ final class OutboxFile {
     /// Tells the file of this boot, and lets it forget those that no message belongs to any more.
     private func storeBoot() throws(SQLiteError) {
         let doing = "note this boot in \(connection.path)"
-        if try connection.integer("SELECT EXISTS (SELECT 1 FROM message)", doing: doing) == 0 {
+        if try connection.integer("SELECT EXISTS (SELECT 1 FROM message UNION ALL SELECT 1 FROM refused)", doing: doing)
+            == 0
+        {
             try connection.execute("DELETE FROM boot", doing: doing)
         }
         let insert = try Statement("INSERT INTO boot(id, name) VALUES(?, ?)", on: connection, doing: doing)
@@ -234,6 +248,53 @@ final class OutboxFile {
         try deleteRange.bind(last.rawValue, at: 2)
         try deleteRange.run()
         return connection.changes
+    }
+
+    /// Puts a message that is not stored among those that the upstream refused. Inside a transaction.
+    func insertRefused(_ message: Message, stream: Int64, reason: String) throws(SQLiteError) {
+        if !isBootStored { try storeBoot() }
+        try insertRefused.bind(stream, at: 1)
+        try insertRefused.bind(Int64(message.format.rawValue), at: 2)
+        try insertRefused.bind(message.retain ? 1 : 0, at: 3)
+        try insertRefused.bind(boot, at: 4)
+        try insertRefused.bind(message.time.instant.nanoseconds, at: 5)
+        try insertRefused.bind(message.time.unixNanoseconds, at: 6)
+        try insertRefused.bind(message.time.quality.stored, at: 7)
+        try insertRefused.bind(reason, at: 8)
+        try insertRefused.run(text: message.topic, at: 9, blob: message.payload, at: 10)
+        try trimRefused()
+    }
+
+    /// Moves a stored message among those that the upstream refused. Inside a transaction.
+    func moveToRefused(_ id: MessageID, reason: String) throws(SQLiteError) {
+        try moveRefused.bind(id.stream, at: 1)
+        try moveRefused.bind(reason, at: 2)
+        try moveRefused.bind(id.rawValue, at: 3)
+        try moveRefused.run()
+        _ = try delete(from: id, to: id)
+        try trimRefused()
+    }
+
+    /// The oldest give way: a topic that the cloud does not allow must not fill the disk.
+    private func trimRefused() throws(SQLiteError) {
+        try connection.execute(
+            "DELETE FROM refused WHERE id <= (SELECT max(id) FROM refused) - \(Self.keptRefused)",
+            doing: "trim what was refused in \(connection.path)")
+    }
+
+    private static let keptRefused = 1_000
+
+    /// How many messages of a stream were refused and are kept.
+    func refusedCount(_ stream: Int64) throws(SQLiteError) -> Int64 {
+        try connection.integer(
+            "SELECT count(*) FROM refused WHERE stream = \(stream)", doing: "count what was refused")
+    }
+
+    /// The row at `id`.
+    func message(at id: MessageID) throws(SQLiteError) -> Head? {
+        try selectTail.bind(id.rawValue, at: 1)
+        defer { selectTail.reset() }
+        return try selectTail.step() ? Self.head(selectTail) : nil
     }
 
     func write(_ counters: Counters, stream: Int64) throws(SQLiteError) {

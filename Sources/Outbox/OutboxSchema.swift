@@ -36,7 +36,8 @@ let outboxSchema = Migrations([
     """,
     // 2. Rows below `stream.head` are settled; they are removed many at a time. `epoch` says under which epoch a
     // stream's sequences count, from `first` on. `store.ahead` is 1 while messages may be on their way upstream that
-    // the file knows nothing of; `store.epoch` is the epoch of streams that are made later.
+    // the file knows nothing of; `store.epoch` is the epoch of streams that are made later. `refused`
+    // holds what the upstream will never take.
     """
     ALTER TABLE store ADD COLUMN ahead INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE stream ADD COLUMN head INTEGER NOT NULL DEFAULT 1;
@@ -47,5 +48,18 @@ let outboxSchema = Migrations([
         PRIMARY KEY(stream, first)
     ) WITHOUT ROWID;
     INSERT INTO epoch(stream, first, value) SELECT id, 1, (SELECT epoch FROM store) FROM stream;
+    CREATE TABLE refused(
+        id INTEGER PRIMARY KEY,
+        stream INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        format INTEGER NOT NULL,
+        retain INTEGER NOT NULL,
+        boot INTEGER NOT NULL,
+        instant INTEGER NOT NULL,
+        unix INTEGER NOT NULL,
+        quality INTEGER NOT NULL,
+        topic TEXT NOT NULL,
+        payload BLOB NOT NULL
+    );
     """,
 ])

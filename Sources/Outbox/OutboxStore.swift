@@ -81,7 +81,7 @@ package actor OutboxStore {
     private var isEpochUntold = false
     private var timer: (due: Instant, task: Task<Void, Never>)?
     /// On another thread than the outbox's own, which must not wait for the disk.
-    private var isVisited = false
+    package private(set) var isVisited = false
 
     /// Opens or creates the store. Blocks for a few page reads, whatever the backlog, and up to
     /// ``Configuration/lockTimeoutMilliseconds`` when another process holds the file.
@@ -401,6 +401,38 @@ package actor OutboxStore {
         }
         tell()
         startTimer(now: now)
+    }
+
+    /// The upstream will never take these messages, for the reasons given: they are set aside in the file, and gap
+    /// records take their places. Cost: one sync.
+    /// - Returns: the records, which are on their way now. A record that is refused itself is settled instead: that it
+    ///   was refused is in the log.
+    /// - Throws: when the commit failed: nothing has changed.
+    package func setAside(_ refused: [(id: MessageID, reason: String)]) throws(OutboxError) -> [Claimed] {
+        guard !refused.isEmpty else { return [] }
+        let file = try openFile()
+        var drafts = streams
+        var replacements: [Stream.Replacement] = []
+        var rest: [MessageID] = []
+        do throws(SQLiteError) {
+            try file.transaction(doing: "set messages aside in") { () throws(SQLiteError) in
+                for (id, reason) in refused {
+                    guard let index = drafts.firstIndex(where: { $0.number == id.stream }) else { continue }
+                    let replacement = try drafts[index].setAside(
+                        id, reason: reason, file, gapTopic: configuration.gapTopic)
+                    if let replacement { replacements.append(replacement) } else { rest.append(id) }
+                }
+                for draft in drafts where draft.mustWrite { try draft.writeCounters(file) }
+            }
+        } catch {
+            latestProblem.withLock { $0 = .database(error) }
+            throw .database(error)
+        }
+        streams = drafts
+        for replacement in replacements { receipts.isSafe(replacement.receipt) }
+        tell()
+        try settle(rest)
+        return replacements.map(\.claimed)
     }
 
     /// The link is gone: everything on its way is handed out again, in the original order, and what was in memory is

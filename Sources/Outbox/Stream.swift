@@ -167,14 +167,19 @@ struct Stream {
             mustWriteEpochs = false
         }
         if mustWrite {
-            // What stays in memory would be lost by a crash without having been anywhere: its sequences are not used up.
-            var written = counters
-            if places < unstored.placeCount { written.next = unstored[places].sequence }
-            try file.write(written, stream: number)
-            mustWrite = written.next != counters.next
+            try writeCounters(file, stored: places)
+            mustWrite = places < unstored.placeCount
         }
         unrecorded = 0
         return stored
+    }
+
+    /// - Parameter places: so many of the messages in memory are stored.
+    func writeCounters(_ file: OutboxFile, stored places: Int = 0) throws(SQLiteError) {
+        // What stays in memory would be lost by a crash without having been anywhere: its sequences are not used up.
+        var written = counters
+        if places < unstored.placeCount { written.next = unstored[places].sequence }
+        try file.write(written, stream: number)
     }
 
     private mutating func store(_ places: Int, _ file: OutboxFile) throws(SQLiteError) -> Stored {
@@ -420,6 +425,56 @@ struct Stream {
         return Receipt.none
     }
 
+    // MARK: Setting aside
+
+    /// What stands in the place of a message that was set aside.
+    struct Replacement {
+        var claimed: OutboxStore.Claimed
+        var receipt: Receipt
+    }
+
+    /// The upstream will never take a message that is on its way: it is set aside, and a gap record takes its place.
+    /// Inside a transaction, on a copy.
+    /// - Returns: the record, which is on its way instead; `nil` when the message is not on its way or is such a record
+    ///   itself.
+    mutating func setAside(
+        _ id: MessageID, reason: String, _ file: OutboxFile, gapTopic: (DeliveryClass) -> String
+    ) throws(SQLiteError) -> Replacement? {
+        func record(_ time: Timestamp) -> (gap: Gap, message: Message) {
+            let unix = time.unixNanoseconds
+            let gap = Gap(
+                count: 1, first: id.sequence, last: id.sequence, from: unix, to: unix, reason: .refused)
+            let payload = gap.payload(deliveryClass: deliveryClass, epoch: epochs.epoch(of: id.sequence))
+            return (
+                gap,
+                Message(topic: gapTopic(deliveryClass), payload: payload, deliveryClass: deliveryClass, time: time)
+            )
+        }
+        let isStored = storedWindow.contains(id) || (liveWindow.contains(id) && id.sequence <= storedThrough)
+        if isStored {
+            guard let head = try file.message(at: id), !head.isGap else { return nil }
+            try file.moveToRefused(id, reason: reason)
+            let (gap, message) = record(head.time)
+            try file.insert(gap, stream: number, boot: head.boot, time: head.time)
+            counters.bytes += Self.gapBytes - head.bytes
+            mustWrite = true
+            storedWindow.resize(id, bytes: Self.gapBytes)
+            liveWindow.resize(id, bytes: Self.gapBytes)
+            let boot = try file.bootID(head.boot)
+            return Replacement(
+                claimed: claimed(id, boot: boot, message, isHistorical: false), receipt: .none)
+        }
+        guard liveWindow.contains(id), let item = unstored.item(at: id.sequence) else { return nil }
+        let (_, message) = record(item.message.time)
+        guard item.message.topic != message.topic else { return nil }
+        try file.insertRefused(item.message, stream: number, reason: reason)
+        let bytes = OutboxStore.bytes(of: message)
+        let receipt = unstored.replace(id.sequence, with: message, bytes: bytes)
+        liveWindow.resize(id, bytes: bytes)
+        return Replacement(
+            claimed: claimed(id, boot: file.bootName, message, isHistorical: false), receipt: receipt)
+    }
+
     private mutating func settleStored(_ id: MessageID, _ bytes: Int64) {
         if id.sequence == tailGap?.last { tailGap = nil }
         counters.count -= 1
@@ -480,7 +535,7 @@ struct Stream {
         let stored = counters.count > 0 ? try file.firstMessage(after: id(counters.head - 1)) : nil
         var backlog = ClassBacklog(
             deliveryClass: deliveryClass, count: count, bytes: bytes, claimed: claimedCount,
-            unstored: Int64(unstored.count), dropped: counters.dropped)
+            unstored: Int64(unstored.count), dropped: counters.dropped, setAside: try file.refusedCount(number))
         if let stored {
             backlog.oldest = stored.time
             backlog.oldestAge = age(stored, file, now: now, opened: opened)

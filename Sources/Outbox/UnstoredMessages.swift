@@ -8,12 +8,12 @@ internal import Readings
 struct UnstoredMessages: Sendable {
     struct Item: Sendable {
         let sequence: Int64
-        let message: Message
+        var message: Message
         /// As the class counts them.
-        let bytes: Int64
+        var bytes: Int64
         /// When the outbox took it.
         let taken: Instant
-        let receipt: Receipt
+        var receipt: Receipt
         /// Acknowledged upstream; it goes when those before it have gone.
         var isSettled = false
     }
@@ -69,6 +69,23 @@ struct UnstoredMessages: Sendable {
             handedOut = max(0, handedOut - 1)
         }
         return item.receipt
+    }
+
+    /// What is at `sequence`; `nil` when it is not here or settled.
+    func item(at sequence: Int64) -> Item? {
+        place(of: sequence).map { items[$0] }.flatMap { $0.isSettled ? nil : $0 }
+    }
+
+    /// Puts another message in the place of one that is here.
+    /// - Returns: whose acknowledgement waited for that.
+    mutating func replace(_ sequence: Int64, with message: Message, bytes: Int64) -> Receipt {
+        guard let place = place(of: sequence) else { return .none }
+        let receipt = items[place].receipt
+        self.bytes += bytes - items[place].bytes
+        items[place].message = message
+        items[place].bytes = bytes
+        items[place].receipt = .none
+        return receipt
     }
 
     /// Acknowledgements come from the front nearly always.

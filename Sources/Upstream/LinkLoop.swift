@@ -37,6 +37,7 @@ final class LinkLoop {
     private var inFlight = InFlight()
     /// Done with and not told to the task yet.
     private var settled: [MessageID] = []
+    private var refused: [LinkMailbox.Refused] = []
     private var birth: (packetIdentifier: Int32, published: Instant)?
     private var farewell: Int32?
     private var subscribing: [Int32: String] = [:]
@@ -198,12 +199,13 @@ final class LinkLoop {
         birth = nil
         farewell = nil
         subscribing.removeAll()
-        let settled = settled
-        self.settled.removeAll(keepingCapacity: true)
         tell {
             $0.settled.append(contentsOf: settled)
+            $0.refused.append(contentsOf: refused)
             $0.connection = nil
         }
+        settled.removeAll(keepingCapacity: true)
+        refused.removeAll()
     }
 
     // MARK: Sending
@@ -389,15 +391,20 @@ final class LinkLoop {
     /// Once per turn: devices wait for it. What must be gathered for the disk's sake the outbox gathers.
     /// - Returns: whether there was something to tell.
     private func tellSettled() -> Bool {
-        guard !settled.isEmpty else { return false }
-        tell { $0.settled.append(contentsOf: settled) }
+        guard !settled.isEmpty || !refused.isEmpty else { return false }
+        tell {
+            $0.settled.append(contentsOf: settled)
+            $0.refused.append(contentsOf: refused)
+        }
         settled.removeAll(keepingCapacity: true)
+        refused.removeAll()
         return true
     }
 
     private func tell(_ change: (inout LinkMailbox.Report) -> Void) {
         mailbox.tell(change)
-        report(inFlight.count + ready.count <= Self.quietCount)
+        // What is refused is written to the disk, which is not for this thread to wait for.
+        report(refused.isEmpty && inFlight.count + ready.count <= Self.quietCount)
     }
     /// With no more than this on their way, what was acknowledged is better told at once than together with others.
     private static let quietCount = 8
@@ -420,8 +427,10 @@ final class LinkLoop {
         caution.settled()
         snapshot.refused += 1
         snapshot.lastRefusal = refusal
-        logger.error("the upstream will never take a message; it is dropped", metadata: ["error": "\(refusal)"])
-        settle(claimed.id)
+        logger.error(
+            "the upstream will never take a message; it is set aside, and a gap record goes in its place",
+            metadata: ["error": "\(refusal)"])
+        refused.append(LinkMailbox.Refused(id: claimed.id, reason: refusal.cause.description))
     }
 
     // MARK: Looking

@@ -16,10 +16,18 @@ final class LinkMailbox: Sendable {
         var stopDeadline: Instant?
     }
 
+    /// A message that the upstream will never take.
+    struct Refused: Sendable {
+        var id: MessageID
+        var reason: String
+    }
+
     /// From the thread to the task.
     struct Report: Sendable {
-        /// Acknowledged or refused for good: done with.
+        /// Acknowledged: done with.
         var settled: [MessageID] = []
+        /// Refused for good, and why.
+        var refused: [Refused] = []
         /// The number of the connection that is up, counted from 1; `nil` while there is none.
         var connection: UInt64?
         var isStopped = false
@@ -65,6 +73,7 @@ final class LinkMailbox: Sendable {
         report.withLock {
             let report = $0
             $0.settled = []
+            $0.refused = []
             return report
         }
     }

@@ -1,8 +1,9 @@
 internal import Outbox
 
-/// A message that the upstream will never take. It has left the outbox: keeping it would block its stream for good.
+/// A message that the upstream will never take. The outbox sets it aside: in the queue it would block its stream for
+/// good.
 package struct PublicationRefusal: Hashable, Sendable, CustomStringConvertible {
-    package enum Cause: Hashable, Sendable {
+    package enum Cause: Hashable, Sendable, CustomStringConvertible {
         /// Larger than the broker's maximum packet size.
         case tooLarge(bytes: Int, maximum: Int)
         /// Not a topic that can be published to.
@@ -13,6 +14,16 @@ package struct PublicationRefusal: Hashable, Sendable, CustomStringConvertible {
         case broker(reason: UInt8)
         /// Alone on its way it ended the connection again and again, and not for the line's sake.
         case fault(String)
+
+        package var description: String {
+            switch self {
+            case .tooLarge(let bytes, let maximum): "\(bytes) bytes, and the broker takes at most \(maximum)"
+            case .badTopic: "its topic is not valid"
+            case .library(let reason): reason
+            case .broker(let reason): "the broker refused it: \(ReasonText.of(reason))"
+            case .fault(let reason): "every attempt ended the connection: \(reason)"
+            }
+        }
     }
 
     package var topic: String
@@ -21,15 +32,7 @@ package struct PublicationRefusal: Hashable, Sendable, CustomStringConvertible {
     package var cause: Cause
 
     package var description: String {
-        let why =
-            switch cause {
-            case .tooLarge(let bytes, let maximum): "\(bytes) bytes, and the broker takes at most \(maximum)"
-            case .badTopic: "its topic is not valid"
-            case .library(let reason): reason
-            case .broker(let reason): "the broker refused it: \(ReasonText.of(reason))"
-            case .fault(let reason): "every attempt ended the connection: \(reason)"
-            }
-        return "cannot deliver message \(sequence) of \(stream) to \(topic): \(why)\n  try: \(remedy)"
+        "cannot deliver message \(sequence) of \(stream) to \(topic): \(cause)\n  try: \(remedy)"
     }
 
     private var remedy: String {

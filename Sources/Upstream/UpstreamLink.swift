@@ -28,6 +28,8 @@ package final class UpstreamLink: Sendable {
         var claims: Claims
         /// Acknowledged, and not removed from the outbox yet.
         var acknowledged: [MessageID] = []
+        /// Refused for good, and not set aside yet.
+        var refused: [LinkMailbox.Refused] = []
         var connection: UInt64?
         /// From the first turn of ``UpstreamLink/run()`` to the last.
         var isOpen = false
@@ -160,12 +162,14 @@ package final class UpstreamLink: Sendable {
             guard desk.isOpen else { return }
             let report = mailbox.takeReport()
             desk.acknowledged.append(contentsOf: report.settled)
+            desk.refused.append(contentsOf: report.refused)
             if report.isStopped {
                 desk.isStopped = true
                 mailbox.changed.raise()
             }
             settle(&desk, outbox)
-            guard desk.acknowledged.isEmpty else { return }
+            let records = setAside(&desk, outbox)
+            guard desk.acknowledged.isEmpty, desk.refused.isEmpty else { return }
             // A changed connection: nothing that was claimed for the old one is on its way any more. Acknowledgements
             // of the old one come before the change, and leave the outbox before the rest is handed out again.
             if report.connection != desk.connection {
@@ -173,6 +177,9 @@ package final class UpstreamLink: Sendable {
                 if report.connection != nil { outbox.attach() }
                 desk.connection = report.connection
                 desk.claims = Claims(configuration)
+            }
+            if let connection = desk.connection, !records.isEmpty {
+                mailbox.order(records, connection: connection, isHeard: isHeard)
             }
             if let connection = desk.connection, !desk.isStopping {
                 refill(&desk.claims, connection: connection, outbox, isHeard: isHeard)
@@ -189,6 +196,25 @@ package final class UpstreamLink: Sendable {
             desk.acknowledged.removeAll(keepingCapacity: true)
         } catch {
             failed("cannot remove delivered messages from the outbox; they may be delivered again", error)
+        }
+    }
+
+    /// - Returns: the gap records that are on their way instead. Those of a connection that is gone come again.
+    private func setAside(_ desk: inout Desk, _ outbox: isolated OutboxStore) -> [OutboxStore.Claimed] {
+        guard !desk.refused.isEmpty else { return [] }
+        guard !outbox.isVisited else {
+            mailbox.changed.raise()
+            return []
+        }
+        do throws(OutboxError) {
+            let records = try outbox.setAside(desk.refused.map { ($0.id, $0.reason) })
+            let kept = Set(records.map(\.id))
+            desk.claims.remove(desk.refused.map(\.id).filter { !kept.contains($0) })
+            desk.refused = []
+            return records
+        } catch {
+            failed("cannot set aside what the upstream refuses", error)
+            return []
         }
     }
 

@@ -115,7 +115,7 @@ import Testing
             try await append(store, number...number)
             time.advance(.milliseconds(2))
         }
-        #expect(settled.count >= 3 + 12)
+        #expect(settled.count >= 3 + 11)
     }
 
     @Test func behindABacklogMessagesAreStoredAtOnceNotKeptInMemory() async throws {

@@ -83,6 +83,8 @@ final class Gateway: Sendable {
 
     func waiting() async throws -> Int64 { try await outbox.backlog().reduce(0) { $0 + Int64($1.count) } }
 
+    var setAside: Int64 { get async throws { try await outbox.backlog().reduce(0) { $0 + $1.setAside } } }
+
     func connected() async throws {
         try await eventually("the link is connected", details: { "\(link.snapshot())" }) {
             link.snapshot().state == .connected
