@@ -99,7 +99,7 @@ let package = Package(
         tests("AdminTests", ["Admin", "TestSupport", .nio("NIOPosix"), .log]),
         tests(
             "GatewayTests",
-            ["Gateway", "Broker", "MQTT", "Pipeline", "Upstream", "Readings", "Settings", "TestSupport"]),
+            ["Gateway", "Broker", "MQTT", "Outbox", "Pipeline", "Upstream", "Readings", "Settings", "TestSupport"]),
         tests("IntegrationTests", ["TestSupport", "MQTT", "tidegate", .nio("NIOCore")]),
     ]
 )

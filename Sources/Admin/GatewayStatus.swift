@@ -42,15 +42,19 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
         package var maximumBytes: Int64
         package var oldestSeconds: Double?
         package var dropped: Int64
+        /// Messages that the upstream will never take; kept beside the queue.
+        package var setAside: Int64
 
         package init(
-            name: String, messages: Int64, bytes: Int64, maximumBytes: Int64, oldestSeconds: Double?, dropped: Int64
+            name: String, messages: Int64, bytes: Int64, maximumBytes: Int64, oldestSeconds: Double?, dropped: Int64,
+            setAside: Int64 = 0
         ) {
             self.name = name
             self.messages = messages
             self.bytes = bytes
             self.maximumBytes = maximumBytes
             self.oldestSeconds = oldestSeconds
+            self.setAside = setAside
             self.dropped = dropped
         }
     }

@@ -14,6 +14,7 @@ extension GatewayStatus {
             line += " of \(Self.size(queue.maximumBytes))"
             if let oldest = queue.oldestSeconds { line += ", oldest \(Self.age(oldest))" }
             if queue.dropped > 0 { line += ", \(queue.dropped) DROPPED" }
+            if queue.setAside > 0 { line += ", \(queue.setAside) REFUSED by the upstream and set aside" }
             lines.append(line)
         }
         for sensor in sensors { lines += sensor.lines(heading: "sensor    ") }

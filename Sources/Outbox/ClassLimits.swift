@@ -1,3 +1,5 @@
+package import Readings
+
 /// How much one delivery class may keep while the upstream is away, what gives way when it is full, and how soon a
 /// message is stored.
 package struct ClassLimits: Hashable, Sendable {
@@ -5,6 +7,9 @@ package struct ClassLimits: Hashable, Sendable {
     package enum Overflow: Hashable, Sendable {
         /// The oldest messages that are not on their way upstream make room. For values, where the newest count.
         case dropOldest
+        /// The new message is dropped, and its publisher learns nothing of it. For what must not be sent again and
+        /// again by devices that cannot do without an acknowledgement.
+        case dropNewest
         /// The new message is refused and its publisher is told. For events, where the first ones count.
         case rejectNewest
     }
@@ -19,10 +24,14 @@ package struct ClassLimits: Hashable, Sendable {
 
     /// Bytes of topics and payloads, with ``OutboxStore/bytesPerMessage`` added for each message.
     package var maximumBytes: Int64
+    /// Messages, gap records included; `nil` for as many as the bytes allow.
+    package var maximumCount: Int64?
     /// Elapsed time after which a message is dropped unsent; `nil` for never.
     package var maximumAge: Duration?
     package var overflow: Overflow
     package var order = Order.inOrder
+    /// The class's share of the way upstream while others wait as well, in proportion to theirs: 1…9.
+    package var priority = 5
     /// How long a message may wait in memory for the upstream's acknowledgement before it is stored: what a crash
     /// takes of messages that nobody waits for. `.zero` stores every message at once.
     package var commitAfter: Duration
@@ -36,4 +45,13 @@ package struct ClassLimits: Hashable, Sendable {
         self.overflow = overflow
         self.commitAfter = commitAfter
     }
+
+    /// The classes that are there without being set.
+    package static let builtIn: [DeliveryClass: ClassLimits] = {
+        var events = ClassLimits(maximumBytes: 64_000_000, maximumAge: .seconds(90 * 86_400), overflow: .rejectNewest)
+        events.priority = 8
+        var bulk = ClassLimits(maximumAge: .seconds(7 * 86_400))
+        bulk.priority = 2
+        return [.telemetry: ClassLimits(), .events: events, .bulk: bulk]
+    }()
 }

@@ -71,7 +71,7 @@ package actor OutboxStore {
     private var streamIndex: [DeliveryClass: Int]
     /// When this process opened the file: where the age of an earlier boot's messages is counted from.
     private let opened: Instant
-    /// The stream that a claim starts with.
+    /// Which classes a claim begins with that is too small for all.
     private var turn = 0
     private var receipts = Receipts()
     private var schedule = CommitSchedule()
@@ -176,8 +176,12 @@ package actor OutboxStore {
             var isRefused = false
             for index in start...end {
                 let message = entries[index].message
-                if streams[places[index]].refuses(message) {
-                    isRefused = true
+                if streams[places[index]].leavesOut(message) {
+                    if streams[places[index]].limits.overflow == .rejectNewest {
+                        isRefused = true
+                    } else {
+                        receipts.isSafe(receipt)
+                    }
                 } else {
                     streams[places[index]].add(message, receipt: isRefused ? .none : receipt, now: now)
                     schedule.took(
@@ -321,8 +325,8 @@ package actor OutboxStore {
 
     /// The next messages that are not on their way yet, in order within each class.
     ///
-    /// Classes take turns: each gets an equal share of `limit`, and what one does not use goes to the others, so a
-    /// long backlog of one class never holds up another.
+    /// Each class gets a share of `limit` by its priority, and what one does not use goes to the others, the more urgent
+    /// ones first. So a long backlog of one class never holds up another.
     /// - Parameters:
     ///   - limit: at most this many messages. Of stored ones no more are out than ``Configuration/window``.
     ///   - byteLimit: at most this many bytes of topics and payloads; a larger message still comes, alone.
@@ -332,18 +336,18 @@ package actor OutboxStore {
         let waiting = streams.indices.filter { streams[$0].unclaimed > 0 }
         guard limit > 0, !waiting.isEmpty else { return [] }
         var storedLimit = storedRoom
-        let order = waiting.filter { $0 >= turn } + waiting.filter { $0 < turn }
-        turn = (order[0] + 1) % streams.count
+        let order = waiting.sorted { streams[$0].limits.priority > streams[$1].limits.priority }
+        let shares = shares(of: limit, among: order)
         if waiting.contains(where: { streams[$0].unstored.waiting > 0 }) { goAhead(file) }
 
         var claimed: [Claimed] = []
         var budget = ClaimBudget(messages: limit, bytes: byteLimit)
-        let share = max(1, limit / order.count)
-        for share in [share, limit] {
-            for index in order where !budget.isSpent && streams[index].unclaimed > 0 {
+        for isSecondRound in [false, true] {
+            for (index, share) in zip(order, shares) where !budget.isSpent && streams[index].unclaimed > 0 {
                 do throws(SQLiteError) {
                     try streams[index].claim(
-                        atMost: share, stored: &storedLimit, &budget, file, gapTopic: configuration.gapTopic,
+                        atMost: isSecondRound ? limit : share, stored: &storedLimit, &budget, file,
+                        gapTopic: configuration.gapTopic,
                         into: &claimed
                     )
                 } catch {
@@ -353,6 +357,16 @@ package actor OutboxStore {
             }
         }
         return claimed
+    }
+
+    /// Each class's part of `limit`, at least 1, and of a limit that is too small for that now one class's turn and then
+    /// another's.
+    private func shares(of limit: Int, among order: [Int]) -> [Int] {
+        let weights = order.map { streams[$0].limits.priority }
+        let total = weights.reduce(0, +)
+        guard limit < order.count else { return weights.map { max(1, limit * $0 / total) } }
+        turn += 1
+        return order.indices.map { ($0 + turn) % order.count < limit ? 1 : 0 }
     }
 
     /// How many stored messages may be handed out now. While the disk fails, delivering them twice after a crash is

@@ -91,9 +91,10 @@ struct Stream {
 
     /// Whether the class has room for what is new.
     private func hasRoom(for bytes: Int64) -> Bool {
-        guard limits.overflow == .rejectNewest else { return true }
-        let pending = Int64(pendingGaps.count { $0.storedAt == nil }) * Self.gapBytes
-        return self.bytes + pending + bytes <= limits.maximumBytes
+        guard limits.overflow != .dropOldest else { return true }
+        let pending = Int64(pendingGaps.count { $0.storedAt == nil })
+        return self.bytes + pending * Self.gapBytes + bytes <= limits.maximumBytes
+            && limits.maximumCount.map { count + pending + 1 <= $0 } != false
     }
 
     /// Takes the message under the next sequence. Whether the class refuses it is asked before.
@@ -107,9 +108,9 @@ struct Stream {
         tailGap = nil
     }
 
-    /// Refuses the message if the class wants that; its sequence tells the consumer.
-    /// - Returns: whether it was refused.
-    mutating func refuses(_ message: Message) -> Bool {
+    /// Leaves the message out if the class is full and wants that; its sequence tells the consumer.
+    /// - Returns: whether it was left out.
+    mutating func leavesOut(_ message: Message) -> Bool {
         guard !hasRoom(for: OutboxStore.bytes(of: message)) else { return false }
         let sequence = counters.next
         counters.next += 1
@@ -232,11 +233,15 @@ struct Stream {
     /// Drops the oldest messages that are expired or that the class has no room for, and leaves a gap record in their
     /// place. Gap records on the way are merged into it, so that there is never more than one where one can stand.
     private mutating func enforceBounds(_ file: OutboxFile, now: Instant, opened: Instant) throws(SQLiteError) {
-        let isFull = limits.overflow == .dropOldest && counters.bytes > limits.maximumBytes
+        let isFull = limits.overflow == .dropOldest && isOver(rows: counters.count, bytes: counters.bytes)
         let isExpired = try hasExpired(file, now: now, opened: opened)
         guard isFull || isExpired else { return }
         var place = cursor
         while let next = try dropRun(after: place, file, now: now, opened: opened) { place = next }
+    }
+
+    private func isOver(rows: Int64, bytes: Int64) -> Bool {
+        bytes > limits.maximumBytes || limits.maximumCount.map { rows > $0 } == true
     }
 
     /// Drops one run of messages, all of one epoch.
@@ -263,7 +268,8 @@ struct Stream {
             } else {
                 let isExpired = hasExpired(head, file, now: now, opened: opened)
                 let isOver =
-                    limits.overflow == .dropOldest && counters.bytes - freed + Self.gapBytes > limits.maximumBytes
+                    limits.overflow == .dropOldest
+                    && isOver(rows: counters.count - rows + 1, bytes: counters.bytes - freed + Self.gapBytes)
                 guard isExpired || isOver, dropped < Self.dropLimit else { return false }
                 let unix = head.time.unixNanoseconds
                 lost = Gap(

@@ -7,8 +7,12 @@ package struct DeliveryClass: Hashable, Sendable, CustomStringConvertible {
 
     package var description: String { name }
 
-    /// The built-in class that readings fall into unless a rule says otherwise.
+    /// Built in; readings fall into it unless a rule says otherwise.
     package static let telemetry = DeliveryClass("telemetry")
+    /// Built in for what happened and must not be missed: alarms, transactions.
+    package static let events = DeliveryClass("events")
+    /// Built in for what may wait: logs, files, pictures.
+    package static let bulk = DeliveryClass("bulk")
 }
 
 /// What goes upstream, always at least once (QoS 1): QoS 0 would lose it and QoS 2 adds a round trip to a

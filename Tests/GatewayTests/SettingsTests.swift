@@ -1,6 +1,7 @@
 import Broker
 import Gateway
 import Glibc
+import Outbox
 import Pipeline
 import Readings
 import Settings
@@ -22,7 +23,7 @@ import Upstream
         #expect(settings.forward.map(\.from.description) == ["#"])
         #expect(settings.accept.map(\.from.description) == ["gw/cmd/#"])
         #expect(settings.upstream.configuration.subscriptions == ["gw/cmd/#"])
-        #expect(Array(settings.classes.keys) == [.telemetry])
+        #expect(settings.classes == ClassLimits.builtIn)
     }
 
     /// Every key of every section stands in the sample with its default, and the sample is valid as it is.

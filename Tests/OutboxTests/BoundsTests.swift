@@ -132,6 +132,55 @@ import Testing
         #expect(sinks.rejected.flatMap { $0.map(\.publication) } == [2, 3])
     }
 
+    @Test func aNumberOfMessagesIsABoundToo() async throws {
+        var limits = ClassLimits()
+        limits.maximumCount = 10
+        let store = try open(limits)
+        try await append(store, 1...15)
+        let claimed = try await store.claim(limit: 100, byteLimit: 10_000)
+        #expect(claimed.map(\.sequence) == [6, 7, 8, 9, 10, 11, 12, 13, 14, 15])
+        #expect(claimed[0].text.contains(#""count":6,"first_seq":1,"last_seq":6"#))
+        limits.overflow = .rejectNewest
+        let another = try TemporaryDirectory()
+        let other = try sinks.open(
+            .test(another, classes: [.telemetry: limits], time: time))
+        try await append(other, 16...27)
+        #expect(sinks.rejected.flatMap { $0.map(\.publication) } == [26, 27])
+    }
+
+    @Test func newMessagesAreDroppedAndNobodyIsTold() async throws {
+        let store = try open(ClassLimits(maximumBytes: Self.room(for: 3), overflow: .dropNewest))
+        try await append(store, 1...6)
+        #expect(sinks.settled.flatMap { $0.map(\.publication) } == [1, 2, 3, 4, 5, 6])
+        #expect(sinks.rejected.isEmpty)
+        let claimed = try await store.claim(limit: 9, byteLimit: 10_000)
+        #expect(claimed.map(\.sequence) == [1, 2, 3, 6])
+        #expect(claimed[3].text.contains(#""count":3,"first_seq":4,"last_seq":6"#))
+    }
+
+    @Test func urgentClassesGetMoreOfTheWayAndNoneGetsNothing() async throws {
+        var classes: [DeliveryClass: ClassLimits] = [:]
+        for (name, priority) in [("a", 6), ("b", 3), ("c", 1)] {
+            var limits = ClassLimits()
+            limits.priority = priority
+            classes[DeliveryClass(name)] = limits
+        }
+        let store = try sinks.open(.test(folder, classes: classes, time: time))
+        for name in ["c", "b", "a"] {
+            try await store.append((1...100).map { .test("\($0)", DeliveryClass(name), time: time.now()) })
+        }
+        func claim(_ limit: Int) async throws -> [String: Int] {
+            try await store.claim(limit: limit, byteLimit: 1 << 20).reduce(into: [:]) { $0[$1.stream, default: 0] += 1 }
+        }
+        #expect(try await claim(50) == ["a": 30, "b": 15, "c": 5])
+        // Too little for all of them: each has its turn.
+        var single: [String: Int] = [:]
+        for _ in 0..<9 { single.merge(try await claim(1), uniquingKeysWith: +) }
+        #expect(single == ["a": 3, "b": 3, "c": 3])
+        // What one does not use goes to the others.
+        #expect(try await claim(200) == ["a": 67, "b": 82, "c": 51])
+    }
+
     @Test func messagesExpireByElapsedTime() async throws {
         let store = try open(ClassLimits(maximumAge: .seconds(60)))
         try await append(store, 1...3)

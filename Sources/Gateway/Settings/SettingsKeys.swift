@@ -117,12 +117,19 @@ package enum SettingsKeys {
         .byteSize(
             "max_bytes", in: 65_536...Int64(1) << 50, default: "256MB",
             "What may wait in this class, in bytes of messages."),
+        .integer(
+            "max_count", in: 1...1_000_000_000, example: "100000",
+            "How many messages may wait in this class; as many as max_bytes allows unless set."),
         .duration(
             "max_age", in: .seconds(1)...(.seconds(3_650 * 86_400)), default: "30d",
             "How long a message may wait, in elapsed time: a wall clock that jumps changes nothing."),
         .choice(
-            "overflow", ["drop-oldest", "reject-newest"], default: "drop-oldest",
-            "What gives way when max_bytes is reached. Either way a gap record tells the cloud."),
+            "overflow", ["drop-oldest", "drop-newest", "reject", "reject-newest"], default: "drop-oldest",
+            "What gives way when the class is full: the oldest messages; new ones; or new ones, and devices are told (reject, or reject-newest). Each way a gap record tells the cloud."
+        ),
+        .integer(
+            "priority", in: 1...9, default: 5,
+            "The share of the way upstream when several classes wait, in proportion to the others'."),
         .duration(
             "commit_after", in: .zero...(.seconds(60)), default: "250ms",
             "How long a message may wait in memory for the cloud's acknowledgement before it is written to disk. A device gets its acknowledgement when either has happened; of what nobody waits for, a power cut takes so much."
@@ -208,7 +215,8 @@ package enum SettingsKeys {
             Section(.table("upstream"), "The broker everything is brought to.", keys: upstream),
             Section(
                 .named("class", example: "telemetry"),
-                "A delivery class: how much may wait, and what gives way. telemetry is built in.", keys: deliveryClass),
+                "A delivery class: how much may wait, and what gives way. Built in are telemetry, with these defaults; events (max_bytes 64MB, max_age 90d, overflow reject, priority 8); and bulk (max_age 7d, priority 2).",
+                keys: deliveryClass),
             Section(.array("forward"), "LAN to upstream: which topics, and under which name.", keys: forward),
             Section(.array("accept"), "Upstream to LAN: commands, settings.", keys: accept),
         ]

@@ -130,7 +130,7 @@ struct SettingsReader {
     // MARK: [class.NAME]
 
     private func classes() -> [DeliveryClass: ClassLimits] {
-        var classes: [DeliveryClass: ClassLimits] = [.telemetry: ClassLimits()]
+        var classes = ClassLimits.builtIn
         for (name, table) in document.named("class", into: diagnostics) {
             let reader = TableReader(
                 table, keys: SettingsKeys.deliveryClass, path: "[class.\(name)]", diagnostics: diagnostics)
@@ -140,10 +140,18 @@ struct SettingsReader {
             if !isValid {
                 reader.error("\"\(name)\": expected 1 to 32 letters, digits, - or _ as the name of a class")
             }
-            var limits = ClassLimits()
-            if let bytes = reader.byteSize("max_bytes") { limits.maximumBytes = bytes }
-            limits.maximumAge = reader.duration("max_age")
-            limits.overflow = reader.choice("overflow") == "reject-newest" ? .rejectNewest : .dropOldest
+            var limits = ClassLimits.builtIn[DeliveryClass(name)] ?? ClassLimits()
+            if reader.has("max_bytes"), let bytes = reader.byteSize("max_bytes") { limits.maximumBytes = bytes }
+            limits.maximumCount = reader.integer("max_count")
+            if reader.has("max_age") { limits.maximumAge = reader.duration("max_age") }
+            if reader.has("overflow") {
+                switch reader.choice("overflow") {
+                case "reject", "reject-newest": limits.overflow = .rejectNewest
+                case "drop-newest": limits.overflow = .dropNewest
+                default: limits.overflow = .dropOldest
+                }
+            }
+            if reader.has("priority"), let priority = reader.integer("priority") { limits.priority = Int(priority) }
             if let after = reader.duration("commit_after") { limits.commitAfter = after }
             limits.order = reader.choice("replay") == "interleave" ? .interleave : .inOrder
             classes[DeliveryClass(name)] = limits

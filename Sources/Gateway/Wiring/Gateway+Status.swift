@@ -53,7 +53,8 @@ extension Gateway {
                 GatewayStatus.Queue(
                     name: queue.deliveryClass.name, messages: queue.count, bytes: queue.bytes,
                     maximumBytes: (settings.classes[queue.deliveryClass] ?? ClassLimits()).maximumBytes,
-                    oldestSeconds: queue.oldestAge.map { Double($0.wholeNanoseconds) / 1e9 }, dropped: queue.dropped)
+                    oldestSeconds: queue.oldestAge.map { Double($0.wholeNanoseconds) / 1e9 }, dropped: queue.dropped,
+                    setAside: queue.setAside)
             },
             sensors: sensorStates(progress.readings, now: wall),
             intake: GatewayStatus.Intake(
