@@ -32,6 +32,12 @@ static inline void cmosquitto_cork(int socket, bool corked) {
     setsockopt(socket, IPPROTO_TCP, TCP_CORK, &value, sizeof value);
 }
 
+/* Lets the kernel give up on the connection when what was sent stays without an answer for this long; tcp(7),
+ * TCP_USER_TIMEOUT. Where the kernel does not know it, the link's own deadlines remain. */
+static inline void cmosquitto_user_timeout(int socket, unsigned milliseconds) {
+    setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
+}
+
 /* Publishes with QoS 1. `envelope` is NULL for MQTT 3.1.1. Returns an MOSQ_ERR_ value; all arguments are copied. */
 static inline int cmosquitto_publish(
     struct mosquitto *client, int *packet_identifier, const char *topic, const void *payload, int length, bool retain,

@@ -22,7 +22,7 @@ package enum LinkFault: Error, Hashable, Sendable, CustomStringConvertible {
     case disconnected(reason: UInt8)
     /// No answer to our PINGREQ.
     case keepAlive(Duration)
-    /// A message waited too long for its PUBACK.
+    /// No PUBACK for too long, with something on its way.
     case stalled(Duration)
     /// The broker cannot take a message at the moment (PUBACK with this reason code).
     case postponed(reason: UInt8)
@@ -58,7 +58,7 @@ package enum LinkFault: Error, Hashable, Sendable, CustomStringConvertible {
         case .broken(let code): code == 0 ? "the broker closed the connection" : errorText(code)
         case .disconnected(let code): "the broker disconnected us: \(ReasonText.of(code))"
         case .keepAlive(let duration): "no sign of life from the broker for \(duration)"
-        case .stalled(let duration): "a message was not acknowledged within \(duration)"
+        case .stalled(let duration): "nothing was acknowledged for \(duration)"
         case .postponed(let code): "the broker cannot take messages now: \(ReasonText.of(code))"
         case .protocol(let detail): "the broker broke the MQTT protocol: \(detail)"
         case .library(_, let reason): reason

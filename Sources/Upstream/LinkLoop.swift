@@ -39,6 +39,11 @@ final class LinkLoop {
     private var settled: [MessageID] = []
     private var refused: [LinkMailbox.Refused] = []
     private var birth: (packetIdentifier: Int32, published: Instant)?
+    private var canary: (packetIdentifier: Int32, published: Instant)?
+    /// How often the connection ended right after a canary, in a row: brokers that do not allow a topic may hang up.
+    private var canaryDeaths = 0
+    /// When the broker last acknowledged anything.
+    private var lastAcknowledged: Instant
     private var farewell: Int32?
     private var subscribing: [Int32: String] = [:]
     private var nextKeepAlive: Instant
@@ -65,6 +70,7 @@ final class LinkLoop {
         plan = DialPlan(addresses: configuration.addresses, choice: configuration.protocolChoice)
         self.snapshot = LinkSnapshot(since: time.now().instant)
         nextKeepAlive = self.snapshot.since
+        lastAcknowledged = self.snapshot.since
     }
 
     /// Runs until stopped.
@@ -73,7 +79,10 @@ final class LinkLoop {
         while machine.state != .stopped {
             takeOrders()
             perform(machine.tick(now: time.now().instant, oldestUnacknowledged: oldestUnacknowledged))
-            attempt { () throws(LinkFault) in try sendReady() }
+            attempt { () throws(LinkFault) in
+                try sendReady()
+                try sendCanary()
+            }
             // What the outbox gives in return goes out before anything is waited for.
             if tellSettled() { continue }
             publishSnapshot()
@@ -138,8 +147,13 @@ final class LinkLoop {
         }
         guard answer.supportsQoS1 else { throw .refused(client.address, .qosNotSupported) }
         plan.answered()
+        if let socket = client.socket {
+            let timeout = configuration.progressTimeout + .seconds(5)
+            cmosquitto_user_timeout(socket, UInt32(clamping: timeout.wholeNanoseconds / 1_000_000))
+        }
         let now = time.now().instant
         machine.accepted(now: now)
+        lastAcknowledged = now
         connection += 1
         if connection > 1 { snapshot.reconnects += 1 }
         window = max(1, min(configuration.window, answer.receiveMaximum ?? .max))
@@ -163,6 +177,17 @@ final class LinkLoop {
         case .protocol where client?.news.answer == nil: plan.closedBeforeAnswer()
         case .broken, .disconnected, .protocol: blame(fault)
         default: break
+        }
+        if let canary, now - canary.published < Self.canaryGrace {
+            canaryDeaths += 1
+            if canaryDeaths == Self.canaryLimit {
+                logger.warning(
+                    "the upstream ends the connection over the canary; there will be none any more",
+                    metadata: [
+                        "topic": "\(configuration.canaryTopic)",
+                        "try": "allow the gateway's account to publish it on the broker",
+                    ])
+            }
         }
         let isNew = snapshot.lastFault != fault || client?.news.answer?.code == 0
         forgetConnection()
@@ -197,6 +222,7 @@ final class LinkLoop {
         ready.removeAll(keepingCapacity: true)
         inFlight.removeAll()
         birth = nil
+        canary = nil
         farewell = nil
         subscribing.removeAll()
         tell {
@@ -210,11 +236,37 @@ final class LinkLoop {
 
     // MARK: Sending
 
-    /// When the oldest thing that waits for a PUBACK was published.
+    /// Since when nothing that waits for a PUBACK has got one.
     private var oldestUnacknowledged: Instant? {
-        let oldest = inFlight.oldest?.published ?? (ready.isEmpty ? nil : time.now().instant)
-        guard let birth else { return oldest }
-        return min(birth.published, oldest ?? birth.published)
+        let waiting = [inFlight.oldest?.published, birth?.published, canary?.published].compactMap(\.self)
+        guard let oldest = waiting.min() else { return ready.isEmpty ? nil : time.now().instant }
+        return max(oldest, lastAcknowledged)
+    }
+
+    // MARK: Canary
+
+    /// A connection that ends sooner after a canary may have ended over it.
+    private static let canaryGrace = Duration.seconds(2)
+    private static let canaryLimit = 3
+
+    /// When the next one is due; `nil` while there is none to be sent.
+    private var canaryDue: Instant? {
+        guard case .connected = machine.state, let interval = configuration.canaryInterval, canary == nil,
+            birth == nil, inFlight.count == 0, canaryDeaths < Self.canaryLimit
+        else { return nil }
+        return lastAcknowledged + interval
+    }
+
+    private func sendCanary() throws(LinkFault) {
+        guard let due = canaryDue, let client else { return }
+        let now = time.now().instant
+        guard now >= due else { return }
+        let payload = Array(String(time.now().unixNanoseconds / 1_000_000).utf8)
+        let (result, packetIdentifier) = client.publish(
+            topic: configuration.canaryTopic, payload: payload, retain: false, envelope: nil)
+        let code = errno
+        guard result == MOSQ_ERR_SUCCESS.intValue else { throw client.fault(result, code: code) }
+        canary = (packetIdentifier, now)
     }
 
     private var mayPublish: Bool {
@@ -241,7 +293,7 @@ final class LinkLoop {
         } catch {
             // What the broker said before it closed may still lie in the socket: acknowledgements, and its reason.
             try? client.read()
-            try handleNews(of: client, isFresh: false)
+            try handleNews(of: client)
             throw client.news.disconnectReason.map { .disconnected(reason: $0) } ?? error
         }
     }
@@ -318,7 +370,7 @@ final class LinkLoop {
             fault = error
         }
         // The news first: they tell why the library closed the connection.
-        try handleNews(of: client, isFresh: events & POLLIN != 0 && fault == nil)
+        try handleNews(of: client)
         if let fault { throw fault }
     }
 
@@ -328,15 +380,15 @@ final class LinkLoop {
         if let deadline = machine.deadline(oldestUnacknowledged: oldestUnacknowledged) {
             wait = min(wait, max(0, (deadline - now).wholeNanoseconds))
         }
+        if let due = canaryDue { wait = min(wait, max(0, (due - now).wholeNanoseconds)) }
         return Int32(clamping: (wait + 999_999) / 1_000_000)
     }
 
     // MARK: News
 
-    private func handleNews(of client: MosquittoClient, isFresh: Bool) throws(LinkFault) {
+    private func handleNews(of client: MosquittoClient) throws(LinkFault) {
         let news = client.news
         if let answer = news.answer, case .connecting = machine.state { try answered(answer, by: client) }
-        if isFresh { machine.confirmed(now: time.now().instant) }
         for answer in news.subscriptions {
             guard let filter = subscribing.removeValue(forKey: answer.packetIdentifier), answer.reason >= 0x80 else {
                 continue
@@ -358,11 +410,18 @@ final class LinkLoop {
 
     private func handleAcknowledgements(_ news: BrokerNews) throws(LinkFault) {
         guard !news.acknowledgements.isEmpty else { return }
+        let now = time.now().instant
+        lastAcknowledged = now
+        machine.confirmed(now: now)
         var postponed: UInt8?
         for acknowledgement in news.acknowledgements {
             if acknowledgement.packetIdentifier == birth?.packetIdentifier {
                 birth = nil
                 stateAcknowledged(acknowledgement)
+            } else if acknowledgement.packetIdentifier == canary?.packetIdentifier {
+                // Any answer will do: that there is one is what was asked.
+                canary = nil
+                canaryDeaths = 0
             } else if acknowledgement.packetIdentifier == farewell {
                 stateAcknowledged(acknowledgement)
                 perform(machine.farewellAcknowledged())

@@ -70,7 +70,7 @@ struct LinkMachine: Sendable {
         state = .connected(since: now, lastConfirmation: now)
     }
 
-    /// Something came from the broker.
+    /// The broker acknowledged something.
     mutating func confirmed(now: Instant) {
         guard case .connected(let since, _) = state else { return }
         state = .connected(since: since, lastConfirmation: now)
@@ -119,7 +119,7 @@ struct LinkMachine: Sendable {
 
     /// What is due. `.giveUp` leaves the state to ``lost(now:using:)``.
     /// - Parameters:
-    ///   - oldestUnacknowledged: when the oldest message on its way was published; `nil` when none is.
+    ///   - oldestUnacknowledged: since when nothing that is on its way was acknowledged; `nil` when nothing is.
     mutating func tick(now: Instant, oldestUnacknowledged: Instant?) -> Action {
         switch state {
         case .backoff(let until) where now >= until:

@@ -56,8 +56,14 @@ package struct UpstreamConfiguration: Sendable {
     package var keepAlive = Duration.seconds(10)
     /// From the start of an attempt to the broker's CONNACK.
     package var connectTimeout = Duration.seconds(20)
-    /// A message that waits longer than this for its PUBACK takes the link down.
-    package var progressTimeout = Duration.seconds(20)
+    /// With something on its way, no PUBACK for this long takes the link down.
+    package var progressTimeout = Duration.seconds(10)
+    /// When nothing has been acknowledged for this long, a message of no account is published to ``canaryTopic``, so
+    /// that a broker, or a line, that is there no more is noticed; `nil` for never. An idle link that is half open is
+    /// noticed within this and ``progressTimeout``.
+    package var canaryInterval: Duration? = .seconds(5)
+    /// A valid topic name.
+    package var canaryTopic: String
     /// Shortest and longest pause between attempts, jitter included.
     package var reconnectDelay = Duration.seconds(1)...Duration.seconds(60)
     /// A connection that held this long counts as stable: the next pause is short again.
@@ -76,6 +82,7 @@ package struct UpstreamConfiguration: Sendable {
         self.addresses = addresses
         self.clientIdentifier = clientIdentifier
         self.stateTopic = stateTopic
+        canaryTopic = "\(stateTopic)/canary"
         self.subscriptions = subscriptions
     }
 }

@@ -39,6 +39,34 @@ struct OddBrokerTests {
         }
     }
 
+    @Test("a broker that hangs up over the canary is spared it")
+    func canaryNotAllowed() async throws {
+        let broker = try FakeBroker { connection, _, _ in
+            connection.send(FakeBroker.connack())
+            while let (type, body) = connection.receive() {
+                guard type >> 4 == 3 else { continue }
+                let (topic, identifier) = FakeBroker.publication(body)
+                if topic.hasSuffix("canary") { return }
+                connection.send(FakeBroker.puback(identifier))
+            }
+        }
+        defer { broker.stop() }
+        var configuration = UpstreamConfiguration.test(port: broker.port)
+        configuration.canaryInterval = .milliseconds(100)
+        configuration.keepAlive = .seconds(60)
+        let gateway = try Gateway(configuration)
+        try await gateway.run {
+            try await eventually("three were tried", details: { "\(gateway.link.snapshot())" }) {
+                gateway.link.snapshot().reconnects >= 3 && gateway.link.snapshot().state == .connected
+            }
+            let since = gateway.link.snapshot().since
+            try await eventually("it stays connected for ten canaries' time") {
+                KernelTime().now().instant - since > .seconds(1)
+            }
+            #expect(gateway.link.snapshot().reconnects == 3)
+        }
+    }
+
     @Test("a message over which the broker says DISCONNECT goes when patience runs out, its neighbours arrive")
     func disconnectOverMessage() async throws {
         let broker = try FakeBroker { connection, _, _ in

@@ -99,6 +99,7 @@ struct OutageTests {
         let broker = try await MosquittoProcess()
         var configuration = UpstreamConfiguration.test(port: broker.port)
         configuration.keepAlive = .seconds(5)
+        configuration.canaryInterval = nil
         let gateway = try Gateway(configuration)
         try await gateway.run {
             try await gateway.connected()
@@ -110,6 +111,52 @@ struct OutageTests {
             broker.thaw()
             try await gateway.connected()
         }
+    }
+
+    @Test("a broker that falls silent on an idle link is noticed by the canary")
+    func canaryNotices() async throws {
+        let broker = try await MosquittoProcess()
+        let observer = try await broker.subscribe("gw/$state/canary", name: "observer")
+        var configuration = UpstreamConfiguration.test(port: broker.port)
+        configuration.canaryInterval = .milliseconds(100)
+        configuration.progressTimeout = .milliseconds(500)
+        let gateway = try Gateway(configuration)
+        try await gateway.run {
+            try await gateway.connected()
+            let first = try #require(gateway.link.snapshot().lastConfirmation)
+            try await eventually("canaries come") { observer.messages.count >= 3 }
+            #expect(try #require(gateway.link.snapshot().lastConfirmation) > first)
+            #expect(gateway.link.snapshot().published == 0, "they are nobody's messages")
+            broker.freeze()
+            try await eventually("the silence is noticed") {
+                gateway.link.snapshot().lastFault == .stalled(configuration.progressTimeout)
+            }
+            broker.thaw()
+            try await gateway.connected()
+        }
+    }
+
+    @Test("a slow broker is not given up on while it acknowledges something")
+    func slowBroker() async throws {
+        let broker = try FakeBroker { connection, _, _ in
+            connection.send(FakeBroker.connack())
+            while let (type, body) = connection.receive() {
+                guard type >> 4 == 3 else { continue }
+                // The pace of a bad line: with ten on their way the last of them waits for far longer than the limit.
+                if FakeBroker.publication(body).topic == "gw/t" { usleep(100_000) }
+                connection.send(FakeBroker.puback(FakeBroker.publication(body).identifier))
+            }
+        }
+        defer { broker.stop() }
+        var configuration = UpstreamConfiguration.test(port: broker.port)
+        configuration.progressTimeout = .milliseconds(500)
+        let gateway = try Gateway(configuration)
+        try await gateway.run {
+            try await gateway.append(1...20)
+            try await gateway.drained()
+        }
+        #expect(gateway.link.snapshot().reconnects == 0)
+        #expect(gateway.link.snapshot().published == 20)
     }
 
     @Test("nobody listens: the link says so and keeps trying")

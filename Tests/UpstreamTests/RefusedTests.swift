@@ -111,7 +111,8 @@ struct RefusedTests {
         }
     }
 
-    @Test("a topic that is not allowed is refused and counted, the messages around it arrive", arguments: [true, false])
+    @Test(
+        "a topic that is not allowed is refused and counted, the messages around it arrive", arguments: [true, false])
     func notAuthorised(areRecordsAllowed: Bool) async throws {
         let folder = try TemporaryDirectory()
         let records = areRecordsAllowed ? "topic write gw/$gap/#\n" : ""

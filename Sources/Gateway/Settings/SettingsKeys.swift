@@ -107,6 +107,10 @@ package enum SettingsKeys {
             "in_flight", in: 1...1_000, default: 100,
             "Messages on the way and not yet acknowledged; also how many can come twice after a crash."),
         .duration(
+            "canary", in: .zero...(.seconds(86_400)), default: "5s",
+            "After so long without an acknowledgement a message goes to {gateway}/$canary, to see that the cloud is still there; 0s for never. A line that went dead is noticed 10s later."
+        ),
+        .duration(
             "reconnect_min", in: .milliseconds(50)...(.seconds(3_600)), default: "1s",
             "Pause before the first new try; doubles with every failure."),
         .duration(

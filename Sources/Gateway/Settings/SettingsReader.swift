@@ -94,6 +94,7 @@ struct SettingsReader {
         var configuration = UpstreamConfiguration(
             addresses: addresses, clientIdentifier: clientIdentifier, stateTopic: "\(gateway)/$state",
             subscriptions: AcceptRules(accept).filters)
+        configuration.canaryTopic = "\(gateway)/$canary"
         configuration.username = reader.string("username")
         configuration.tls = UpstreamConfiguration.TLS(
             authorityFile: reader.string("ca_file").map(path(_:)),
@@ -105,6 +106,7 @@ struct SettingsReader {
         default: configuration.protocolChoice = .automatic
         }
         if let keepAlive = reader.duration("keep_alive") { configuration.keepAlive = keepAlive }
+        if let canary = reader.duration("canary") { configuration.canaryInterval = canary == .zero ? nil : canary }
         if let window = reader.integer("in_flight") { configuration.window = Int(window) }
         configuration.reconnectDelay = pauses.0...pauses.1
         return GatewaySettings.Upstream(
