@@ -158,7 +158,7 @@ package actor OutboxStore {
         let isMuch =
             waiting.count + entries.count > configuration.memoryMessages
             || waiting.bytes + bytes > configuration.memoryBytes
-        if waiting.count > 0, isMuch { try commit(everything: true, now: now) }
+        if waiting.count > 0, isMuch, !isVisited { try commit(everything: true, now: now) }
         take(entries, places, now: now)
         commitDue(now: now)
         tell()
