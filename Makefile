@@ -5,7 +5,7 @@ ARGS ?=
 SWIFT ?= swift
 PREFIX ?= /usr/local
 
-.PHONY: all demo test test-gpio bench release install format clean
+.PHONY: all demo test test-gpio test-powercut bench release install format clean
 
 all:
 	.ci/dependencies build
@@ -23,6 +23,12 @@ test:
 # The GPIO driver against the kernel's own gpio-sim, in a throw-away virtual machine.
 test-gpio:
 	Tests/VM/test-gpio
+
+# The power of a gateway under load cut at random moments (CUTS=50), in a virtual machine whose disk forgets what was not
+# flushed.
+CUTS ?= 50
+test-powercut:
+	Tests/VM/test-powercut $(CUTS)
 
 bench:
 	.ci/dependencies test

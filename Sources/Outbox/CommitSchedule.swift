@@ -10,9 +10,9 @@ struct CommitSchedule: Sendable {
     /// The longest that a message waits for others.
     static let interval = Duration.milliseconds(20)
     /// The pause that ends the wait.
-    static let pause = Duration.milliseconds(4)
+    static let pause = Duration.microseconds(1_500)
     /// So much is written without waiting for more.
-    static let messages = 1_024
+    static let messages = 512
     static let bytes: Int64 = 256 << 10
     /// Settled rows that are recorded together, and how long they wait for it.
     static let settledMessages = 25

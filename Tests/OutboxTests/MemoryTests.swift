@@ -103,7 +103,7 @@ import Testing
     @Test func withoutALinkAGroupIsStoredAfterAMoment() async throws {
         let store = try open()
         try await append(store, 1...2)
-        time.advance(.milliseconds(3))
+        time.advance(.milliseconds(1))
         try await append(store, 3...3)
         await store.tick()
         #expect(settled.isEmpty)
@@ -113,7 +113,7 @@ import Testing
         // Without a pause, the longest wait ends it.
         for number in 4...20 {
             try await append(store, number...number)
-            time.advance(.milliseconds(2))
+            time.advance(.microseconds(1_400))
         }
         #expect(settled.count >= 3 + 11)
     }
