@@ -32,6 +32,13 @@ static inline void cmosquitto_cork(int socket, bool corked) {
     setsockopt(socket, IPPROTO_TCP, TCP_CORK, &value, sizeof value);
 }
 
+/* Acknowledges what was received without the usual delay, once; tcp(7), TCP_QUICKACK. A broker that does not set
+ * TCP_NODELAY holds its next PUBACKs back until then. */
+static inline void cmosquitto_acknowledge(int socket) {
+    int value = 1;
+    setsockopt(socket, IPPROTO_TCP, TCP_QUICKACK, &value, sizeof value);
+}
+
 /* Lets the kernel give up on the connection when what was sent stays without an answer for this long; tcp(7),
  * TCP_USER_TIMEOUT. Where the kernel does not know it, the link's own deadlines remain. */
 static inline void cmosquitto_user_timeout(int socket, unsigned milliseconds) {

