@@ -22,6 +22,8 @@ package enum ControlClient {
 
     /// The largest answer read, in bytes.
     private static let answerLimit = 4 << 20
+    /// A page of the queue holds a whole message, which may be as large as MQTT allows.
+    private static let pageLimit = 1 << 30
 
     package static func status(socketPath path: String) throws(Failure) -> GatewayStatus {
         let answer = try ask(Array("status".utf8), path: path)
@@ -45,8 +47,18 @@ package enum ControlClient {
         return sensor
     }
 
-    private static func ask(_ line: [UInt8], path: String) throws(Failure) -> ControlAnswer {
-        let bytes = try exchange(line + [UInt8(ascii: "\n")], path: path)
+    /// Looks at the queue, or changes it. What the gateway could not do is in the answer.
+    package static func queue(_ request: QueueRequest, socketPath path: String) throws(Failure) -> QueueAnswer {
+        guard let line = try? JSONEncoder().encode(request) else { throw .badAnswer("the request cannot be written") }
+        let answer = try ask(Array(line), path: path, limit: pageLimit)
+        guard let queue = answer.queue else { throw .badAnswer(answer.error ?? "nothing") }
+        return queue
+    }
+
+    private static func ask(
+        _ line: [UInt8], path: String, limit: Int = answerLimit
+    ) throws(Failure) -> ControlAnswer {
+        let bytes = try exchange(line + [UInt8(ascii: "\n")], path: path, limit: limit)
         guard let answer = try? JSONDecoder().decode(ControlAnswer.self, from: Data(bytes)) else {
             throw .badAnswer("something that is not understood; is it of another version?")
         }
@@ -61,13 +73,13 @@ package enum ControlClient {
         return String(decoding: data, as: UTF8.self)
     }
 
-    private static func exchange(_ request: [UInt8], path: String) throws(Failure) -> [UInt8] {
+    private static func exchange(_ request: [UInt8], path: String, limit: Int) throws(Failure) -> [UInt8] {
         let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw .io(path: path, code: errno) }
         defer { close(descriptor) }
-        var limit = timeval(tv_sec: 30, tv_usec: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        var patience = timeval(tv_sec: 30, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         let name = Array(path.utf8)
@@ -96,7 +108,7 @@ package enum ControlClient {
         }
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 16_384)
-        while bytes.count < answerLimit {
+        while bytes.count < limit {
             let count = read(descriptor, &chunk, chunk.count)
             if count == 0 { return bytes }
             if count < 0 {
@@ -105,6 +117,6 @@ package enum ControlClient {
             }
             bytes += chunk[..<count]
         }
-        throw .badAnswer("more than \(answerLimit) bytes")
+        throw .badAnswer("more than \(limit) bytes")
     }
 }

@@ -8,7 +8,8 @@ package import NIOPosix
 /// service's own user and root.
 ///
 /// One request a connection: a line, answered with one JSON object, then the connection closes. The line is `status`, or
-/// a ``DeviceRequest`` or ``SensorRequest`` as JSON. A request is at most 2 MiB and a connection lives at most 30 s, so that nobody can hold
+/// a ``DeviceRequest``,
+/// ``SensorRequest`` or ``QueueRequest`` as JSON. A request is at most 2 MiB and a connection lives at most 30 s, so that nobody can hold
 /// the server up.
 package final class ControlServer: Sendable {
     package struct Failure: Error, CustomStringConvertible {
@@ -20,15 +21,18 @@ package final class ControlServer: Sendable {
         package var status: @Sendable () async -> GatewayStatus?
         package var device: @Sendable (DeviceRequest) async -> DeviceAnswer?
         package var sensor: @Sendable (SensorRequest) async -> SensorAnswer?
+        package var queue: @Sendable (QueueRequest) async -> QueueAnswer?
 
         package init(
             status: @escaping @Sendable () async -> GatewayStatus?,
             device: @escaping @Sendable (DeviceRequest) async -> DeviceAnswer?,
-            sensor: @escaping @Sendable (SensorRequest) async -> SensorAnswer?
+            sensor: @escaping @Sendable (SensorRequest) async -> SensorAnswer?,
+            queue: @escaping @Sendable (QueueRequest) async -> QueueAnswer?
         ) {
             self.status = status
             self.device = device
             self.sensor = sensor
+            self.queue = queue
         }
     }
 
@@ -112,6 +116,8 @@ package final class ControlServer: Sendable {
                     answer = await answers.device(request).map(ControlAnswer.device)
                 } else if let request = try? JSONDecoder().decode(SensorRequest.self, from: line) {
                     answer = await answers.sensor(request).map(ControlAnswer.sensor)
+                } else if let request = try? JSONDecoder().decode(QueueRequest.self, from: line) {
+                    answer = await answers.queue(request).map(ControlAnswer.queue)
                 } else {
                     answer = .error("the request is not understood; is it of another version?")
                 }
@@ -145,10 +151,12 @@ struct ControlAnswer: Codable, Sendable {
     var status: GatewayStatus?
     var device: DeviceAnswer?
     var sensor: SensorAnswer?
+    var queue: QueueAnswer?
     var error: String?
 
     static func status(_ status: GatewayStatus) -> Self { Self(status: status) }
     static func device(_ device: DeviceAnswer) -> Self { Self(device: device) }
     static func sensor(_ sensor: SensorAnswer) -> Self { Self(sensor: sensor) }
+    static func queue(_ queue: QueueAnswer) -> Self { Self(queue: queue) }
     static func error(_ error: String) -> Self { Self(error: error) }
 }

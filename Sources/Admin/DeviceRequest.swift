@@ -33,26 +33,15 @@ package struct DeviceAnswer: Codable, Hashable, Sendable {
         }
     }
 
-    package struct Failure: Codable, Hashable, Sendable {
-        /// By sysexits(3).
-        package var exitCode: Int32
-        package var text: String
-
-        package init(exitCode: Int32, text: String) {
-            self.exitCode = exitCode
-            self.text = text
-        }
-    }
-
     /// What was done, in a sentence.
     package var done: String?
     package var users: [String]?
     package var rules: [Rule]?
     /// Nothing was done, and why.
-    package var failure: Failure?
+    package var failure: RequestFailure?
 
     package init(
-        done: String? = nil, users: [String]? = nil, rules: [Rule]? = nil, failure: Failure? = nil
+        done: String? = nil, users: [String]? = nil, rules: [Rule]? = nil, failure: RequestFailure? = nil
     ) {
         self.done = done
         self.users = users

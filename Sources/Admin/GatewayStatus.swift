@@ -44,10 +44,15 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
         package var dropped: Int64
         /// Messages that the upstream will never take; kept beside the queue.
         package var setAside: Int64
+        /// What came in over the last minutes.
+        package var messagesPerSecond: Double
+        package var bytesPerSecond: Double
+        /// How long an outage may last, at that rate, before messages are lost; absent while nothing comes.
+        package var secondsLeft: Double?
 
         package init(
             name: String, messages: Int64, bytes: Int64, maximumBytes: Int64, oldestSeconds: Double?, dropped: Int64,
-            setAside: Int64 = 0
+            setAside: Int64 = 0, messagesPerSecond: Double = 0, bytesPerSecond: Double = 0, secondsLeft: Double? = nil
         ) {
             self.name = name
             self.messages = messages
@@ -56,6 +61,9 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
             self.oldestSeconds = oldestSeconds
             self.setAside = setAside
             self.dropped = dropped
+            self.messagesPerSecond = messagesPerSecond
+            self.bytesPerSecond = bytesPerSecond
+            self.secondsLeft = secondsLeft
         }
     }
 

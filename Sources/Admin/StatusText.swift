@@ -10,12 +10,7 @@ extension GatewayStatus {
             lines += Self.indented(problem)
         }
         for queue in queues {
-            var line = "queue     \(queue.name): \(queue.messages) messages, \(Self.size(queue.bytes))"
-            line += " of \(Self.size(queue.maximumBytes))"
-            if let oldest = queue.oldestSeconds { line += ", oldest \(Self.age(oldest))" }
-            if queue.dropped > 0 { line += ", \(queue.dropped) DROPPED" }
-            if queue.setAside > 0 { line += ", \(queue.setAside) REFUSED by the upstream and set aside" }
-            lines.append(line)
+            lines.append("queue     \(queue.text)")
         }
         for sensor in sensors { lines += sensor.lines(heading: "sensor    ") }
         lines.append("lan       \(listening.joined(separator: ", ")), \(clientCount) clients")
@@ -85,6 +80,16 @@ extension GatewayStatus {
         }
     }
 
+    /// "0.2/min", "3.1/s", "250/s".
+    static func rate(_ perSecond: Double) -> String {
+        func tenths(_ value: Double) -> String {
+            let tenths = Int((value * 10).rounded())
+            return "\(tenths / 10).\(tenths % 10)"
+        }
+        if perSecond >= 100 { return "\(Int(perSecond.rounded()))/s" }
+        return perSecond >= 0.5 ? "\(tenths(perSecond))/s" : "\(tenths(perSecond * 60))/min"
+    }
+
     /// "512 B", "12.3 kB", "256.0 MB"; decimal units, as in the settings.
     static func size(_ bytes: Int64) -> String {
         guard bytes >= 1_000 else { return "\(bytes) B" }
@@ -136,5 +141,19 @@ extension GatewayStatus.Sensor.Reading {
         let mark = quality == "good" ? "" : "\(quality.uppercased()) "
         let reason = why.map { " (\(GatewayStatus.visible($0)))" } ?? ""
         return "\(mark)\(GatewayStatus.visible(value))\(reason) \(GatewayStatus.age(secondsSinceValue)) ago"
+    }
+}
+
+extension GatewayStatus.Queue {
+    /// For a person: one line.
+    package var text: String {
+        var line = "\(name): \(messages) messages, \(GatewayStatus.size(bytes))"
+        line += " of \(GatewayStatus.size(maximumBytes))"
+        if let oldestSeconds { line += ", oldest \(GatewayStatus.age(oldestSeconds))" }
+        if messagesPerSecond > 0 { line += ", \(GatewayStatus.rate(messagesPerSecond)) in" }
+        if let secondsLeft { line += ", room for \(GatewayStatus.age(secondsLeft)) of outage" }
+        if dropped > 0 { line += ", \(dropped) DROPPED" }
+        if setAside > 0 { line += ", \(setAside) REFUSED by the upstream and set aside" }
+        return line
     }
 }

@@ -20,4 +20,11 @@ package struct ClassBacklog: Hashable, Sendable {
     package var dropped: Int64
     /// Messages that the upstream will never take and that are kept beside the queue. Each is covered by a gap record.
     package var setAside: Int64
+    /// What came in per second over the last minutes, the newest counting most.
+    package var messagesPerSecond = 0.0
+    /// As ``bytes`` counts them.
+    package var bytesPerSecond = 0.0
+    /// How long an outage may last, from now on and at this rate, before a bound of the class costs messages; `nil`
+    /// while nothing comes.
+    package var timeLeft: Duration?
 }

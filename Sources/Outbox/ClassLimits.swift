@@ -46,6 +46,9 @@ package struct ClassLimits: Hashable, Sendable {
         self.commitAfter = commitAfter
     }
 
+    /// No bound but the disk's.
+    package static let unlimited = ClassLimits(maximumBytes: .max, maximumAge: nil)
+
     /// The classes that are there without being set.
     package static let builtIn: [DeliveryClass: ClassLimits] = {
         var events = ClassLimits(maximumBytes: 64_000_000, maximumAge: .seconds(90 * 86_400), overflow: .rejectNewest)

@@ -9,6 +9,12 @@ struct Epoch: Hashable, Sendable {
     /// Random, 1 ..< 2⁵³, so that it survives a consumer that reads JSON numbers as doubles.
     var value: UInt64
 
+    /// A value as it goes over the wire: 16 hexadecimal digits.
+    static func digits(of value: UInt64) -> String {
+        let digits = String(value, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+
     static func random(first: Int64) -> Epoch { Epoch(first: first, value: .random(in: 1..<1 << 53)) }
 }
 

@@ -1,6 +1,6 @@
 internal import Readings
 
-/// A run of messages of one stream that were lost to a bound.
+/// A run of messages of one stream that were lost: to a bound, to damage, or because somebody wanted it.
 ///
 /// It waits in the stream in their place: its sequence is that of the last message it speaks for. A consumer that
 /// has not seen that message moves on to `last + 1`; one that has can ignore the record, for in an ordered stream it
@@ -15,6 +15,10 @@ struct Gap: Hashable, Sendable {
         static let expired = Reason(rawValue: 2)
         /// The upstream will never take them.
         static let refused = Reason(rawValue: 4)
+        /// Somebody emptied the queue by hand.
+        static let purged = Reason(rawValue: 8)
+        /// They stood in a file that was damaged.
+        static let damaged = Reason(rawValue: 16)
     }
 
     /// Messages lost; less than the range of sequences where one inside it had got through.
@@ -71,35 +75,12 @@ extension Gap {
         if reason.contains(.overflow) { reasons.append("overflow") }
         if reason.contains(.expired) { reasons.append("expired") }
         if reason.contains(.refused) { reasons.append("refused") }
+        if reason.contains(.purged) { reasons.append("purged") }
+        if reason.contains(.damaged) { reasons.append("damaged") }
         let text =
             #"{"gap":{"class":"\#(deliveryClass.name)","count":\#(count),"first_seq":\#(first),"last_seq":\#(last),"#
             + #""from":"\#(rfc3339(unixNanoseconds: from))","to":"\#(rfc3339(unixNanoseconds: to))","#
             + #""reason":"\#(reasons.joined(separator: "+"))"}}"#
         return Array(text.utf8)
     }
-}
-
-/// Unix time as RFC 3339 text in UTC with milliseconds: `2026-11-23T11:32:52.000Z`.
-///
-/// The calendar is computed after Howard Hinnant's `civil_from_days` (howardhinnant.github.io/date_algorithms.html).
-func rfc3339(unixNanoseconds: Int64) -> String {
-    func floor(_ a: Int64, _ b: Int64) -> (quotient: Int64, remainder: Int64) {
-        let (quotient, remainder) = a.quotientAndRemainder(dividingBy: b)
-        return remainder < 0 ? (quotient - 1, remainder + b) : (quotient, remainder)
-    }
-    func padded(_ value: Int64, _ width: Int) -> String {
-        let digits = String(value)
-        return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
-    }
-    let (milliseconds, _) = floor(unixNanoseconds, 1_000_000)
-    let (days, inDay) = floor(milliseconds, 86_400_000)
-    let (era, dayOfEra) = floor(days + 719_468, 146_097)
-    let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-    let shifted = (5 * dayOfYear + 2) / 153
-    let day = dayOfYear - (153 * shifted + 2) / 5 + 1
-    let month = shifted < 10 ? shifted + 3 : shifted - 9
-    let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
-    return "\(padded(year, 4))-\(padded(month, 2))-\(padded(day, 2))T\(padded(inDay / 3_600_000, 2)):"
-        + "\(padded(inDay / 60_000 % 60, 2)):\(padded(inDay / 1000 % 60, 2)).\(padded(inDay % 1000, 3))Z"
 }

@@ -39,7 +39,7 @@ struct Opening {
         let epoch = file.isAhead ? Epoch.random(first: 1).value : nil
         for (number, name, counters, epochs) in try file.streams(Array(configuration.classes.keys)) {
             var stream = Stream(
-                number: number, deliveryClass: name, limits: configuration.classes[name] ?? ClassLimits(),
+                number: number, deliveryClass: name, limits: configuration.classes[name] ?? configuration.otherClasses,
                 counters: counters, epochs: epochs,
                 tailGap: counters.next > counters.head
                     ? try file.gap(at: MessageID(stream: number, sequence: counters.next - 1)) : nil

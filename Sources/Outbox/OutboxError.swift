@@ -10,7 +10,7 @@ package enum OutboxError: Error, Hashable, Sendable, CustomStringConvertible {
     case thread(ThreadStartError)
     /// A damaged file could not be moved aside.
     case quarantine(path: String, code: Int32)
-    /// A message of a class that the configuration does not name.
+    /// A class that the configuration does not name.
     case unknownClass(DeliveryClass)
     /// `close()` was called.
     case closed
@@ -23,7 +23,7 @@ package enum OutboxError: Error, Hashable, Sendable, CustomStringConvertible {
             "cannot move the damaged outbox \(path) aside: errno \(code)\n"
                 + "  try: check that the service's user may write in its folder"
         case .unknownClass(let name):
-            "cannot store a message of class \(name): no such class\n  try: add a [class.\(name)] table to the settings"
+            "cannot use the class \(name): there is no such class\n  try: see them with tidegate queue, or add a [class.\(name)] table to the settings"
         case .closed: "cannot use the outbox: it is closed"
         }
     }

@@ -290,6 +290,83 @@ final class OutboxFile {
             "SELECT count(*) FROM refused WHERE stream = \(stream)", doing: "count what was refused")
     }
 
+    /// One message that the upstream refused.
+    struct Refused {
+        /// Names it; counted up.
+        var number: Int64
+        var stream: Int64
+        var boot: Int64
+        var reason: String
+        /// Of class `""`: the stream says which.
+        var message: Message
+    }
+
+    /// Calls `body` with the messages that the upstream refused, after `number`, until it returns `false`.
+    /// - Parameter stream: of this stream only.
+    func refused(
+        after number: Int64, stream: Int64?, _ body: (Refused) throws(SQLiteError) -> Bool
+    ) throws(SQLiteError) {
+        let select = try Statement(
+            """
+            SELECT id, stream, format, retain, boot, instant, unix, quality, reason, topic, payload FROM refused
+            WHERE id > ? AND (?2 IS NULL OR stream = ?2) ORDER BY id
+            """, on: connection, doing: "read what was refused in \(connection.path)")
+        try select.bind(number, at: 1)
+        if let stream { try select.bind(stream, at: 2) }
+        defer { select.reset() }
+        while try select.step() {
+            let message = Message(
+                topic: select.text(at: 9), payload: select.bytes(at: 10),
+                format: Message.Format(rawValue: UInt8(clamping: select.integer(at: 2))) ?? .opaque,
+                retain: select.integer(at: 3) != 0, deliveryClass: DeliveryClass(""),
+                time: Timestamp(
+                    instant: Instant(nanoseconds: select.integer(at: 5)), unixNanoseconds: select.integer(at: 6),
+                    quality: TimeQuality(stored: select.integer(at: 7))))
+            let refused = Refused(
+                number: select.integer(at: 0), stream: select.integer(at: 1), boot: select.integer(at: 4),
+                reason: select.text(at: 8), message: message)
+            guard try body(refused) else { return }
+        }
+    }
+
+    /// What the upstream refused, with the bytes that each counts in a class.
+    func refusedSizes(stream: Int64?) throws(SQLiteError) -> [(number: Int64, stream: Int64, bytes: Int64)] {
+        let condition = stream.map { " WHERE stream = \($0)" } ?? ""
+        let select = try Statement(
+            "SELECT id, stream, topic, payload FROM refused\(condition) ORDER BY id", on: connection,
+            doing: "read what was refused in \(connection.path)")
+        var found: [(number: Int64, stream: Int64, bytes: Int64)] = []
+        while try select.step() {
+            let bytes = Int64(select.byteCount(at: 2) + select.byteCount(at: 3))
+            found.append((select.integer(at: 0), select.integer(at: 1), OutboxStore.bytesPerMessage + bytes))
+        }
+        return found
+    }
+
+    /// Makes a message that was refused one that waits. Inside a transaction.
+    func moveFromRefused(_ number: Int64, to id: MessageID) throws(SQLiteError) {
+        let doing = "take a message back in \(connection.path)"
+        let copy = try Statement(
+            """
+            INSERT INTO message(id, format, retain, boot, instant, unix, quality, topic, payload)
+            SELECT ?, format, retain, boot, instant, unix, quality, topic, payload FROM refused WHERE id = ?
+            """, on: connection, doing: doing)
+        try copy.bind(id.rawValue, at: 1)
+        try copy.bind(number, at: 2)
+        try copy.run()
+        try connection.execute("DELETE FROM refused WHERE id = \(number)", doing: doing)
+    }
+
+    /// Deletes what was refused. Inside a transaction.
+    /// - Parameter stream: of this stream only.
+    /// - Returns: how many it were.
+    func deleteRefused(stream: Int64?) throws(SQLiteError) -> Int64 {
+        let condition = stream.map { " WHERE stream = \($0)" } ?? ""
+        try connection.execute(
+            "DELETE FROM refused\(condition)", doing: "delete what was refused in \(connection.path)")
+        return connection.changes
+    }
+
     /// The row at `id`.
     func message(at id: MessageID) throws(SQLiteError) -> Head? {
         try selectTail.bind(id.rawValue, at: 1)

@@ -5,9 +5,10 @@ extension OutboxStore {
     package struct Configuration: Sendable {
         /// The database file, in a folder that exists; its log lies beside it with `-wal` appended.
         package var path: String
-        /// The delivery classes and their bounds. A class that the file knows and this does not keeps the default
-        /// bounds until it is drained.
+        /// The delivery classes and their bounds.
         package var classes: [DeliveryClass: ClassLimits]
+        /// The bounds of a class that the file knows and `classes` does not, until it is drained.
+        package var otherClasses = ClassLimits()
         /// Where the age of messages is counted.
         package var time: any TimeSource
         /// The boot that `time`'s instants belong to.

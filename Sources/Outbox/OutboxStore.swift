@@ -44,6 +44,9 @@ package actor OutboxStore {
         /// Sent beside newer ones, and not to be taken for the current value.
         package var isHistorical: Bool
         package var message: Message
+
+        /// `epoch` as it goes over the wire: 16 hexadecimal digits.
+        package var epochDigits: String { Epoch.digits(of: epoch) }
     }
 
     /// What a stored message costs beside topic and payload: keys, times, flags and its share of a page. Bounds count
@@ -60,17 +63,17 @@ package actor OutboxStore {
     package nonisolated let executor: ThreadExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-    private let configuration: Configuration
+    let configuration: Configuration
     private let settled: @Sendable ([SettleToken]) -> Void
     private let rejected: @Sendable ([SettleToken]) -> Void
-    private let available: @Sendable () -> Void
+    let available: @Sendable () -> Void
 
     /// `nil` once closed.
-    private var file: OutboxFile?
-    private var streams: [Stream]
+    var file: OutboxFile?
+    var streams: [Stream]
     private var streamIndex: [DeliveryClass: Int]
     /// When this process opened the file: where the age of an earlier boot's messages is counted from.
-    private let opened: Instant
+    let opened: Instant
     /// Which classes a claim begins with that is too small for all.
     private var turn = 0
     private var receipts = Receipts()
@@ -204,7 +207,7 @@ package actor OutboxStore {
         bytesPerMessage + Int64(message.topic.utf8.count + message.payload.count)
     }
 
-    private func tell() {
+    func tell() {
         let (settled, rejected) = receipts.take()
         if !settled.isEmpty { self.settled(settled) }
         if !rejected.isEmpty { self.rejected(rejected) }
@@ -262,7 +265,7 @@ package actor OutboxStore {
         try? commit(everything: false, now: now)
     }
 
-    private func startTimer(now: Instant) {
+    func startTimer(now: Instant) {
         guard file != nil, let due = due() else { return }
         if let timer, timer.due <= due { return }
         timer?.task.cancel()
@@ -277,7 +280,7 @@ package actor OutboxStore {
     }
 
     /// One transaction: stores what is due, records what is settled, and keeps the bounds.
-    private func commit(everything: Bool, now: Instant) throws(OutboxError) {
+    func commit(everything: Bool, now: Instant) throws(OutboxError) {
         guard let file else { return }
         var drafts = streams
         var stored: [Stream.Stored] = []
@@ -490,7 +493,7 @@ package actor OutboxStore {
 
     // MARK: Helpers
 
-    private func openFile() throws(OutboxError) -> OutboxFile {
+    func openFile() throws(OutboxError) -> OutboxFile {
         guard let file else { throw .closed }
         return file
     }
@@ -512,7 +515,7 @@ package actor OutboxStore {
         }
     }
 
-    private func perform<R>(_ body: () throws(SQLiteError) -> R) throws(OutboxError) -> R {
+    func perform<R>(_ body: () throws(SQLiteError) -> R) throws(OutboxError) -> R {
         do throws(SQLiteError) {
             return try body()
         } catch {

@@ -41,6 +41,7 @@ struct Stream {
     private var tailGap: Gap?
     /// Records that the next commit writes, in order; the last one is `tailGap`.
     private var pendingGaps: [PendingGap] = []
+    private var rate = ArrivalRate()
     /// The first message after `cursor`, when it is known.
     private var oldestUnclaimed: OutboxFile.Head?
 
@@ -99,10 +100,11 @@ struct Stream {
 
     /// Takes the message under the next sequence. Whether the class refuses it is asked before.
     mutating func add(_ message: Message, receipt: Receipt, now: Instant) {
+        let bytes = OutboxStore.bytes(of: message)
+        rate.took(bytes, now: now)
         unstored.append(
             UnstoredMessages.Item(
-                sequence: counters.next, message: message, bytes: OutboxStore.bytes(of: message), taken: now,
-                receipt: receipt))
+                sequence: counters.next, message: message, bytes: bytes, taken: now, receipt: receipt))
         counters.next += 1
         mustWrite = true
         tailGap = nil
@@ -237,7 +239,22 @@ struct Stream {
         let isExpired = try hasExpired(file, now: now, opened: opened)
         guard isFull || isExpired else { return }
         var place = cursor
-        while let next = try dropRun(after: place, file, now: now, opened: opened) { place = next }
+        while let next = try dropRun(after: place, through: nil, file, now: now, opened: opened) { place = next }
+    }
+
+    /// Drops stored messages up to `last` that are not on their way, ``dropLimit`` of them at most, and leaves a gap
+    /// record. Inside a transaction, on a copy.
+    /// - Returns: how many it were; 0 when there are no more.
+    mutating func purge(
+        through last: Int64, _ file: OutboxFile, now: Instant, opened: Instant
+    ) throws(SQLiteError) -> Int64 {
+        let before = counters.dropped
+        var place = cursor
+        while counters.dropped == before,
+            let next = try dropRun(after: place, through: last, file, now: now, opened: opened)
+        { place = next }
+        try writeCounters(file)
+        return counters.dropped - before
     }
 
     private func isOver(rows: Int64, bytes: Int64) -> Bool {
@@ -245,9 +262,10 @@ struct Stream {
     }
 
     /// Drops one run of messages, all of one epoch.
+    /// - Parameter purged: everything up to this is dropped; `nil`: what the bounds do not allow.
     /// - Returns: where the next epoch's run may begin; `nil` when this was the last.
     private mutating func dropRun(
-        after place: Int64, _ file: OutboxFile, now: Instant, opened: Instant
+        after place: Int64, through purged: Int64?, _ file: OutboxFile, now: Instant, opened: Instant
     ) throws(SQLiteError) -> Int64? {
         var gap: Gap?
         var dropped: Int64 = 0
@@ -266,16 +284,21 @@ struct Stream {
             if head.isGap {
                 lost = Self.record(head, row.payload)
             } else {
-                let isExpired = hasExpired(head, file, now: now, opened: opened)
-                let isOver =
-                    limits.overflow == .dropOldest
-                    && isOver(rows: counters.count - rows + 1, bytes: counters.bytes - freed + Self.gapBytes)
-                guard isExpired || isOver, dropped < Self.dropLimit else { return false }
+                let reason: Gap.Reason
+                if let purged {
+                    guard head.id.sequence <= purged else { return false }
+                    reason = .purged
+                } else if hasExpired(head, file, now: now, opened: opened) {
+                    reason = .expired
+                } else {
+                    let isOver = isOver(rows: counters.count - rows + 1, bytes: counters.bytes - freed + Self.gapBytes)
+                    guard limits.overflow == .dropOldest, isOver else { return false }
+                    reason = .overflow
+                }
+                guard dropped < Self.dropLimit else { return false }
                 let unix = head.time.unixNanoseconds
                 lost = Gap(
-                    count: 1, first: head.id.sequence, last: head.id.sequence, from: unix, to: unix,
-                    reason: isExpired ? .expired : .overflow
-                )
+                    count: 1, first: head.id.sequence, last: head.id.sequence, from: unix, to: unix, reason: reason)
                 dropped += 1
             }
             if gap == nil { gap = lost } else { gap?.append(lost) }
@@ -312,7 +335,6 @@ struct Stream {
     // MARK: Handing out
 
     /// Hands out the next messages, as far as the budget goes.
-
     mutating func claim(
         atMost limit: Int, stored: inout Int, _ budget: inout ClaimBudget, _ file: OutboxFile,
         gapTopic: (DeliveryClass) -> String, into claimed: inout [OutboxStore.Claimed]
@@ -516,7 +538,59 @@ struct Stream {
             )
     }
 
+    // MARK: Taking back in
+
+    /// Puts a message that was set aside, by its number among those, at the end of the stream. Inside a transaction, on a copy; nothing of the
+    /// stream is in memory alone.
+    /// - Returns: `false` when the class has no room for it.
+    mutating func takeBack(_ number: Int64, bytes: Int64, _ file: OutboxFile) throws(SQLiteError) -> Bool {
+        guard !isOver(rows: counters.count + 1, bytes: counters.bytes + bytes) else { return false }
+        try file.moveFromRefused(number, to: id(counters.next))
+        counters.next += 1
+        counters.count += 1
+        counters.bytes += bytes
+        tailGap = nil
+        try writeCounters(file)
+        return true
+    }
+
     // MARK: Looking
+
+    /// Calls `body` with what waits after `sequence`, in order, until it returns `false`; messages on their way are
+    /// among them.
+    func look(
+        after sequence: Int64, _ file: OutboxFile, _ body: (OutboxStore.Waiting) -> Bool
+    ) throws(SQLiteError) {
+        var isOver = false
+        let start = max(sequence, counters.head - 1)
+        try file.rows(after: id(start)) { head, row throws(SQLiteError) in
+            guard !removals.contains(head.id) else { return true }
+            var message = Message(
+                topic: "", payload: row.payload, retain: row.retain, deliveryClass: deliveryClass, time: head.time)
+            if head.isGap {
+                message.payload = Self.record(head, message.payload).payload(
+                    deliveryClass: deliveryClass, epoch: epochs.epoch(of: head.id.sequence))
+            } else {
+                message.topic = row.topic
+                message.format = row.format
+            }
+            isOver = !body(waiting(head.id, boot: try file.bootID(head.boot), message, isGap: head.isGap))
+            return !isOver
+        }
+        guard !isOver else { return }
+        for place in 0..<unstored.placeCount {
+            let item = unstored[place]
+            guard item.sequence > sequence, !item.isSettled else { continue }
+            guard body(waiting(id(item.sequence), boot: file.bootName, item.message, isGap: false)) else { return }
+        }
+    }
+
+    private func waiting(_ id: MessageID, boot: BootID, _ message: Message, isGap: Bool) -> OutboxStore.Waiting {
+        let epoch = epochs.epoch(of: id.sequence)
+        return OutboxStore.Waiting(
+            id: id, epoch: epoch.value, sequence: id.sequence - epoch.first + 1, boot: boot, isGap: isGap,
+            message: message)
+    }
 
     /// Whether the first message that could be dropped has waited for too long.
     mutating func hasExpired(_ file: OutboxFile, now: Instant, opened: Instant) throws(SQLiteError) -> Bool {
@@ -549,6 +623,20 @@ struct Stream {
             backlog.oldest = first.message.time
             backlog.oldestAge = now - first.message.time.instant
         }
+        let rate = rate.value(now: now)
+        backlog.messagesPerSecond = rate.messages
+        backlog.bytesPerSecond = rate.bytes
+        backlog.timeLeft = timeLeft(at: rate, oldest: backlog.oldestAge)
         return backlog
+    }
+
+    /// How long the class takes in what comes at this rate before it loses something, were nothing to leave.
+    private func timeLeft(at rate: ArrivalRate.Value, oldest: Duration?) -> Duration? {
+        guard rate.messages > 0 else { return nil }
+        var seconds = Double(max(0, limits.maximumBytes - bytes)) / rate.bytes
+        if let maximum = limits.maximumCount { seconds = min(seconds, Double(max(0, maximum - count)) / rate.messages) }
+        let left = Duration.milliseconds(Int64(min(seconds, 1e12) * 1_000))
+        guard let maximumAge = limits.maximumAge else { return left }
+        return max(.zero, min(left, maximumAge - (oldest ?? .zero)))
     }
 }

@@ -7,12 +7,6 @@ struct Envelope {
     /// The last epoch, and its digits.
     private var known: (epoch: UInt64, digits: String) = (0, "")
 
-    /// An epoch as 16 hexadecimal digits.
-    static func digits(of epoch: UInt64) -> String {
-        let digits = String(epoch, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
-    }
-
     /// Bytes of the PUBLISH packet (MQTT 5.0 §3.3, 3.1.1 §3.3), to compare with the broker's maximum packet size:
     /// libmosquitto 2.0's own check forgets two bytes, and the broker would close the connection over them.
     func packetBytes(of claimed: OutboxStore.Claimed, payloadBytes: Int, version: WireVersion) -> Int {
@@ -34,7 +28,7 @@ struct Envelope {
     mutating func withProperties<R>(
         of claimed: OutboxStore.Claimed, _ body: (UnsafePointer<cmosquitto_envelope>) -> R
     ) -> R {
-        if known.epoch != claimed.epoch { known = (claimed.epoch, Self.digits(of: claimed.epoch)) }
+        if known.epoch != claimed.epoch { known = (claimed.epoch, claimed.epochDigits) }
         let epoch = known.digits
         return claimed.stream.withCString { stream in
             epoch.withCString { epoch in

@@ -26,7 +26,7 @@ extension OutboxStore.Claimed {
         guard version == .v311, message.format == .reading else { return message.wirePayload(sequence: sequence) }
         // Class names are letters, digits, - and _: nothing needs escaping.
         return message.payload(
-            with: "\"stream\":\"\(stream)\",\"epoch\":\"\(Envelope.digits(of: epoch))\","
+            with: "\"stream\":\"\(stream)\",\"epoch\":\"\(epochDigits)\","
                 + (isHistorical ? "\"historical\":true," : "") + "\"seq\":\(sequence)")
     }
 }

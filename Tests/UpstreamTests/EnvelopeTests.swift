@@ -56,8 +56,11 @@ struct EnvelopeTests {
 
     @Test("the epoch has 16 digits")
     func epoch() {
-        #expect(Envelope.digits(of: 0xAB) == "00000000000000ab")
-        #expect(Envelope.digits(of: .max) == "ffffffffffffffff")
+        var message = claimed("{}", .opaque)
+        message.epoch = 0xAB
+        #expect(message.epochDigits == "00000000000000ab")
+        message.epoch = .max
+        #expect(message.epochDigits == "ffffffffffffffff")
     }
 
     @Test("packet sizes, counted by hand")

@@ -25,17 +25,8 @@ package enum DeviceCommands {
         }
         let answer = await perform(request, in: store)
         await store.close()
-        giveToOwner(of: dataDirectory)
+        DataDirectory.giveToOwner(dataDirectory, database: "state.db")
         return answer
-    }
-
-    /// Root's files would lock the service's user out.
-    private static func giveToOwner(of directory: String) {
-        var information = stat()
-        guard geteuid() == 0, stat(directory, &information) == 0, information.st_uid != 0 else { return }
-        for suffix in ["", "-wal", "-shm"] {
-            _ = lchown("\(directory)/state.db\(suffix)", information.st_uid, information.st_gid)
-        }
     }
 
     /// Does it in the state database. Nothing is half done when it fails.
@@ -125,7 +116,7 @@ package enum DeviceCommands {
 
 extension DeviceAnswer {
     fileprivate static func failure(_ kind: GatewayError.Kind, _ text: String) -> Self {
-        DeviceAnswer(failure: Failure(exitCode: kind.rawValue, text: text))
+        DeviceAnswer(failure: RequestFailure(exitCode: kind.rawValue, text: text))
     }
 }
 

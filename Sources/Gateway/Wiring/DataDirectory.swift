@@ -20,6 +20,33 @@ enum DataDirectory {
         guard access(path, R_OK | W_OK | X_OK) == 0 else { throw failure(doing: doing, code: errno, path: path) }
     }
 
+    static let outboxName = "outbox.db"
+
+    static func outbox(in directory: String) -> String { "\(directory)/\(outboxName)" }
+
+    /// Makes sure that there is an outbox already: looking at a queue must not make one.
+    static func requireOutbox(in directory: String) throws(GatewayError) {
+        let path = outbox(in: directory)
+        guard access(path, F_OK) != 0 else { return }
+        let code = errno
+        throw GatewayError(
+            code == EACCES ? .permission : .unavailable, doing: "open the queue \(path)",
+            reason: String(cString: strerror(code)),
+            remedy: code == EACCES
+                ? "run this as root or as the gateway's user"
+                : "check data_dir in [gateway], or name the folder with --data-dir; a gateway that never ran has none")
+    }
+
+    /// Gives a database that was perhaps made by root to the directory's owner: root's files would lock the service's
+    /// user out.
+    static func giveToOwner(_ directory: String, database name: String) {
+        var information = stat()
+        guard geteuid() == 0, stat(directory, &information) == 0, information.st_uid != 0 else { return }
+        for suffix in ["", "-wal", "-shm"] {
+            _ = lchown("\(directory)/\(name)\(suffix)", information.st_uid, information.st_gid)
+        }
+    }
+
     private static func failure(doing: String, code: Int32, path: String) -> GatewayError {
         GatewayError(
             code == EACCES || code == EPERM ? .permission : .io, doing: doing,

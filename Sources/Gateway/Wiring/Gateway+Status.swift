@@ -23,6 +23,11 @@ final class GatewayReference: Sendable {
         guard let gateway = source.withLock({ $0 })?.gateway else { return nil }
         return await SensorCommands.perform(request, gateway.settings.sensors, gateway.sensors, time: gateway.time)
     }
+
+    func queue(_ request: QueueRequest) async -> QueueAnswer? {
+        guard let gateway = source.withLock({ $0 })?.gateway else { return nil }
+        return await QueueCommands.perform(request, in: gateway.outbox, classes: gateway.settings.classes)
+    }
 }
 
 extension Gateway {
@@ -49,13 +54,7 @@ extension Gateway {
                 secondsSinceConfirmation: link.lastConfirmation.map(seconds(since:)), inFlight: link.inFlight,
                 published: link.published, acknowledged: link.acknowledged, refused: link.refused,
                 reconnects: link.reconnects, problem: link.problem),
-            queues: backlog.map { queue in
-                GatewayStatus.Queue(
-                    name: queue.deliveryClass.name, messages: queue.count, bytes: queue.bytes,
-                    maximumBytes: (settings.classes[queue.deliveryClass] ?? ClassLimits()).maximumBytes,
-                    oldestSeconds: queue.oldestAge.map { Double($0.wholeNanoseconds) / 1e9 }, dropped: queue.dropped,
-                    setAside: queue.setAside)
-            },
+            queues: backlog.map { .init($0, maximumBytes: settings.classes[$0.deliveryClass]?.maximumBytes) },
             sensors: sensorStates(progress.readings, now: wall),
             intake: GatewayStatus.Intake(
                 received: counts.received, forwarded: progress.forwarded, waiting: counts.queued,

@@ -118,7 +118,7 @@ package final class Gateway: Sendable {
             path: ControlSocket.path(in: settings.gateway.dataDirectory), group: group, logger: logger("control"),
             answers: .init(
                 status: { await reference.status() }, device: { await reference.device($0) },
-                sensor: { await reference.sensor($0) }))
+                sensor: { await reference.sensor($0) }, queue: { await reference.queue($0) }))
         reference.attach(self)
     }
 

@@ -15,7 +15,7 @@ extension OutboxStore {
     ) throws(GatewayError) {
         let id = settings.gateway.id
         var configuration = Configuration(
-            path: "\(settings.gateway.dataDirectory)/outbox.db", classes: settings.classes, time: time,
+            path: DataDirectory.outbox(in: settings.gateway.dataDirectory), classes: settings.classes, time: time,
             gapTopic: { "\(id)/$gap/\($0)" })
         configuration.window = settings.upstream.configuration.window
         do {
