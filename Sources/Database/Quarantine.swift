@@ -7,12 +7,15 @@ package struct QuarantineError: Error, Hashable, Sendable {
     package var code: Int32
 }
 
-/// Moves a damaged file and its log to the first free `PATH.corrupt-N`. Deletes nothing.
+/// Moves a damaged file and its log to the first free `PATH.corrupt-N`: a number that no
+/// `PATH.salvaged-N` has either. Deletes nothing.
 /// - Returns: where it lies now.
 package func quarantine(_ path: String) throws(QuarantineError) -> String {
     func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
     var number = 1
-    while exists("\(path).corrupt-\(number)") || (exists("\(path)-wal") && exists("\(path).corrupt-\(number)-wal")) {
+    while exists("\(path).corrupt-\(number)") || exists("\(path).salvaged-\(number)")
+        || (exists("\(path)-wal") && exists("\(path).corrupt-\(number)-wal"))
+    {
         number += 1
     }
     let target = "\(path).corrupt-\(number)"

@@ -7,21 +7,24 @@ struct Opening {
     var streams: [Stream]
 
     /// Opens the file; a damaged one is moved aside first.
-    static func make(_ configuration: OutboxStore.Configuration) throws(OutboxError) -> (Opening, Recovery?) {
+    /// - Parameter first: streams that are made are numbered from here on.
+    static func make(
+        _ configuration: OutboxStore.Configuration, streamsFrom first: Int64 = 1
+    ) throws(OutboxError) -> (Opening, Recovery?) {
         do throws(SQLiteError) {
-            return (try Opening(configuration), nil)
+            return (try Opening(configuration, streamsFrom: first), nil)
         } catch {
             guard error.condition == .corrupt else { throw .database(error) }
             let recovery = Recovery(quarantined: try moveAside(configuration.path), reason: error.reason)
             do throws(SQLiteError) {
-                return (try Opening(configuration), recovery)
+                return (try Opening(configuration, streamsFrom: first), recovery)
             } catch {
                 throw .database(error)
             }
         }
     }
 
-    private static func moveAside(_ path: String) throws(OutboxError) -> String {
+    static func moveAside(_ path: String) throws(OutboxError) -> String {
         do throws(QuarantineError) {
             return try quarantine(path)
         } catch {
@@ -29,7 +32,7 @@ struct Opening {
         }
     }
 
-    private init(_ configuration: OutboxStore.Configuration) throws(SQLiteError) {
+    private init(_ configuration: OutboxStore.Configuration, streamsFrom first: Int64) throws(SQLiteError) {
         var options = Connection.Options()
         options.lockTimeoutMilliseconds = configuration.lockTimeoutMilliseconds
         options.maximumPages = configuration.maximumPages
@@ -37,17 +40,25 @@ struct Opening {
         var streams: [Stream] = []
         // Messages were on their way that the file knows nothing of: nobody can tell which sequences are used.
         let epoch = file.isAhead ? Epoch.random(first: 1).value : nil
-        for (number, name, counters, epochs) in try file.streams(Array(configuration.classes.keys)) {
+        for (number, name, counters, epochs) in try file.streams(
+            Array(configuration.classes.keys), numberedFrom: first)
+        {
             var stream = Stream(
-                number: number, deliveryClass: name, limits: configuration.classes[name] ?? configuration.otherClasses,
-                counters: counters, epochs: epochs,
+                number: number, name: name, limits: configuration.limits(of: name), counters: counters, epochs: epochs,
                 tailGap: counters.next > counters.head
                     ? try file.gap(at: MessageID(stream: number, sequence: counters.next - 1)) : nil
             )
             if let epoch { stream.begin(epoch) }
             streams.append(stream)
         }
+        // What a salvage brought and has gone upstream needs no stream any more. Should that fail, the next start does it.
+        let drained = streams.filter { $0.name.salvaged != nil && $0.count == 0 }
+        if !drained.isEmpty {
+            try? file.transaction(doing: "forget drained streams of") { () throws(SQLiteError) in
+                for stream in drained { try file.forgetStream(stream.number) }
+            }
+        }
         self.file = file
-        self.streams = streams
+        self.streams = streams.filter { $0.name.salvaged == nil || $0.count > 0 }
     }
 }

@@ -10,6 +10,8 @@ package enum OutboxError: Error, Hashable, Sendable, CustomStringConvertible {
     case thread(ThreadStartError)
     /// A damaged file could not be moved aside.
     case quarantine(path: String, code: Int32)
+    /// A damaged file that was moved aside cannot be read.
+    case salvage(DamagedFile.Failure)
     /// A class that the configuration does not name.
     case unknownClass(DeliveryClass)
     /// `close()` was called.
@@ -22,6 +24,8 @@ package enum OutboxError: Error, Hashable, Sendable, CustomStringConvertible {
         case .quarantine(let path, let code):
             "cannot move the damaged outbox \(path) aside: errno \(code)\n"
                 + "  try: check that the service's user may write in its folder"
+        case .salvage(let failure):
+            "\(failure)\n  try: check the storage (journalctl -k); the file stays where it is and is tried again"
         case .unknownClass(let name):
             "cannot use the class \(name): there is no such class\n  try: see them with tidegate queue, or add a [class.\(name)] table to the settings"
         case .closed: "cannot use the outbox: it is closed"

@@ -126,6 +126,9 @@ final class OutboxFile {
         }
     }
 
+    /// Tells the file of this boot, if it does not know it. Inside a transaction.
+    func ensureBootIsStored() throws(SQLiteError) { if !isBootStored { try storeBoot() } }
+
     /// Tells the file of this boot, and lets it forget those that no message belongs to any more.
     private func storeBoot() throws(SQLiteError) {
         let doing = "note this boot in \(connection.path)"
@@ -161,10 +164,11 @@ final class OutboxFile {
     }
 
     /// The streams in the file, by class, after making those that are missing.
-    func streams(_ classes: [DeliveryClass]) throws(SQLiteError) -> [(
+    /// - Parameter first: those that are made are numbered from here on, at least.
+    func streams(_ classes: [DeliveryClass], numberedFrom first: Int64) throws(SQLiteError) -> [(
         number: Int64, name: DeliveryClass, counters: Counters, epochs: Epochs
     )] {
-        try makeStreams(classes)
+        try makeStreams(classes, numberedFrom: first)
         let doing = "read the streams of \(connection.path)"
         var epochs: [Int64: [Epoch]] = [:]
         let selectEpochs = try Statement(
@@ -195,7 +199,9 @@ final class OutboxFile {
         return streams
     }
 
-    private func makeStreams(_ classes: [DeliveryClass]) throws(SQLiteError) {
+    private func makeStreams(
+        _ classes: [DeliveryClass], numberedFrom first: Int64
+    ) throws(SQLiteError) {
         let doing = "make the streams of \(connection.path)"
         var known: Set<String> = []
         let select = try Statement("SELECT class FROM stream", on: connection, doing: doing)
@@ -203,10 +209,13 @@ final class OutboxFile {
         select.reset()
         let missing = classes.filter { !known.contains($0.name) }.sorted { $0.name < $1.name }
         guard !missing.isEmpty else { return }
-        let insert = try Statement("INSERT INTO stream(class) VALUES(?)", on: connection, doing: doing)
+        let insert = try Statement(
+            "INSERT INTO stream(id, class) SELECT max(?, ifnull(max(id), 0) + 1), ? FROM stream", on: connection,
+            doing: doing)
         try connection.transaction(doing: doing) { () throws(SQLiteError) in
             for name in missing {
-                try insert.bind(name.name, at: 1)
+                try insert.bind(first, at: 1)
+                try insert.bind(name.name, at: 2)
                 try insert.run()
             }
             try connection.execute(
@@ -232,7 +241,7 @@ final class OutboxFile {
     }
 
     private func bind(id: MessageID, format: Int64, boot: Int64, time: Timestamp) throws(SQLiteError) {
-        if boot == self.boot, !isBootStored { try storeBoot() }
+        if boot == self.boot { try ensureBootIsStored() }
         try insertRow.bind(id.rawValue, at: 1)
         try insertRow.bind(format, at: 2)
         try insertRow.bind(boot, at: 3)
@@ -252,7 +261,7 @@ final class OutboxFile {
 
     /// Puts a message that is not stored among those that the upstream refused. Inside a transaction.
     func insertRefused(_ message: Message, stream: Int64, reason: String) throws(SQLiteError) {
-        if !isBootStored { try storeBoot() }
+        try ensureBootIsStored()
         try insertRefused.bind(stream, at: 1)
         try insertRefused.bind(Int64(message.format.rawValue), at: 2)
         try insertRefused.bind(message.retain ? 1 : 0, at: 3)
@@ -433,7 +442,9 @@ final class OutboxFile {
         if let known = bootNames[number] { return known }
         try selectBoot.bind(number, at: 1)
         defer { selectBoot.reset() }
-        let name = BootID(try selectBoot.step() ? selectBoot.text(at: 0) : "")
+        // What a salvage brought has its file's number behind it: names are unique.
+        let name = BootID(
+            try selectBoot.step() ? String(selectBoot.text(at: 0).prefix { $0 != OutboxStore.salvageMark }) : "")
         bootNames[number] = name
         return name
     }

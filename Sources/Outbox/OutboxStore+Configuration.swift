@@ -26,6 +26,17 @@ extension OutboxStore {
         /// The file may not grow beyond this many pages of 4 KiB; `nil` for no limit but the disk's.
         package var maximumPages: Int?
 
+        /// The bounds of a class, or of what a salvage made of one.
+        func limits(of name: DeliveryClass) -> ClassLimits {
+            guard let salvaged = name.salvaged else { return classes[name] ?? otherClasses }
+            var limits = classes[salvaged] ?? otherClasses
+            // It comes beside what is new, which must not wait for it.
+            limits.overflow = .dropOldest
+            limits.order = .interleave
+            limits.priority = 1
+            return limits
+        }
+
         /// - Parameter boot: without one the kernel's own; where that is not known, a random one, so that no age is
         ///   ever counted across what may be two boots.
         package init(

@@ -45,7 +45,7 @@ extension OutboxStore {
         try perform { () throws(SQLiteError) in
             for stream in streams.sorted(by: { $0.number < $1.number }) {
                 guard found.count < limit, bytes < byteLimit else { return }
-                if let only, stream.deliveryClass != only { continue }
+                if let only, stream.name != only { continue }
                 if let after, stream.number < after.stream { continue }
                 let sequence = after.flatMap { $0.stream == stream.number ? $0.sequence : nil } ?? 0
                 try stream.look(after: sequence, file) { message in
@@ -96,7 +96,7 @@ extension OutboxStore {
         // Where the disk is full, what memory holds cannot be stored: then it is what is stored that goes.
         try? commit(everything: true, now: now)
         tell()
-        let wanted = streams.filter { only == nil || $0.deliveryClass == only }
+        let wanted = streams.filter { only == nil || $0.name == only }
         var total: Int64 = 0
         for (number, last) in wanted.map({ ($0.number, $0.counters.next - 1) }) {
             while true {
@@ -168,7 +168,7 @@ extension OutboxStore {
     /// - Returns: `nil` for all.
     private func streamNumber(_ only: DeliveryClass?) throws(OutboxError) -> Int64? {
         guard let only else { return nil }
-        guard let stream = streams.first(where: { $0.deliveryClass == only }) else { throw .unknownClass(only) }
+        guard let stream = streams.first(where: { $0.name == only }) else { throw .unknownClass(only) }
         return stream.number
     }
 }

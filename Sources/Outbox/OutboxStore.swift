@@ -66,6 +66,7 @@ package actor OutboxStore {
     let configuration: Configuration
     private let settled: @Sendable ([SettleToken]) -> Void
     private let rejected: @Sendable ([SettleToken]) -> Void
+    private let damaged: @Sendable (Recovery) -> Void
     let available: @Sendable () -> Void
 
     /// `nil` once closed.
@@ -83,6 +84,9 @@ package actor OutboxStore {
     /// Messages went out of memory though the file could not be told: under an epoch that it does not know yet.
     private var isEpochUntold = false
     private var timer: (due: Instant, task: Task<Void, Never>)?
+    /// The file was found damaged, and another is about to take its place.
+    private var isReplacing = false
+    private var isClosed = false
     /// On another thread than the outbox's own, which must not wait for the disk.
     package private(set) var isVisited = false
 
@@ -93,7 +97,9 @@ package actor OutboxStore {
     ///     upstream. Those of one class come in their order.
     ///   - rejected: called likewise with the tokens whose message, or another of the same arrival, was refused. They
     ///     must not be acknowledged as kept.
-    ///   - available: called, at home in the outbox, when there may be something new to claim. None of the three may
+    ///   - damaged: called likewise when the file turned out to be damaged and an empty one took its place. What memory
+    ///     held is in the new one; ``damagedFiles`` has the old one.
+    ///   - available: called, at home in the outbox, when there may be something new to claim. None of the four may
     ///     block: the outbox waits for it.
     /// - Throws: when the file cannot be opened, is in use, or is of a newer version. A damaged file does not throw:
     ///   it is moved aside, see ``recovery``.
@@ -101,6 +107,7 @@ package actor OutboxStore {
         configuration: Configuration,
         settled: @escaping @Sendable ([SettleToken]) -> Void,
         rejected: @escaping @Sendable ([SettleToken]) -> Void = { _ in },
+        damaged: @escaping @Sendable (Recovery) -> Void = { _ in },
         available: @escaping @Sendable () -> Void
     ) throws(OutboxError) {
         do throws(ThreadStartError) {
@@ -113,11 +120,11 @@ package actor OutboxStore {
         file = opening.file
         streams = opening.streams
         streamIndex = Dictionary(
-            uniqueKeysWithValues: opening.streams.enumerated().map { ($0.element.deliveryClass, $0.offset) }
-        )
+            uniqueKeysWithValues: opening.streams.enumerated().map { ($0.element.name, $0.offset) })
         self.configuration = configuration
         self.settled = settled
         self.rejected = rejected
+        self.damaged = damaged
         self.available = available
         opened = configuration.time.now().instant
     }
@@ -220,7 +227,7 @@ package actor OutboxStore {
         var last = streams.startIndex
         for entry in entries {
             let name = entry.message.deliveryClass
-            if !streams.indices.contains(last) || streams[last].deliveryClass != name {
+            if !streams.indices.contains(last) || streams[last].name != name {
                 guard let index = streamIndex[name] else { throw .unknownClass(name) }
                 last = index
             }
@@ -298,7 +305,7 @@ package actor OutboxStore {
             }
         } catch {
             schedule.failed(now: now)
-            latestProblem.withLock { $0 = .database(error) }
+            failed(error)
             throw .database(error)
         }
         streams = drafts
@@ -354,6 +361,7 @@ package actor OutboxStore {
                         into: &claimed
                     )
                 } catch {
+                    failed(error)
                     // What the other classes gave must go out; the next claim meets the error again.
                     if claimed.isEmpty { throw .database(error) }
                 }
@@ -442,7 +450,7 @@ package actor OutboxStore {
                 for draft in drafts where draft.mustWrite { try draft.writeCounters(file) }
             }
         } catch {
-            latestProblem.withLock { $0 = .database(error) }
+            failed(error)
             throw .database(error)
         }
         streams = drafts
@@ -480,6 +488,7 @@ package actor OutboxStore {
     /// Stores what is in memory, copies the log into the file and closes it. Every later call throws `.closed`. Cost: up to a log's worth of
     /// page writes.
     package func close() {
+        isClosed = true
         guard file != nil else { return }
         isAttached = false
         try? commit(everything: true, now: configuration.time.now().instant)
@@ -494,8 +503,63 @@ package actor OutboxStore {
     // MARK: Helpers
 
     func openFile() throws(OutboxError) -> OutboxFile {
-        guard let file else { throw .closed }
+        guard let file else { throw isReplacing ? problem ?? .closed : .closed }
         return file
+    }
+
+    /// Takes note of an error; one that says that the file is damaged has it replaced.
+    private func failed(_ error: SQLiteError) {
+        latestProblem.withLock { $0 = .database(error) }
+        guard error.condition == .corrupt, !isReplacing, file != nil else { return }
+        isReplacing = true
+        // Not here: what failed goes on with the file, and a visitor must not wait for the disk.
+        Task { await replaceDamagedFile(reason: error.reason) }
+    }
+
+    /// Moves the damaged file aside and goes on with an empty one, into which comes what memory holds. What is on its
+    /// way out of the old one counts as unknown when it is acknowledged: it comes once more with what is salvaged.
+    private func replaceDamagedFile(reason: String) async {
+        timer?.task.cancel()
+        timer = nil
+        let last = streams.map(\.number).max() ?? 0
+        file = nil
+        var quarantined: String?
+        var pause = Duration.milliseconds(100)
+        while !isClosed {
+            do throws(OutboxError) {
+                if quarantined == nil { quarantined = try Opening.moveAside(configuration.path) }
+                let (opening, _) = try Opening.make(configuration, streamsFrom: last + 1)
+                go(on: opening)
+                break
+            } catch {
+                latestProblem.withLock { $0 = error }
+                // A full disk tells nobody when it has room again.
+                try? await Task.sleep(for: pause)
+                pause = min(pause * 2, .seconds(10))
+            }
+        }
+        isReplacing = false
+        if let quarantined { damaged(Recovery(quarantined: quarantined, reason: reason)) }
+    }
+
+    private func go(on opening: Opening) {
+        let now = configuration.time.now().instant
+        var renewed = opening.streams
+        for old in streams {
+            guard let index = renewed.firstIndex(where: { $0.name == old.name }) else { continue }
+            renewed[index].takeOver(old)
+        }
+        file = opening.file
+        streams = renewed
+        streamIndex = Dictionary(uniqueKeysWithValues: renewed.enumerated().map { ($0.element.name, $0.offset) })
+        isEpochUntold = false
+        schedule = CommitSchedule()
+        schedule.isNeeded(now: now)
+        latestProblem.withLock { $0 = nil }
+        commitDue(now: now)
+        tell()
+        available()
+        startTimer(now: now)
     }
 
     /// Drops what has waited for too long. A failure leaves it for the next time: better late than stuck.

@@ -13,6 +13,9 @@ struct Stream {
     private static let gapBytes = OutboxStore.bytesPerMessage + Int64(Gap.storedByteCount)
 
     let number: Int64
+    /// What the file calls it.
+    let name: DeliveryClass
+    /// What its messages belong to: what a salvage found keeps its identity on the wire.
     let deliveryClass: DeliveryClass
     let limits: ClassLimits
     /// What the file says or, where ``mustWrite`` is set, is to say.
@@ -53,11 +56,12 @@ struct Stream {
     }
 
     init(
-        number: Int64, deliveryClass: DeliveryClass, limits: ClassLimits, counters: OutboxFile.Counters, epochs: Epochs,
+        number: Int64, name: DeliveryClass, limits: ClassLimits, counters: OutboxFile.Counters, epochs: Epochs,
         tailGap: Gap?
     ) {
         self.number = number
-        self.deliveryClass = deliveryClass
+        self.name = name
+        deliveryClass = name.salvaged ?? name
         self.limits = limits
         self.counters = counters
         self.epochs = epochs
@@ -108,6 +112,15 @@ struct Stream {
         counters.next += 1
         mustWrite = true
         tailGap = nil
+    }
+
+    /// Takes what another stream of its class has in memory alone, under sequences of its own.
+    mutating func takeOver(_ old: Stream) {
+        for place in 0..<old.unstored.placeCount where !old.unstored[place].isSettled {
+            let item = old.unstored[place]
+            add(item.message, receipt: item.receipt, now: item.taken)
+        }
+        rate = old.rate
     }
 
     /// Leaves the message out if the class is full and wants that; its sequence tells the consumer.
@@ -614,7 +627,7 @@ struct Stream {
     func backlog(_ file: OutboxFile, now: Instant, opened: Instant) throws(SQLiteError) -> ClassBacklog {
         let stored = counters.count > 0 ? try file.firstMessage(after: id(counters.head - 1)) : nil
         var backlog = ClassBacklog(
-            deliveryClass: deliveryClass, count: count, bytes: bytes, claimed: claimedCount,
+            deliveryClass: name, count: count, bytes: bytes, claimed: claimedCount,
             unstored: Int64(unstored.count), dropped: counters.dropped, setAside: try file.refusedCount(number))
         if let stored {
             backlog.oldest = stored.time

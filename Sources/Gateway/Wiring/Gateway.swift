@@ -31,6 +31,8 @@ package final class Gateway: Sendable {
     let broker: BrokerServer
     let sensors: SensorSupervisor
     let outbox: OutboxStore
+    /// Speaks whenever the outbox found its file damaged.
+    let damage: (stream: AsyncStream<Void>, continuation: AsyncStream<Void>.Continuation)
     let ingest: Ingest
     let link: UpstreamLink
     let control: ControlServer
@@ -76,11 +78,12 @@ package final class Gateway: Sendable {
 
         // What is acknowledged is in the outbox: its commits settle with the devices, and wake the link.
         let bell = Bell()
+        let damage = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         let outbox = try OutboxStore(
             settings, time: time, logger: logger("outbox"),
             settled: { broker.settle($0) },
             rejected: { broker.settle($0, reason: .quotaExceeded) },
-            available: { bell.ring() })
+            damaged: { damage.continuation.yield() }, available: { bell.ring() })
         let ingest = Ingest(
             intake: intake,
             pipeline: ReadingPipeline(
@@ -112,6 +115,7 @@ package final class Gateway: Sendable {
         self.sensors = sensors
         self.outbox = outbox
         self.ingest = ingest
+        self.damage = damage
         self.link = link
         let reference = GatewayReference()
         control = ControlServer(
@@ -152,6 +156,7 @@ package final class Gateway: Sendable {
                 { await self.runLink(until: $0) }, { await self.runIngest(until: $0) },
                 { await self.runBroker(until: $0) }, { await self.runSensors(until: $0) },
                 { await self.runControl(until: $0) }, { await self.runWatchdog(until: $0) },
+                { await self.runSalvage(until: $0) },
             ], until: stop ?? { await TerminationSignal.wait() })
         await close()
     }

@@ -11,7 +11,7 @@ extension OutboxStore {
     init(
         _ settings: GatewaySettings, time: any TimeSource, logger: Logger,
         settled: @escaping @Sendable ([SettleToken]) -> Void, rejected: @escaping @Sendable ([SettleToken]) -> Void,
-        available: @escaping @Sendable () -> Void
+        damaged: @escaping @Sendable () -> Void, available: @escaping @Sendable () -> Void
     ) throws(GatewayError) {
         let id = settings.gateway.id
         var configuration = Configuration(
@@ -19,15 +19,24 @@ extension OutboxStore {
             gapTopic: { "\(id)/$gap/\($0)" })
         configuration.window = settings.upstream.configuration.window
         do {
-            try self.init(configuration: configuration, settled: settled, rejected: rejected, available: available)
+            try self.init(
+                configuration: configuration, settled: settled, rejected: rejected,
+                damaged: { recovery in
+                    recovery.tell(logger)
+                    damaged()
+                }, available: available)
         } catch {
             throw GatewayError(error)
         }
-        if let recovery {
-            logger.error(
-                "the outbox was damaged; a new one took its place, and the old one was kept",
-                metadata: ["file": "\(recovery.quarantined)", "reason": "\(recovery.reason)"])
-        }
+        recovery?.tell(logger)
+    }
+}
+
+extension Outbox.Recovery {
+    fileprivate func tell(_ logger: Logger) {
+        logger.error(
+            "the outbox is damaged; a new one takes its place, and what can be read of the old one is brought in",
+            metadata: ["file": "\(quarantined)", "reason": "\(reason)"])
     }
 }
 

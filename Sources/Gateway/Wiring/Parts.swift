@@ -1,6 +1,7 @@
 import Admin
 import Broker
 import Logging
+import Outbox
 import Readings
 import Sensors
 import Upstream
@@ -60,6 +61,32 @@ extension Gateway {
             // A gateway that cannot be asked still does its work.
             logger.error("status is not available", metadata: ["error": "\(error)"])
             await stop.wait()
+        }
+    }
+
+    /// Brings in what can be read of damaged outbox files, also of those that an earlier process left.
+    func runSalvage(until stop: Occasion) async {
+        await stop.cancel { [self] in
+            damage.continuation.yield()
+            for await _ in damage.stream where !Task.isCancelled {
+                for file in outbox.damagedFiles {
+                    do {
+                        let salvage = try await outbox.salvage(file.path, number: file.number)
+                        logger.notice(
+                            "what could be read of a damaged outbox waits for the upstream",
+                            metadata: [
+                                "file": "\(salvage.file)", "saved": "\(salvage.saved)", "lost": "\(salvage.lost)",
+                            ])
+                    } catch {
+                        logger.error("a damaged outbox cannot be salvaged yet", metadata: ["error": "\(error)"])
+                        Task.detached { [damage] in
+                            try? await Task.sleep(for: .seconds(30))
+                            damage.continuation.yield()
+                        }
+                        break
+                    }
+                }
+            }
         }
     }
 

@@ -1,0 +1,220 @@
+import Database
+import Glibc
+import Outbox
+import Readings
+import TestSupport
+import Testing
+
+/// A damaged file: what can be read of it goes upstream as what it was, and the rest is told.
+@Suite struct SalvageTests {
+    let folder: TemporaryDirectory
+    let time = ManualTime()
+    let sinks = Sinks()
+    var path: String { "\(folder.path)/outbox.db" }
+
+    init() throws { folder = try TemporaryDirectory() }
+
+    private func open() throws -> OutboxStore {
+        try sinks.open(.test(folder, classes: [.telemetry: ClassLimits(), .events: ClassLimits()], time: time))
+    }
+
+    /// In one page: what stands in an overflow page has no mark by which damage could be told.
+    private static func payload(_ number: Int) -> String {
+        "m\(number) " + String(repeating: "x", count: number * 37 % 1_500)
+    }
+
+    private func fill(_ store: OutboxStore, _ range: ClosedRange<Int>, _ name: DeliveryClass = .telemetry) async throws
+    {
+        try await store.append(range.map { .test(Self.payload($0), name, time: time.now()) })
+        try await store.flush()
+    }
+
+    private func overwrite(at place: Int, with bytes: [UInt8], in name: String? = nil) throws {
+        let file = Glibc.open(name ?? path, O_WRONLY)
+        try #require(file >= 0)
+        defer { close(file) }
+        #expect(pwrite(file, bytes, bytes.count, off_t(place)) == bytes.count)
+    }
+
+    private var fileSize: Int {
+        var information = stat()
+        return stat(path, &information) == 0 ? Int(information.st_size) : 0
+    }
+
+    private func salvageAll(_ store: OutboxStore) async throws -> [OutboxStore.Salvage] {
+        var done: [OutboxStore.Salvage] = []
+        for file in store.damagedFiles { done.append(try await store.salvage(file.path, number: file.number)) }
+        return done
+    }
+
+    /// Drains the store.
+    private func drain(_ store: OutboxStore) async throws -> [OutboxStore.Claimed] {
+        await store.attach()
+        var all: [OutboxStore.Claimed] = []
+        while true {
+            let claimed = try await store.claim(limit: 100, byteLimit: 1 << 20)
+            if claimed.isEmpty { return all }
+            all += claimed
+            try await store.settle(claimed.map(\.id))
+        }
+    }
+
+    /// The sequences that a gap record speaks for.
+    private func range(_ claimed: OutboxStore.Claimed) -> ClosedRange<Int64>? {
+        func number(_ key: String) -> Int64? {
+            claimed.text.firstRange(of: "\"\(key)\":").flatMap {
+                Int64(claimed.text[$0.upperBound...].prefix { $0.isNumber })
+            }
+        }
+        guard claimed.message.topic.hasPrefix("gaps/"), let first = number("first_seq"), let last = number("last_seq")
+        else { return nil }
+        return first...last
+    }
+
+    @Test func withoutItsHeaderEverythingComesAsItWas() async throws {
+        var store = try open()
+        try await fill(store, 1...300)
+        try await fill(store, 1...5, .events)
+        await store.attach()
+        // These have gone upstream.
+        var gone = 0
+        for _ in 0..<3 {
+            let claimed = try await store.claim(limit: 20, byteLimit: 1 << 20).filter { $0.stream == "telemetry" }
+            gone += claimed.count
+            try await store.settle(claimed.map(\.id))
+            try await store.flush()
+        }
+        await store.release()
+        let expected = try await store.waiting(limit: 999, byteLimit: 1 << 30).map { "\($0.epoch) \($0.sequence)" }
+        await store.close()
+        try overwrite(at: 0, with: [UInt8](repeating: 0, count: 4_096))
+
+        store = try open()
+        #expect(store.recovery != nil)
+        try await fill(store, 1_000...1_001)
+        #expect(store.damagedFiles.map(\.path) == ["\(path).corrupt-1"])
+        let report = try await salvageAll(store)
+        #expect(report == [.init(file: "\(path).salvaged-1", saved: Int64(305 - gone), lost: 0)])
+        #expect(store.damagedFiles.isEmpty && access("\(path).salvaged-1", F_OK) == 0)
+        #expect(try await store.backlog().map(\.deliveryClass.name).sorted().contains("telemetry~1"))
+
+        let all = try await drain(store)
+        let salvaged = all.filter(\.isHistorical)
+        #expect(salvaged.map { "\($0.epoch) \($0.sequence)" }.sorted() == expected.sorted())
+        #expect(salvaged.allSatisfy { $0.text == Self.payload(Int($0.sequence)) && $0.boot == BootID("boot-1") })
+        #expect(Set(salvaged.map(\.stream)) == ["telemetry", "events"])
+        let telemetry = salvaged.filter { $0.stream == "telemetry" }.map(\.sequence)
+        #expect(telemetry == telemetry.sorted())
+        #expect(all.filter { !$0.isHistorical }.map(\.text) == [1_000, 1_001].map(Self.payload))
+        await store.close()
+        // Drained, it is forgotten, and it does not come again.
+        store = try open()
+        #expect(try await salvageAll(store).isEmpty)
+        #expect(try await store.backlog().map(\.deliveryClass.name).sorted() == ["events", "telemetry"])
+        #expect(try await drain(store).isEmpty)
+    }
+
+    /// Every message comes, or a record speaks for it.
+    @Test(arguments: UInt64(1)...10) func damagedPagesBecomeGaps(seed: UInt64) async throws {
+        var random = SplitMix64(seed: seed)
+        var store = try open()
+        try await fill(store, 1...400)
+        await store.close()
+        let pages = fileSize / 4_096
+        var damaged: Set<Int> = [0]
+        for _ in 0..<Int.random(in: 1...20, using: &random) {
+            damaged.insert(Int.random(in: 0..<pages, using: &random))
+        }
+        for page in damaged {
+            let isNoise = Bool.random(using: &random)
+            let bytes = (0..<4_096).map { _ in isNoise ? UInt8.random(in: 0 ... .max, using: &random) : 0 }
+            try overwrite(at: page * 4_096, with: bytes)
+        }
+        store = try open()
+        let report = try #require(try await salvageAll(store).first)
+        let all = try await drain(store)
+        var covered: [Int64: Int] = [:]
+        var last: Int64 = 0
+        for claimed in all {
+            #expect(claimed.sequence > last)
+            last = claimed.sequence
+            if let range = range(claimed) {
+                #expect(claimed.text.contains(#""reason":"damaged""#))
+                for sequence in range { covered[sequence, default: 0] += 1 }
+            } else {
+                #expect(claimed.text == Self.payload(Int(claimed.sequence)), "\(claimed.sequence)")
+                covered[claimed.sequence, default: 0] += 1
+            }
+        }
+        #expect(covered.values.allSatisfy { $0 == 1 })
+        let first = try #require(covered.keys.min())
+        let end = try #require(covered.keys.max())
+        #expect(covered.count == Int(end - first + 1))
+        #expect(report.saved + report.lost == Int64(covered.count) && report.saved > 0)
+    }
+
+    @Test func damageThatIsFoundUnderWayStopsNothing() async throws {
+        let store = try open()
+        // More than SQLite keeps in memory.
+        for start in stride(from: 1, to: 6_000, by: 100) { try await fill(store, start...(start + 99)) }
+        let size = fileSize
+        try #require(size > 3 << 20)
+        try overwrite(at: size / 2 / 4_096 * 4_096, with: [UInt8](repeating: 0, count: 40 * 4_096))
+        await store.attach()
+        var before: [OutboxStore.Claimed] = []
+        while store.damagedFiles.isEmpty {
+            guard let claimed = try? await store.claim(limit: 100, byteLimit: 1 << 20) else { continue }
+            before += claimed
+            _ = try? await store.settle(claimed.map(\.id))
+        }
+        // What comes now is taken, and waits in memory until the new file is there.
+        let token = SettleToken(connection: 1, publication: 99)
+        #expect(
+            await eventually {
+                do {
+                    try await store.append([.test("new", time: time.now(), token: 99)])
+                    return true
+                } catch { return false }
+            })
+        let reports = try await salvageAll(store)
+        #expect(reports.count == 1 && (reports.first?.lost ?? 0) > 0)
+        let after = try await drain(store)
+        #expect(sinks.settled.flatMap { $0 }.contains(token))
+        #expect(after.map(\.text).contains("new"))
+
+        var seen = Set(before.map(\.sequence))
+        for claimed in after where claimed.isHistorical {
+            if let range = range(claimed) { seen.formUnion(range) } else { seen.insert(claimed.sequence) }
+        }
+        #expect(seen == Set(1...6_000))
+    }
+
+    @Test func whatASalvageLeftThatWasCutShortIsRemoved() async throws {
+        var store = try open()
+        try await fill(store, 1...50)
+        await store.close()
+        try overwrite(at: 0, with: [UInt8](repeating: 0, count: 100))
+        store = try open()
+        await store.close()
+        do {
+            let connection = try Connection.open(path)
+            try connection.execute(
+                """
+                WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25000)
+                INSERT INTO message SELECT (9 << 48) + i, 0, 0, 1, 0, 0, 0, 'stray', x'00' FROM n
+                """, doing: "leave rows")
+        }
+        store = try open()
+        #expect(try await salvageAll(store).map(\.saved) == [50])
+        let all = try await drain(store)
+        #expect(all.map(\.text) == (1...50).map(Self.payload))
+    }
+
+    @Test func aFileWithNothingToReadIsDoneWith() async throws {
+        try folder.write(String(repeating: "no database at all ", count: 5_000), to: "outbox.db")
+        let store = try open()
+        #expect(try await salvageAll(store) == [.init(file: "\(path).salvaged-1", saved: 0, lost: 0)])
+        #expect(store.damagedFiles.isEmpty)
+        #expect(try await store.backlog().count == 2)
+    }
+}
