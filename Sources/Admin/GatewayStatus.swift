@@ -252,6 +252,15 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
     package var gateway: String
     package var version: String
     package var uptimeSeconds: Double
+    /// The wall clock is trusted; what is read while it is not gets its time later, where that is possible.
+    package var clockIsTrusted: Bool
+    /// RFC 3339, in UTC.
+    package var clock: String
+    /// Bytes that this process had written to the disk since its start; absent where the kernel does not say.
+    package var flashBytes: UInt64?
+    /// The same for a day, and for each message received, on average since the start.
+    package var flashBytesPerDay: Double?
+    package var flashBytesPerMessage: Double?
     /// Where the LAN listener really listens.
     package var listening: [String]
     package var link: Link
@@ -264,9 +273,12 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
     package var clients: [Client]
 
     package init(
-        gateway: String, version: String, uptimeSeconds: Double, listening: [String], link: Link, queues: [Queue],
-        sensors: [Sensor], intake: Intake, lan: Lan, clientCount: Int, clients: [Client]
+        gateway: String, version: String, uptimeSeconds: Double, clockIsTrusted: Bool = true, clock: String = "",
+        listening: [String], link: Link, queues: [Queue], sensors: [Sensor], intake: Intake, lan: Lan,
+        clientCount: Int, clients: [Client]
     ) {
+        self.clockIsTrusted = clockIsTrusted
+        self.clock = clock
         self.gateway = gateway
         self.version = version
         self.uptimeSeconds = uptimeSeconds

@@ -12,6 +12,17 @@ extension GatewayStatus {
         for queue in queues {
             lines.append("queue     \(queue.text)")
         }
+        if let flashBytes {
+            var line = "flash     \(Self.size(Int64(clamping: flashBytes))) written"
+            if let flashBytesPerDay { line += ", \(Self.size(Int64(flashBytesPerDay))) a day" }
+            if let flashBytesPerMessage { line += ", \(Self.size(Int64(flashBytesPerMessage))) a message" }
+            lines.append(line)
+        }
+        if !clockIsTrusted {
+            lines.append("clock     NOT TRUSTED, it says \(clock)")
+            lines += Self.indented(
+                "try: timedatectl (is there an NTP server?), a GPS receiver, or time_topic in [upstream]")
+        }
         for sensor in sensors { lines += sensor.lines(heading: "sensor    ") }
         lines.append("lan       \(listening.joined(separator: ", ")), \(clientCount) clients")
         lines.append("          \(lanText)")

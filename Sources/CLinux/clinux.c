@@ -5,6 +5,9 @@
 #include <limits.h>
 #include <malloc.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
 #include <sys/resource.h>
 #include <sys/timex.h>
 
@@ -12,6 +15,18 @@ bool clinux_clock_is_synced(void) {
     struct timex state = {0};
     int result = adjtimex(&state);
     return result >= 0 && result != TIME_ERROR && !(state.status & STA_UNSYNC);
+}
+
+int64_t clinux_build_time(void) {
+    struct tm day = {0};
+    /* "Nov 24 2026", in English whatever the locale. */
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    const char *date = __DATE__;
+    for (int month = 0; month < 12; month++)
+        if (strncmp(months + 3 * month, date, 3) == 0) day.tm_mon = month;
+    day.tm_mday = atoi(date + 4);
+    day.tm_year = atoi(date + 7) - 1900;
+    return (int64_t)timegm(&day);
 }
 
 void clinux_limit_arenas(int count) { mallopt(M_ARENA_MAX, count); }

@@ -22,6 +22,8 @@ typedef struct {
     const char *time_quality;
     int64_t sequence;
     int64_t unix_milliseconds;
+    /* Since the boot; negative where the wall clock says it all. */
+    int64_t up_milliseconds;
     bool is_historical;
 } cmosquitto_envelope;
 
@@ -53,15 +55,24 @@ static inline int cmosquitto_publish(
     mosquitto_property *properties = NULL;
     int result = MOSQ_ERR_SUCCESS;
     if (envelope) {
-        char sequence[24], time[24];
+        char sequence[24], time[24], up[24];
         snprintf(sequence, sizeof sequence, "%" PRId64, envelope->sequence);
         snprintf(time, sizeof time, "%" PRId64, envelope->unix_milliseconds);
         const char *pairs[][2] = {
             { "stream", envelope->stream }, { "epoch", envelope->epoch }, { "seq", sequence },
             { "boot", envelope->boot },     { "tq", envelope->time_quality }, { "ts", time },
-            { "historical", "1" },
+            { NULL, NULL },                 { NULL, NULL },
         };
-        unsigned count = sizeof pairs / sizeof pairs[0] - (envelope->is_historical ? 0 : 1);
+        unsigned count = 6;
+        if (envelope->up_milliseconds >= 0) {
+            snprintf(up, sizeof up, "%" PRId64, envelope->up_milliseconds);
+            pairs[count][0] = "up";
+            pairs[count++][1] = up;
+        }
+        if (envelope->is_historical) {
+            pairs[count][0] = "historical";
+            pairs[count++][1] = "1";
+        }
         for (unsigned i = 0; i < count && result == MOSQ_ERR_SUCCESS; i++)
             result = mosquitto_property_add_string_pair(
                 &properties, MQTT_PROP_USER_PROPERTY, pairs[i][0], pairs[i][1]

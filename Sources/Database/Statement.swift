@@ -100,6 +100,8 @@ package struct Statement: ~Copyable {
     /// already and is not repeated.
     package func reset() { sqlite3_reset(handle) }
 
+    package func isNull(at column: Int32) -> Bool { sqlite3_column_type(handle, column) == SQLITE_NULL }
+
     /// The integer in `column`, counted from 0, of the row the statement stands on.
     package func integer(at column: Int32) -> Int64 { sqlite3_column_int64(handle, column) }
 

@@ -35,7 +35,11 @@ final class OutboxFile {
     /// Whether the file knows this boot already. It is told with the first message: opening the store writes nothing,
     /// so that a backlog can be drained though the disk is full.
     private var isBootStored: Bool
-    private var bootNames: [Int64: BootID] = [:]
+    private var boots: [Int64: (name: BootID, offset: Int64?)] = [:]
+    /// What the wall clock is ahead of the boot clock in this boot, in nanoseconds, once that is known.
+    private(set) var offset: Int64?
+    /// The file knows ``offset``.
+    private var isOffsetStored: Bool
     /// The file knows that messages of sequences beyond ``Counters/next`` may have gone upstream: a process that finds
     /// this at its start begins a new epoch.
     private(set) var isAhead: Bool
@@ -70,12 +74,14 @@ final class OutboxFile {
         isAhead = try connection.integer("SELECT ahead FROM store", doing: opening) != 0
         bootName = boot
         let findBoot = try Statement(
-            "SELECT id, name = ?1 FROM boot ORDER BY name = ?1 DESC, id DESC LIMIT 1", on: connection,
+            "SELECT id, name = ?1, offset FROM boot ORDER BY name = ?1 DESC, id DESC LIMIT 1", on: connection,
             doing: "read the boots of \(path)"
         )
         try findBoot.bind(boot.name, at: 1)
         let hasBoot = try findBoot.step()
         isBootStored = hasBoot && findBoot.integer(at: 1) != 0
+        isOffsetStored = isBootStored && !findBoot.isNull(at: 2)
+        offset = isOffsetStored ? findBoot.integer(at: 2) : nil
         self.boot = isBootStored ? findBoot.integer(at: 0) : (hasBoot ? findBoot.integer(at: 0) : 0) + 1
         findBoot.reset()
 
@@ -110,18 +116,20 @@ final class OutboxFile {
             SELECT ?, ?, format, retain, boot, instant, unix, quality, topic, payload FROM message WHERE id = ?
             """, on: connection, doing: "set a message aside in \(path)")
         selectBoot = try Statement(
-            "SELECT name FROM boot WHERE id = ?", on: connection, doing: "read the boots of the outbox \(path)")
+            "SELECT name, offset FROM boot WHERE id = ?", on: connection, doing: "read the boots of the outbox \(path)")
     }
 
     /// A transaction of the outbox. What it wrote and what memory knows of it stand or fall together.
     func transaction<R>(doing: String, _ body: () throws(SQLiteError) -> R) throws(SQLiteError) -> R {
         let wasBootStored = isBootStored
         let wasAhead = isAhead
+        let wasOffsetStored = isOffsetStored
         do throws(SQLiteError) {
             return try connection.transaction(doing: "\(doing) the outbox \(connection.path)", body)
         } catch {
             isBootStored = wasBootStored
             isAhead = wasAhead
+            isOffsetStored = wasOffsetStored
             throw error
         }
     }
@@ -142,6 +150,21 @@ final class OutboxFile {
         try insert.bind(bootName.name, at: 2)
         try insert.run()
         isBootStored = true
+        isOffsetStored = false
+    }
+
+    /// The wall clock is trusted, and this much ahead of the boot clock.
+    func note(offset: Int64) { self.offset = offset }
+
+    /// The file has messages of this boot and does not know yet what their wall time is.
+    var mustStoreOffset: Bool { offset != nil && isBootStored && !isOffsetStored }
+
+    /// Tells the file, if it must know. Inside a transaction.
+    func storeOffset() throws(SQLiteError) {
+        guard mustStoreOffset, let offset else { return }
+        try connection.execute(
+            "UPDATE boot SET offset = \(offset) WHERE id = \(boot)", doing: "note the time in \(connection.path)")
+        isOffsetStored = true
     }
 
     /// Writes ``isAhead``. Inside a transaction.
@@ -438,15 +461,30 @@ final class OutboxFile {
 
     /// The name of a boot that a row refers to.
     func bootID(_ number: Int64) throws(SQLiteError) -> BootID {
-        if number == boot { return bootName }
-        if let known = bootNames[number] { return known }
+        number == boot ? bootName : try knownBoot(number).name
+    }
+
+    /// Gives a message its wall time that was taken before the clock was trusted in its boot, if it is known by now.
+    func restamp(_ message: inout Message, boot number: Int64) throws(SQLiteError) {
+        guard message.time.quality == .unsynced,
+            let offset = number == boot ? offset : try knownBoot(number).offset
+        else { return }
+        let (unix, overflow) = message.time.instant.nanoseconds.addingReportingOverflow(offset)
+        if !overflow { message.restamp(unixNanoseconds: unix) }
+    }
+
+    private func knownBoot(_ number: Int64) throws(SQLiteError) -> (name: BootID, offset: Int64?) {
+        if let known = boots[number] { return known }
         try selectBoot.bind(number, at: 1)
         defer { selectBoot.reset() }
+        let isKnown = try selectBoot.step()
         // What a salvage brought has its file's number behind it: names are unique.
-        let name = BootID(
-            try selectBoot.step() ? String(selectBoot.text(at: 0).prefix { $0 != OutboxStore.salvageMark }) : "")
-        bootNames[number] = name
-        return name
+        let boot = (
+            name: BootID(isKnown ? String(selectBoot.text(at: 0).prefix { $0 != OutboxStore.salvageMark }) : ""),
+            offset: isKnown && !selectBoot.isNull(at: 1) ? selectBoot.integer(at: 1) : nil
+        )
+        boots[number] = boot
+        return boot
     }
 
     /// Gives free pages back to the file system, a few megabytes at a time. Meant for an empty queue: the pages at

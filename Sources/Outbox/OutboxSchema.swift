@@ -62,4 +62,8 @@ let outboxSchema = Migrations([
         payload BLOB NOT NULL
     );
     """,
+    // 3. What the wall clock was ahead of the boot's own, in nanoseconds, once it was trusted in that boot.
+    """
+    ALTER TABLE boot ADD COLUMN offset INTEGER;
+    """,
 ])

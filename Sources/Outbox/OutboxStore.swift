@@ -289,6 +289,7 @@ package actor OutboxStore {
     /// One transaction: stores what is due, records what is settled, and keeps the bounds.
     func commit(everything: Bool, now: Instant) throws(OutboxError) {
         guard let file else { return }
+        noteTime(file)
         var drafts = streams
         var stored: [Stream.Stored] = []
         let needsRoom = problem != nil
@@ -301,6 +302,7 @@ package actor OutboxStore {
                         try drafts[index].commit(places, needsRoom: needsRoom, file, now: now, opened: opened))
                 }
                 let isLeft = zip(streams, stored).contains { $0.unstored.placeCount > $1.places }
+                try file.storeOffset()
                 if !isAttached, !isLeft { try file.setAhead(false) } else if isEpochUntold { try file.setAhead(true) }
             }
         } catch {
@@ -319,6 +321,25 @@ package actor OutboxStore {
             // Only space is at stake, and the next empty moment comes.
             try? file.giveBackPages()
         }
+    }
+
+    /// Messages that were taken before the clock was trusted get their wall time when they are handed out, also those of
+    /// this boot that a later process finds.
+    private func noteTime(_ file: OutboxFile) {
+        let now = configuration.time.now()
+        guard now.quality == .synced else { return }
+        file.note(offset: now.unixNanoseconds - now.instant.nanoseconds)
+    }
+
+    /// The clock has come to be trusted. What the file holds of this boot gets to know it, should the power fail now.
+    package func clockIsTrusted() {
+        guard let file else { return }
+        noteTime(file)
+        guard file.mustStoreOffset else { return }
+        let now = configuration.time.now().instant
+        schedule.isNeeded(now: now)
+        commitDue(now: now)
+        startTimer(now: now)
     }
 
     /// How many of the stream's messages in memory are to be stored now.
@@ -342,6 +363,7 @@ package actor OutboxStore {
     ///   - byteLimit: at most this many bytes of topics and payloads; a larger message still comes, alone.
     package func claim(limit: Int, byteLimit: Int) throws(OutboxError) -> [Claimed] {
         let file = try openFile()
+        noteTime(file)
         expire(file)
         let waiting = streams.indices.filter { streams[$0].unclaimed > 0 }
         guard limit > 0, !waiting.isEmpty else { return [] }

@@ -371,7 +371,10 @@ struct Stream {
         while left > 0, let item = unstored.peek(), budget.take(Int(item.bytes - OutboxStore.bytesPerMessage)) {
             unstored.take()
             liveWindow.append(id(item.sequence), bytes: item.bytes)
-            claimed.append(self.claimed(id(item.sequence), boot: file.bootName, item.message, isHistorical: false))
+            var message = item.message
+            // This boot's: nothing that would have to be read.
+            try? file.restamp(&message, boot: file.boot)
+            claimed.append(self.claimed(id(item.sequence), boot: file.bootName, message, isHistorical: false))
             left -= 1
         }
     }
@@ -422,6 +425,7 @@ struct Stream {
             } else {
                 message.topic = row.topic
                 message.format = row.format
+                try file.restamp(&message, boot: head.boot)
             }
             taken.append(self.claimed(head.id, boot: boot.id, message, isHistorical: isHistorical))
             entering.append((head.id, head.bytes))

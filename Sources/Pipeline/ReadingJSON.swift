@@ -10,11 +10,8 @@ extension Reading {
     package var json: [UInt8] {
         var out: [UInt8] = []
         out.reserveCapacity(96)
-        out += "{\"ts\":".utf8
-        out += String(time.unixNanoseconds / 1_000_000).utf8
-        out += ",\"tq\":\"".utf8
-        out += time.quality.rawValue.utf8
-        out += "\",\"v\":".utf8
+        ReadingStamp.append(time, to: &out)
+        out += ",\"v\":".utf8
         switch value {
         case .number(let number): out += "\(number)".utf8
         case .integer(let integer): out += String(integer).utf8

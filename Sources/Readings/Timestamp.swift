@@ -29,4 +29,13 @@ package struct Timestamp: Hashable, Sendable {
 /// `now()` is called from any thread and must be cheap (no blocking, no allocation).
 package protocol TimeSource: Sendable {
     func now() -> Timestamp
+
+    /// Something that knows the time says that it was `utc`, Unix nanoseconds, at `instant`.
+    /// - Returns: `false` when that is not believed, or is of no use here.
+    @discardableResult
+    func offer(utc: Int64, at instant: Instant) -> Bool
+}
+
+extension TimeSource {
+    package func offer(utc: Int64, at instant: Instant) -> Bool { false }
 }

@@ -231,7 +231,9 @@ package final class SensorSupervisor: Sendable {
         case .failing(let error): fail(entry, error, nextAttempt: nil)
         case .counted(let name, let value): update(entry.id) { $0.set(name, to: value) }
         case .refused(let command, let reason): refuse(entry.id, command, reason: reason)
-        case .offered(let utc, let instant): update(entry.id) { $0.offeredTime = .init(utc: utc, at: instant) }
+        case .offered(let utc, let instant):
+            update(entry.id) { $0.offeredTime = .init(utc: utc, at: instant) }
+            time.offer(utc: utc, at: instant)
         }
     }
 

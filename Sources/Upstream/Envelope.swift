@@ -18,7 +18,9 @@ struct Envelope {
                 + decimalDigits(unixMilliseconds(claimed))
             let names = "stream".utf8.count + "epoch".utf8.count + "seq".utf8.count + "boot".utf8.count + 2 + 2
             let historical = claimed.isHistorical ? 5 + "historical".utf8.count + "1".utf8.count : 0
-            let properties = 6 * 5 + names + values + historical
+            let up = upMilliseconds(claimed)
+            let upBytes = up < 0 ? 0 : 5 + "up".utf8.count + decimalDigits(up)
+            let properties = 6 * 5 + names + values + upBytes + historical
             remaining += variableLengthBytes(properties) + properties
         }
         return 1 + variableLengthBytes(remaining) + remaining
@@ -37,7 +39,7 @@ struct Envelope {
                         var properties = cmosquitto_envelope(
                             stream: stream, epoch: epoch, boot: boot, time_quality: quality,
                             sequence: claimed.sequence, unix_milliseconds: unixMilliseconds(claimed),
-                            is_historical: claimed.isHistorical
+                            up_milliseconds: upMilliseconds(claimed), is_historical: claimed.isHistorical
                         )
                         return body(&properties)
                     }
@@ -48,6 +50,11 @@ struct Envelope {
 
     private func unixMilliseconds(_ claimed: OutboxStore.Claimed) -> Int64 {
         claimed.message.time.unixNanoseconds / 1_000_000
+    }
+
+    /// Where nobody vouches for the wall clock, the boot's own is what is known.
+    private func upMilliseconds(_ claimed: OutboxStore.Claimed) -> Int64 {
+        claimed.message.time.quality == .unsynced ? max(0, claimed.message.time.instant.nanoseconds / 1_000_000) : -1
     }
 
     private func decimalDigits(_ number: Int64) -> Int {

@@ -24,9 +24,12 @@ extension OutboxStore.Claimed {
     /// The payload to send. MQTT 3.1.1 has no properties: there a reading's object says stream and epoch as well.
     func wirePayload(_ version: WireVersion) -> [UInt8] {
         guard version == .v311, message.format == .reading else { return message.wirePayload(sequence: sequence) }
-        // Class names are letters, digits, - and _: nothing needs escaping.
+        let up =
+            message.time.quality == .unsynced
+            ? "\"boot\":\"\(boot.name)\",\"up\":\(max(0, message.time.instant.nanoseconds / 1_000_000))," : ""
+        // Class names are letters, digits, - and _, a boot's are hexadecimal: nothing needs escaping.
         return message.payload(
             with: "\"stream\":\"\(stream)\",\"epoch\":\"\(epochDigits)\","
-                + (isHistorical ? "\"historical\":true," : "") + "\"seq\":\(sequence)")
+                + up + (isHistorical ? "\"historical\":true," : "") + "\"seq\":\(sequence)")
     }
 }

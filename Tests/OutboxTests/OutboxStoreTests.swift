@@ -43,14 +43,18 @@ import Testing
     @Test func everythingOfAMessageComesBack() async throws {
         let message = Message(
             topic: "grüße/🌊", payload: [0, 255, 0x27, 10], format: .reading, retain: true, deliveryClass: .telemetry,
-            time: Timestamp(instant: Instant(nanoseconds: 5), unixNanoseconds: -1, quality: .unsynced)
+            time: Timestamp(instant: Instant(nanoseconds: 5), unixNanoseconds: -1, quality: .synced)
         )
         let empty = Message(
             topic: "t", payload: [],
             time: Timestamp(instant: Instant(nanoseconds: .max), unixNanoseconds: .max, quality: .restamped)
         )
+        var unsynced = empty
+        unsynced.time.quality = .unsynced
         let store = try sinks.open(.test(folder, time: time))
-        try await store.append([.init(message: message), .init(message: empty)])
+        try await store.append([.init(message: message), .init(message: empty), .init(message: unsynced)])
+        try await store.flush()
+        #expect(try await store.waiting(limit: 9, byteLimit: 1000).map(\.message) == [message, empty, unsynced])
         let claimed = try await store.claim(limit: 2, byteLimit: 1000)
         #expect(claimed.map(\.message) == [message, empty])
         #expect(claimed.map(\.boot.name) == ["boot-1", "boot-1"])

@@ -51,6 +51,11 @@ struct EnvelopeTests {
         #expect(
             String(decoding: reading.wirePayload(.v311), as: UTF8.self)
                 == #"{"v":21.4,\#(members)"historical":true,"seq":17}"#)
+        reading.isHistorical = false
+        reading.message.time.quality = .unsynced
+        #expect(
+            String(decoding: reading.wirePayload(.v311), as: UTF8.self)
+                == #"{"v":21.4,\#(members)"boot":"boot-1","up":0,"seq":17}"#)
         #expect(String(decoding: claimed("{}", .opaque).wirePayload(.v311), as: UTF8.self) == "{}")
     }
 
@@ -74,6 +79,16 @@ struct EnvelopeTests {
         #expect(properties == 104)
         #expect(envelope.packetBytes(of: message, payloadBytes: 5, version: .v5) == 2 + 6 + 2 + 1 + properties + 5)
         #expect(envelope.packetBytes(of: message, payloadBytes: 120, version: .v311) == 3 + 6 + 2 + 120)
+        // up 1234: what is known where nobody vouches for the time; unsynced is two longer than synced. The packet's length takes two.
+        var unsynced = message
+        unsynced.message.time.quality = .unsynced
+        unsynced.message.time.instant = Instant(nanoseconds: 1_234_567_890)
+        let longer = properties + 2 + 5 + 2 + 4
+        #expect(envelope.packetBytes(of: unsynced, payloadBytes: 5, version: .v5) == 3 + 6 + 2 + 1 + longer + 5)
+        // With another 16 bytes the properties' length takes two.
+        unsynced.isHistorical = true
+        #expect(
+            envelope.packetBytes(of: unsynced, payloadBytes: 5, version: .v5) == 3 + 6 + 2 + 2 + longer + 5 + 11 + 5)
     }
 }
 

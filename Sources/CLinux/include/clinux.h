@@ -3,9 +3,13 @@
 #define CLINUX_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* The kernel's own view of its clock, as any NTP daemon sets it (adjtimex(2)). */
 bool clinux_clock_is_synced(void);
+
+/* When this program was built, Unix seconds: midnight UTC of that day (__DATE__, which SOURCE_DATE_EPOCH fixes). */
+int64_t clinux_build_time(void);
 
 /* At most count heaps for all threads (mallopt(3), M_ARENA_MAX). */
 void clinux_limit_arenas(int count);

@@ -18,6 +18,8 @@ package struct GatewaySettings: Sendable {
     package struct Upstream: Sendable {
         /// All but the password, which is read when the gateway starts.
         package var configuration: UpstreamConfiguration
+        /// Where the upstream tells the time; subscribed to besides the accept rules' topics.
+        package var timeTopic: String?
         /// A systemd credential of that name, or a file: relative to the settings file's directory.
         package var passwordFile: String?
         /// Where relative file names start from.

@@ -97,6 +97,10 @@ package enum SettingsKeys {
             "cert_file", example: "\"gateway.pem\"",
             "The gateway's own certificate (PEM), where the broker asks for one."),
         .string("key_file", example: "\"gateway.key\"", "The private key of cert_file (PEM)."),
+        .string(
+            "time_topic", example: "\"time/now\"",
+            "An upstream topic on which the time is told, as Unix seconds or milliseconds: believed while the board's own clock is not synchronised. Retained messages are not."
+        ),
         .choice(
             "protocol", ["auto", "5", "3.1.1"], default: "auto",
             "MQTT version. auto: 5, and 3.1.1 where the broker refuses that."),

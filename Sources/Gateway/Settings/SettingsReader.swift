@@ -109,8 +109,22 @@ struct SettingsReader {
         if let canary = reader.duration("canary") { configuration.canaryInterval = canary == .zero ? nil : canary }
         if let window = reader.integer("in_flight") { configuration.window = Int(window) }
         configuration.reconnectDelay = pauses.0...pauses.1
+        let timeTopic = timeTopic(reader)
+        if let timeTopic, !configuration.subscriptions.contains(timeTopic) {
+            configuration.subscriptions.append(timeTopic)
+        }
         return GatewaySettings.Upstream(
-            configuration: configuration, passwordFile: reader.string("password_file"), settingsDirectory: directory)
+            configuration: configuration, timeTopic: timeTopic, passwordFile: reader.string("password_file"),
+            settingsDirectory: directory)
+    }
+
+    private func timeTopic(_ reader: TableReader) -> String? {
+        guard let topic = reader.string("time_topic") else { return nil }
+        guard (1...60_000).contains(topic.utf8.count), !topic.contains(where: { "+#\0".contains($0) }) else {
+            reader.error("time_topic: expected a topic without + and #, found \"\(topic)\"", at: "time_topic")
+            return nil
+        }
+        return topic
     }
 
     private func addresses(_ reader: TableReader) -> [UpstreamAddress] {

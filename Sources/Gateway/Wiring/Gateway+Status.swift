@@ -42,10 +42,12 @@ extension Gateway {
         let backlog = (try? await outbox.backlog()) ?? []
         let progress = ingest.progress
         let counts = intake.counts
-        return GatewayStatus(
+        var status = GatewayStatus(
             gateway: settings.gateway.id,
             version: GatewayVersion.current,
             uptimeSeconds: seconds(since: started.instant),
+            clockIsTrusted: wall.quality == .synced,
+            clock: rfc3339(unixNanoseconds: wall.unixNanoseconds),
             listening: broker.listening,
             link: GatewayStatus.Link(
                 state: link.state.name,
@@ -68,6 +70,12 @@ extension Gateway {
                     secondsConnected: seconds(since: client.connectedSince), received: client.received,
                     sent: client.sent)
             })
+        status.flashBytes = FlashWear.writtenBytes
+        status.flashBytesPerDay = status.flashBytes.map { Double($0) * 86_400 / max(1, status.uptimeSeconds) }
+        if counts.received > 0 {
+            status.flashBytesPerMessage = status.flashBytes.map { Double($0) / Double(counts.received) }
+        }
+        return status
     }
 }
 

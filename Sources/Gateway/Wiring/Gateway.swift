@@ -97,6 +97,9 @@ package final class Gateway: Sendable {
         let link = try UpstreamLink(
             settings, outbox: outbox, time: time, logger: logger("upstream"),
             accepted: { arrivals in
+                if let topic = settings.upstream.timeTopic {
+                    for arrival in arrivals where arrival.topic == topic { UpstreamTime.tell(arrival, to: time) }
+                }
                 let local = arrivals.compactMap { arrival in
                     accept.localTopic(for: arrival.topic).map {
                         LocalMessage(topic: $0, payload: arrival.payload, retain: arrival.retain)
@@ -156,6 +159,7 @@ package final class Gateway: Sendable {
                 { await self.runLink(until: $0) }, { await self.runIngest(until: $0) },
                 { await self.runBroker(until: $0) }, { await self.runSensors(until: $0) },
                 { await self.runControl(until: $0) }, { await self.runWatchdog(until: $0) },
+                { await self.runClock(until: $0) },
                 { await self.runSalvage(until: $0) },
             ], until: stop ?? { await TerminationSignal.wait() })
         await close()

@@ -21,7 +21,9 @@ package enum GatewayProcess {
             settings.upstream.passwordFile, settingsDirectory: settings.upstream.settingsDirectory)
         let logging: @Sendable (String) -> any LogHandler = { LineLogHandler(label: $0, level: level) }
         raiseOpenFiles(for: settings.lan, logger: Logger(label: "gateway", factory: logging))
-        let gateway = try Gateway(settings: settings, time: SystemTime(), logging: logging)
+        let known = ClockFile(dataDirectory: settings.gateway.dataDirectory).read() ?? 0
+        let gateway = try Gateway(
+            settings: settings, time: SystemTime(floor: max(known, SystemTime.built)), logging: logging)
         try await gateway.run()
     }
 

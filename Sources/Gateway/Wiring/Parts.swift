@@ -90,6 +90,40 @@ extension Gateway {
         }
     }
 
+    /// Keeps the time that is known, and tells the outbox when there is one.
+    func runClock(until stop: Occasion) async {
+        let file = ClockFile(dataDirectory: settings.gateway.dataDirectory)
+        await stop.cancel { [self] in
+            var isTrusted: Bool?
+            var kept: Instant?
+            while !Task.isCancelled {
+                let now = time.now()
+                if isTrusted != (now.quality == .synced) {
+                    isTrusted = now.quality == .synced
+                    if isTrusted == true {
+                        logger.info("the clock is trusted")
+                        await outbox.clockIsTrusted()
+                    } else {
+                        logger.warning(
+                            "the clock is not trusted: readings get their wall time once it is",
+                            metadata: [
+                                "try":
+                                    "timedatectl (is there an NTP server?), a GPS receiver, or time_topic in [upstream]"
+                            ])
+                    }
+                }
+                // Once an hour is little for the flash, and near enough for certificates.
+                if isTrusted == true, kept.map({ now.instant - $0 >= .seconds(3_600) }) ?? true {
+                    file.write(unixNanoseconds: now.unixNanoseconds)
+                    kept = now.instant
+                }
+                try? await Task.sleep(for: .seconds(5))
+            }
+        }
+        let now = time.now()
+        if now.quality == .synced { file.write(unixNanoseconds: now.unixNanoseconds) }
+    }
+
     func runWatchdog(until stop: Occasion) async {
         await stop.cancel { await Watchdog(gateway: self).run() }
     }

@@ -97,11 +97,13 @@ extension OutboxFile {
             doing: "salvage refused messages into \(connection.path)")
     }
 
-    func insertBoot(_ number: Int64, name: String) throws(SQLiteError) {
+    func insertBoot(_ number: Int64, name: String, offset: Int64?) throws(SQLiteError) {
         let doing = "salvage boots into \(connection.path)"
-        let insert = try Statement("INSERT OR IGNORE INTO boot(id, name) VALUES(?, ?)", on: connection, doing: doing)
+        let insert = try Statement(
+            "INSERT OR IGNORE INTO boot(id, name, offset) VALUES(?, ?, ?)", on: connection, doing: doing)
         try insert.bind(number, at: 1)
         try insert.bind(name, at: 2)
+        if let offset { try insert.bind(offset, at: 3) }
         try insert.run()
     }
 

@@ -73,7 +73,9 @@ struct SalvagedFile {
     func finish(
         _ file: OutboxFile, suffix: String, number: (DeliveryClass) -> Int64?
     ) throws(SQLiteError) -> [(number: Int64, name: DeliveryClass, counters: OutboxFile.Counters, epochs: Epochs)] {
-        for (number, name) in sorted.boots { try file.insertBoot(base.boot + number, name: name + suffix) }
+        for (number, boot) in sorted.boots {
+            try file.insertBoot(base.boot + number, name: boot.name + suffix, offset: boot.offset)
+        }
         var made: [(number: Int64, name: DeliveryClass, counters: OutboxFile.Counters, epochs: Epochs)] = []
         var names: Set<DeliveryClass> = []
         for walk in finished where walk.counters.count > 0 {

@@ -35,7 +35,7 @@ struct SalvagedRows {
     /// What the damaged file says of its streams, by number: as far as it could be read.
     private(set) var streams: [Int64: (name: String, counters: OutboxFile.Counters)] = [:]
     private(set) var epochs: [Int64: [Epoch]] = [:]
-    private(set) var boots: [Int64: String] = [:]
+    private(set) var boots: [Int64: (name: String, offset: Int64?)] = [:]
 
     /// Rows of `message` have keys from here on: the first stream's first.
     private static let firstID: Int64 = 1 << MessageID.sequenceBits
@@ -66,13 +66,16 @@ struct SalvagedRows {
                     next: numbers[0], head: numbers.count == 5 ? numbers[4] : 1, count: numbers[1], bytes: numbers[2],
                     dropped: numbers[3])
             )
+        case 3 where record.rowID > 0:
+            guard let name = values[1].asText else { return .other }
+            boots[record.rowID] = (name, values[2].asInteger)
         case 3:
             let numbers = values.compactMap(\.asInteger)
             guard record.rowID == 0, numbers.count == 3, numbers[1] > 0, numbers[2] > 0 else { return .other }
             epochs[numbers[0], default: []].append(Epoch(first: numbers[1], value: UInt64(numbers[2])))
         case 2:
             guard let name = values[1].asText else { return .other }
-            boots[record.rowID] = name
+            boots[record.rowID] = (name, nil)
         default: break
         }
         return .other
