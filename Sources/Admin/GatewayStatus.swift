@@ -184,11 +184,14 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
         package var lastFailure: String?
         /// Why messages cannot be stored right now.
         package var storeProblem: String?
+        /// Bytes left on the disk, when they are so few that new messages take the place of old ones.
+        package var shortOfSpace: Int64?
 
         package init(
             received: UInt64, forwarded: UInt64, waiting: Int, dropped: UInt64, undecodable: UInt64,
-            lastFailure: String?, storeProblem: String?
+            lastFailure: String?, storeProblem: String?, shortOfSpace: Int64? = nil
         ) {
+            self.shortOfSpace = shortOfSpace
             self.received = received
             self.forwarded = forwarded
             self.waiting = waiting

@@ -9,6 +9,10 @@ extension GatewayStatus {
             lines.append("store     MESSAGES CANNOT BE STORED, devices wait")
             lines += Self.indented(problem)
         }
+        if let left = intake.shortOfSpace {
+            lines.append("disk      SHORT OF SPACE, \(Self.size(left)) left: full classes drop or refuse messages")
+            lines += Self.indented("try: free space on the file system of data_dir, or lower min_free in [gateway]")
+        }
         for queue in queues {
             lines.append("queue     \(queue.text)")
         }

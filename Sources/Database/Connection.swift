@@ -135,6 +135,15 @@ package struct Connection: ~Copyable {
     /// Rows that the last INSERT, UPDATE or DELETE changed.
     package var changes: Int64 { sqlite3_changes64(handle) }
 
+    /// Copies the whole log into the file and begins it anew, in the space that it has: on a full disk what is written
+    /// next then needs none. Cost: as ``checkpoint()``.
+    package func restartLog() throws(SQLiteError) {
+        let code = sqlite3_wal_checkpoint_v2(handle, nil, SQLITE_CHECKPOINT_RESTART, nil, nil)
+        guard code == SQLITE_OK else {
+            throw SQLiteError(handle: handle, code: code, doing: "copy the log of \(path) into it")
+        }
+    }
+
     /// Copies the whole log into the file and empties it. Cost: as many page writes as the log holds, two syncs.
     package func checkpoint() throws(SQLiteError) {
         let code = sqlite3_wal_checkpoint_v2(handle, nil, SQLITE_CHECKPOINT_TRUNCATE, nil, nil)

@@ -32,6 +32,8 @@ package struct ClassLimits: Hashable, Sendable {
     package var order = Order.inOrder
     /// The class's share of the way upstream while others wait as well, in proportion to theirs: 1…9.
     package var priority = 5
+    /// It may use what is kept back from the others when space on the disk is short.
+    package var isReserved = false
     /// How long a message may wait in memory for the upstream's acknowledgement before it is stored: what a crash
     /// takes of messages that nobody waits for. `.zero` stores every message at once.
     package var commitAfter: Duration
@@ -53,6 +55,7 @@ package struct ClassLimits: Hashable, Sendable {
     package static let builtIn: [DeliveryClass: ClassLimits] = {
         var events = ClassLimits(maximumBytes: 64_000_000, maximumAge: .seconds(90 * 86_400), overflow: .rejectNewest)
         events.priority = 8
+        events.isReserved = true
         var bulk = ClassLimits(maximumAge: .seconds(7 * 86_400))
         bulk.priority = 2
         return [.telemetry: ClassLimits(), .events: events, .bulk: bulk]

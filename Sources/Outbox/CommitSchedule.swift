@@ -62,11 +62,12 @@ struct CommitSchedule: Sendable {
 
     mutating func succeeded() { self = CommitSchedule() }
 
-    mutating func failed(now: Instant) {
+    /// - Parameter isPartlyDone: what must not wait was stored; the next of it should not wait either.
+    mutating func failed(now: Instant, isPartlyDone: Bool = false) {
         var delay = Self.retryDelay.lowerBound
         for _ in 0..<min(failures, 7) { delay = min(delay * 2, Self.retryDelay.upperBound) }
         failures += 1
-        earliest = now + delay
+        earliest = now + (isPartlyDone ? Self.retryDelay.lowerBound : delay)
     }
 }
 

@@ -487,6 +487,11 @@ final class OutboxFile {
         return boot
     }
 
+    /// Bytes in the file that are free to be used; 0 when it does not say.
+    var freeBytes: Int64 {
+        ((try? connection.integer("PRAGMA freelist_count", doing: "look at \(connection.path)")) ?? 0) * 4_096
+    }
+
     /// Gives free pages back to the file system, a few megabytes at a time. Meant for an empty queue: the pages at
     /// the file's end are then free already, and nothing has to be moved. Keeps some for the next outage.
     func giveBackPages() throws(SQLiteError) {

@@ -23,6 +23,9 @@ extension OutboxStore {
         /// What may be in memory alone, all classes together, before it is stored whatever the link does.
         package var memoryMessages = 16_384
         package var memoryBytes: Int64 = 8 << 20
+        /// Bytes of the file system that only classes with ``ClassLimits/isReserved`` use. Half of them are held by a file
+        /// beside the database, lest somebody else take them.
+        package var minimumFree: Int64 = 0
         /// The file may not grow beyond this many pages of 4 KiB; `nil` for no limit but the disk's.
         package var maximumPages: Int?
 

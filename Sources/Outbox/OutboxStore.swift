@@ -59,6 +59,11 @@ package actor OutboxStore {
     /// Why the last commit failed; `nil` once one has succeeded. Meanwhile messages wait in memory, as far as that goes.
     package nonisolated var problem: OutboxError? { latestProblem.withLock { $0 } }
 
+    private nonisolated let latestShortage = Mutex<Int64?>(nil)
+    /// Bytes that could still be written, when they are so few that classes without a reserve must make do with what
+    /// they have; `nil` otherwise.
+    package nonisolated var shortage: Int64? { latestShortage.withLock { $0 } }
+
     /// The outbox's thread, for tasks that are at home there.
     package nonisolated let executor: ThreadExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
@@ -79,6 +84,8 @@ package actor OutboxStore {
     private var turn = 0
     private var receipts = Receipts()
     private var schedule = CommitSchedule()
+    private var space: DiskSpace
+    private var ballast: Ballast
     /// An upstream is there to claim.
     private var isAttached = false
     /// Messages went out of memory though the file could not be told: under an epoch that it does not know yet.
@@ -122,6 +129,8 @@ package actor OutboxStore {
         streamIndex = Dictionary(
             uniqueKeysWithValues: opening.streams.enumerated().map { ($0.element.name, $0.offset) })
         self.configuration = configuration
+        space = DiskSpace(minimumFree: configuration.minimumFree)
+        ballast = Ballast(path: "\(configuration.path)-reserve", bytes: configuration.minimumFree / 2)
         self.settled = settled
         self.rejected = rejected
         self.damaged = damaged
@@ -156,24 +165,56 @@ package actor OutboxStore {
     /// Takes the entries. Returns before they are safe: the sinks say when. Where their classes want it, and when
     /// memory is full, they are committed before it returns.
     /// Cost: 1 µs per message; of a commit one sync, and about 2 µs per message.
-    /// - Throws: when memory is full and the commit failed, for one because the disk is full: none of the entries is
-    ///   taken, and a later append may work.
-    package func append(_ entries: [Entry]) throws(OutboxError) {
-        guard !entries.isEmpty else { return }
+    /// - Returns: what could not be taken, in its order, to be offered again before anything newer: memory is full and
+    ///   the commit failed, ``problem`` says why. Classes with ``ClassLimits/isReserved`` have memory of their own.
+    @discardableResult
+    package func append(_ entries: [Entry]) throws(OutboxError) -> [Entry] {
+        guard !entries.isEmpty else { return [] }
+        if isReplacing { return entries }
         _ = try openFile()
-        let places = try places(of: entries)
+        var entries = entries
+        var rest: [Entry] = []
         let now = configuration.time.now().instant
-        let waiting = unstored
-        let bytes = entries.reduce(0) { $0 + Self.bytes(of: $1.message) }
-        let isMuch =
-            waiting.count + entries.count > configuration.memoryMessages
-            || waiting.bytes + bytes > configuration.memoryBytes
-        if waiting.count > 0, isMuch, !isVisited { try commit(everything: true, now: now) }
-        take(entries, places, now: now)
+        if unstored.count > 0, isMuch(entries, share: 1), !isVisited {
+            do throws(OutboxError) {
+                try commit(everything: true, now: now)
+            } catch {
+                (entries, rest) = divide(entries)
+            }
+        }
+        take(entries, try places(of: entries), now: now)
         commitDue(now: now)
         tell()
         available()
         startTimer(now: now)
+        return rest
+    }
+
+    /// Whether they are too many for `share` of the memory, together with what is there.
+    private func isMuch(_ entries: [Entry], share: Double) -> Bool {
+        let waiting = unstored
+        let bytes = entries.reduce(0) { $0 + Self.bytes(of: $1.message) }
+        return waiting.count + entries.count > Int(Double(configuration.memoryMessages) * share)
+            || waiting.bytes + bytes > Int64(Double(configuration.memoryBytes) * share)
+    }
+
+    /// Memory is full: what belongs to reserved classes alone is taken into a quarter more of it; arrivals are not torn
+    /// apart.
+    private func divide(_ entries: [Entry]) -> (taken: [Entry], rest: [Entry]) {
+        var taken: [Entry] = []
+        var rest: [Entry] = []
+        var start = entries.startIndex
+        while start < entries.endIndex {
+            var end = start
+            while entries[end].isContinued, end + 1 < entries.endIndex { end += 1 }
+            let arrival = entries[start...end]
+            let isReserved = arrival.allSatisfy { entry in
+                streamIndex[entry.message.deliveryClass].map { streams[$0].limits.isReserved } ?? false
+            }
+            if isReserved { taken += arrival } else { rest += arrival }
+            start = end + 1
+        }
+        return isMuch(taken, share: 1.25) ? ([], entries) : (taken, rest)
     }
 
     private func take(_ entries: [Entry], _ places: [Int], now: Instant) {
@@ -290,37 +331,75 @@ package actor OutboxStore {
     func commit(everything: Bool, now: Instant) throws(OutboxError) {
         guard let file else { return }
         noteTime(file)
+        measureSpace(file)
+        do throws(SQLiteError) {
+            do throws(SQLiteError) {
+                try write(everything, file, now: now)
+            } catch {
+                guard error.condition == .diskFull else { throw error }
+                // What the log has in the file already makes room in the log.
+                try file.connection.restartLog()
+                try write(everything, file, now: now)
+            }
+            schedule.succeeded()
+            latestProblem.withLock { $0 = nil }
+            if !space.isShort { ballast.hold() }
+        } catch {
+            let isPartlyDone = error.condition == .diskFull && storeReserved(everything, file, now: now)
+            schedule.failed(now: now, isPartlyDone: isPartlyDone)
+            failed(error)
+            throw .database(error)
+        }
+        if streams.allSatisfy({ $0.count == 0 }) {
+            // Only space is at stake, and the next empty moment comes.
+            try? file.giveBackPages()
+        }
+    }
+
+    /// The disk is full: what must not wait for the others goes into what was kept back for it.
+    /// - Returns: whether there was something, and it is stored.
+    private func storeReserved(_ everything: Bool, _ file: OutboxFile, now: Instant) -> Bool {
+        guard streams.contains(where: { $0.limits.isReserved && $0.unstored.count > 0 }) else { return false }
+        if ballast.release() { try? file.connection.restartLog() }
+        return (try? write(everything, reservedOnly: true, file, now: now)) != nil
+    }
+
+    private func measureSpace(_ file: OutboxFile) {
+        guard configuration.minimumFree > 0 else { return }
+        space.measured(free: FileSystemSpace.available(at: configuration.path), insideFile: file.freeBytes)
+        for index in streams.indices {
+            streams[index].grow(byAtMost: space.room(isReserved: streams[index].limits.isReserved))
+        }
+        let isShort = space.isShort
+        latestShortage.withLock { $0 = isShort ? space.available : nil }
+    }
+
+    private func write(
+        _ everything: Bool, reservedOnly: Bool = false, _ file: OutboxFile, now: Instant
+    ) throws(SQLiteError) {
         var drafts = streams
         var stored: [Stream.Stored] = []
         let needsRoom = problem != nil
-        do throws(SQLiteError) {
-            try file.transaction(doing: "write to") { () throws(SQLiteError) in
-                stored.reserveCapacity(drafts.count)
-                for index in drafts.indices {
-                    let places = everything ? streams[index].unstored.placeCount : duePlaces(streams[index], now: now)
-                    stored.append(
-                        try drafts[index].commit(places, needsRoom: needsRoom, file, now: now, opened: opened))
+        try file.transaction(doing: "write to") { () throws(SQLiteError) in
+            stored.reserveCapacity(drafts.count)
+            for index in drafts.indices {
+                if reservedOnly, !streams[index].limits.isReserved {
+                    stored.append(Stream.Stored(places: 0, receipts: []))
+                    continue
                 }
-                let isLeft = zip(streams, stored).contains { $0.unstored.placeCount > $1.places }
-                try file.storeOffset()
-                if !isAttached, !isLeft { try file.setAhead(false) } else if isEpochUntold { try file.setAhead(true) }
+                let places = everything ? streams[index].unstored.placeCount : duePlaces(streams[index], now: now)
+                stored.append(
+                    try drafts[index].commit(places, needsRoom: needsRoom, file, now: now, opened: opened))
             }
-        } catch {
-            schedule.failed(now: now)
-            failed(error)
-            throw .database(error)
+            let isLeft = zip(streams, stored).contains { $0.unstored.placeCount > $1.places }
+            try file.storeOffset()
+            if !isAttached, !isLeft { try file.setAhead(false) } else if isEpochUntold { try file.setAhead(true) }
         }
         streams = drafts
         drafts = []
         for index in streams.indices { streams[index].forgetStored(stored[index]) }
         for receipt in stored.lazy.flatMap(\.receipts) { receipts.isSafe(receipt) }
-        isEpochUntold = false
-        schedule.succeeded()
-        latestProblem.withLock { $0 = nil }
-        if streams.allSatisfy({ $0.count == 0 }) {
-            // Only space is at stake, and the next empty moment comes.
-            try? file.giveBackPages()
-        }
+        if !reservedOnly { isEpochUntold = false }
     }
 
     /// Messages that were taken before the clock was trusted get their wall time when they are handed out, also those of

@@ -45,6 +45,8 @@ struct Stream {
     /// Records that the next commit writes, in order; the last one is `tailGap`.
     private var pendingGaps: [PendingGap] = []
     private var rate = ArrivalRate()
+    /// What the disk leaves to the stream, in bytes.
+    private var spaceLimit = Int64.max
     /// The first message after `cursor`, when it is known.
     private var oldestUnclaimed: OutboxFile.Head?
 
@@ -94,11 +96,27 @@ struct Stream {
 
     // MARK: Taking in
 
+    private var maximumBytes: Int64 { min(limits.maximumBytes, spaceLimit) }
+
+    /// What is stored stays: short of space, only what comes has to find its place in it, and in a little more, so that
+    /// what need not be stored has a way through.
+    /// - Parameter room: by so many bytes the stream may still grow.
+    mutating func grow(byAtMost room: Int64) {
+        let (limit, overflow) = counters.bytes.addingReportingOverflow(room)
+        if overflow || limit > .max - Self.spaceSlack {
+            spaceLimit = .max
+        } else {
+            // Short for long, the little more is granted once.
+            spaceLimit = room == 0 ? min(spaceLimit, limit + Self.spaceSlack) : limit + Self.spaceSlack
+        }
+    }
+    private static let spaceSlack: Int64 = 64 << 10
+
     /// Whether the class has room for what is new.
     private func hasRoom(for bytes: Int64) -> Bool {
         guard limits.overflow != .dropOldest else { return true }
         let pending = Int64(pendingGaps.count { $0.storedAt == nil })
-        return self.bytes + pending * Self.gapBytes + bytes <= limits.maximumBytes
+        return self.bytes + pending * Self.gapBytes + bytes <= maximumBytes
             && limits.maximumCount.map { count + pending + 1 <= $0 } != false
     }
 
@@ -271,7 +289,7 @@ struct Stream {
     }
 
     private func isOver(rows: Int64, bytes: Int64) -> Bool {
-        bytes > limits.maximumBytes || limits.maximumCount.map { rows > $0 } == true
+        bytes > maximumBytes || limits.maximumCount.map { rows > $0 } == true
     }
 
     /// Drops one run of messages, all of one epoch.
@@ -650,7 +668,7 @@ struct Stream {
     /// How long the class takes in what comes at this rate before it loses something, were nothing to leave.
     private func timeLeft(at rate: ArrivalRate.Value, oldest: Duration?) -> Duration? {
         guard rate.messages > 0 else { return nil }
-        var seconds = Double(max(0, limits.maximumBytes - bytes)) / rate.bytes
+        var seconds = Double(max(0, maximumBytes - bytes)) / rate.bytes
         if let maximum = limits.maximumCount { seconds = min(seconds, Double(max(0, maximum - count)) / rate.messages) }
         let left = Duration.milliseconds(Int64(min(seconds, 1e12) * 1_000))
         guard let maximumAge = limits.maximumAge else { return left }

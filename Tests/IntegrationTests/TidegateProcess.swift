@@ -32,12 +32,14 @@ final class TidegateProcess: Sendable {
 
     /// Settings for a gateway called `gw`, with `lan` in `[lan]` and `more` appended.
     static func settings(
-        lanPort: Int, upstreamPort: Int, directory: TemporaryDirectory, lan: String = "", more: String = ""
+        lanPort: Int, upstreamPort: Int, directory: TemporaryDirectory, lan: String = "", more: String = "",
+        gateway: String = ""
     ) -> String {
         """
         [gateway]
         id = "gw"
         data_dir = "\(directory.path)/data"
+        \(gateway)
         [lan]
         listen = ["127.0.0.1:\(lanPort)"]
         \(lan)
@@ -54,7 +56,8 @@ final class TidegateProcess: Sendable {
     /// - Parameter prefix: a program that starts it under other limits.
     init(
         upstreamPort: Int, lanPort: Int = freePort(), directory: TemporaryDirectory? = nil,
-        lan: String = "", settings: String = "", environment: [String: String] = [:], prefix: [String] = []
+        lan: String = "", settings: String = "", gateway: String = "", environment: [String: String] = [:],
+        prefix: [String] = []
     ) async throws {
         self.lanPort = lanPort
         let directory = try directory ?? TemporaryDirectory()
@@ -62,7 +65,7 @@ final class TidegateProcess: Sendable {
         settingsPath = try directory.write(
             Self.settings(
                 lanPort: lanPort, upstreamPort: upstreamPort, directory: directory, lan: lan,
-                more: settings),
+                more: settings, gateway: gateway),
             to: "tidegate.toml")
         process = try ChildProcess(
             prefix + [Self.binary, "run", "--config", settingsPath], environment: environment)

@@ -170,12 +170,7 @@ import Testing
         // What comes now is taken, and waits in memory until the new file is there.
         let token = SettleToken(connection: 1, publication: 99)
         #expect(
-            await eventually {
-                do {
-                    try await store.append([.test("new", time: time.now(), token: 99)])
-                    return true
-                } catch { return false }
-            })
+            try await eventually { try await store.append([.test("new", time: time.now(), token: 99)]).isEmpty })
         let reports = try await salvageAll(store)
         #expect(reports.count == 1 && (reports.first?.lost ?? 0) > 0)
         let after = try await drain(store)

@@ -11,6 +11,8 @@ package struct GatewaySettings: Sendable {
         /// The gateway's name, one topic level; the host name unless set.
         package var id: String
         package var dataDirectory: String
+        /// Bytes of the data directory's file system that stay free.
+        package var minimumFree: Int64
         /// A swift-log level's name.
         package var logLevel: String
     }

@@ -8,6 +8,10 @@ package enum SettingsKeys {
             "id", example: "\"site-12\"",
             "The gateway's name, one topic level: first part of every upstream topic. The host name unless set."),
         .string("data_dir", default: "/var/lib/tidegate", "Where everything is kept that must survive a restart."),
+        .byteSize(
+            "min_free", in: 0...Int64(1) << 50, default: "16MB",
+            "What only classes with reserve use of the file system of data_dir; the others then drop or refuse messages as if they were full. Half of it is held by a file of its own, which gives way when somebody else has filled the disk."
+        ),
         .choice(
             "log_level", ["trace", "debug", "info", "notice", "warning", "error"], default: "notice",
             "How much goes to the log."),
@@ -122,6 +126,9 @@ package enum SettingsKeys {
     ]
 
     static let deliveryClass: [Key] = [
+        .boolean(
+            "reserve", default: false,
+            "Whether the class may use the space that min_free keeps back from the others. events may."),
         .byteSize(
             "max_bytes", in: 65_536...Int64(1) << 50, default: "256MB",
             "What may wait in this class, in bytes of messages."),

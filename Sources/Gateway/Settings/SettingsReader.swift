@@ -51,7 +51,8 @@ struct SettingsReader {
             reader.error("data_dir: expected an absolute path, found \"\(dataDirectory)\"", at: "data_dir")
         }
         return GatewaySettings.Identity(
-            id: id, dataDirectory: dataDirectory, logLevel: reader.choice("log_level") ?? "notice")
+            id: id, dataDirectory: dataDirectory, minimumFree: reader.byteSize("min_free") ?? 16_000_000,
+            logLevel: reader.choice("log_level") ?? "notice")
     }
 
     /// The host name up to its first dot; `tidegate` where there is none.
@@ -167,6 +168,7 @@ struct SettingsReader {
                 default: limits.overflow = .dropOldest
                 }
             }
+            if reader.has("reserve") { limits.isReserved = reader.boolean("reserve") ?? false }
             if reader.has("priority"), let priority = reader.integer("priority") { limits.priority = Int(priority) }
             if let after = reader.duration("commit_after") { limits.commitAfter = after }
             limits.order = reader.choice("replay") == "interleave" ? .interleave : .inOrder

@@ -61,7 +61,7 @@ extension Gateway {
             intake: GatewayStatus.Intake(
                 received: counts.received, forwarded: progress.forwarded, waiting: counts.queued,
                 dropped: counts.dropped, undecodable: progress.undecodable, lastFailure: progress.lastFailure,
-                storeProblem: outbox.problem.map { "\($0)" }),
+                storeProblem: outbox.problem.map { "\($0)" }, shortOfSpace: outbox.shortage),
             lan: lan(broker),
             clientCount: broker.clients.count,
             clients: broker.clients.prefix(100).map { client in

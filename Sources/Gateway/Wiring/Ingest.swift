@@ -42,6 +42,9 @@ final class Ingest: Sendable {
 
     /// How often values are looked at that may have become stale.
     private static let expiryInterval = Duration.milliseconds(250)
+    private static let retryPause = Duration.milliseconds(100)...Duration.seconds(10)
+    /// Entries that wait for the outbox while newer ones are still looked at.
+    private static let heldLimit = 8_192
     /// Series of one sensor that are kept for `status`.
     private static let shownSeries = 64
 
@@ -85,10 +88,45 @@ final class Ingest: Sendable {
 
     /// At home on the outbox's thread: what comes is on its way after one change of threads.
     private func take(_ outbox: isolated OutboxStore) async {
+        var pause = Self.retryPause.lowerBound
         while let (batch, wasCongested) = await intake.next() {
-            await append(working.withLock { process(batch, with: &$0) }, outbox)
+            let (held, entries) = working.withLock { ($0.held.count, process(batch, with: &$0)) }
+            sent?(entries.dropFirst(held).map(\.message))
+            let rest = offer(entries, outbox)
             if wasCongested { broker.resume() }
             state.withLock { $0.rounds += 1 }
+            if rest.isEmpty {
+                pause = Self.retryPause.lowerBound
+                continue
+            }
+            logger.error(
+                "messages cannot be taken; devices wait for their acknowledgement",
+                metadata: ["waiting": "\(rest.count)", "error": "\(outbox.problem.map { "\($0)" } ?? "")"])
+            let isMuch = rest.count > Self.heldLimit
+            working.withLock { $0.held = rest }
+            // A retry interval, not a wait for something: a full disk tells nobody when it has room again.
+            if isMuch {
+                guard (try? await Task.sleep(for: pause)) != nil else { return }
+                intake.nudge()
+            } else {
+                // What is more urgent than those that wait may come meanwhile.
+                Task.detached { [intake, pause] in
+                    try? await Task.sleep(for: pause)
+                    intake.nudge()
+                }
+            }
+            pause = min(pause * 2, Self.retryPause.upperBound)
+        }
+        await offerRest(outbox)
+    }
+
+    /// The intake is empty and will stay so: what the outbox could not take is offered until the task is cancelled.
+    private func offerRest(_ outbox: isolated OutboxStore) async {
+        var rest = working.withLock { $0.held }
+        while !rest.isEmpty {
+            rest = offer(rest, outbox)
+            working.withLock { [rest] in $0.held = rest }
+            if !rest.isEmpty, (try? await Task.sleep(for: Self.retryPause.lowerBound)) == nil { return }
         }
     }
 
@@ -100,14 +138,10 @@ final class Ingest: Sendable {
             guard let (batch, wasCongested) = intake.takeNow() else { return true }
             let entries = working.withLock { process(batch, with: &$0) }
             sent?(entries.map(\.message))
-            do {
-                try outbox.append(entries)
-                state.withLock { progress in
-                    progress.forwarded += UInt64(entries.count)
-                    progress.rounds += 1
-                }
-            } catch {
-                working.withLock { $0.held = entries }
+            let rest = offer(entries, outbox)
+            state.withLock { $0.rounds += 1 }
+            if !rest.isEmpty {
+                working.withLock { $0.held = rest }
                 intake.nudge()
             }
             if wasCongested { broker.resume() }
@@ -183,24 +217,18 @@ final class Ingest: Sendable {
         }
     }
 
-    private func append(_ entries: [OutboxStore.Entry], _ outbox: isolated OutboxStore) async {
-        guard !entries.isEmpty else { return }
-        sent?(entries.map(\.message))
-        var pause = Duration.milliseconds(100)
-        while true {
-            do {
-                try outbox.append(entries)
-                state.withLock { $0.forwarded += UInt64(entries.count) }
-                return
-            } catch {
-                logger.error(
-                    "messages cannot be taken; devices wait for their acknowledgement",
-                    metadata: ["waiting": "\(entries.count)", "error": "\(error)"])
-                // A retry interval, not a wait for something: a full disk tells nobody when it has room again.
-                do { try await Task.sleep(for: pause) } catch { return }
-                pause = min(pause * 2, .seconds(10))
-            }
+    /// - Returns: what the outbox cannot take now.
+    private func offer(_ entries: [OutboxStore.Entry], _ outbox: isolated OutboxStore) -> [OutboxStore.Entry] {
+        let rest: [OutboxStore.Entry]
+        do throws(OutboxError) {
+            rest = try outbox.append(entries)
+        } catch {
+            // Closed, or of a class that nobody knows: nothing that another try would change.
+            logger.error("messages cannot be taken", metadata: ["count": "\(entries.count)", "error": "\(error)"])
+            return []
         }
+        state.withLock { $0.forwarded += UInt64(entries.count - rest.count) }
+        return rest
     }
 }
 

@@ -17,6 +17,7 @@ extension OutboxStore {
         var configuration = Configuration(
             path: DataDirectory.outbox(in: settings.gateway.dataDirectory), classes: settings.classes, time: time,
             gapTopic: { "\(id)/$gap/\($0)" })
+        configuration.minimumFree = settings.gateway.minimumFree
         configuration.window = settings.upstream.configuration.window
         do {
             try self.init(
