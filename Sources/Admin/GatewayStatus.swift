@@ -49,10 +49,13 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
         package var bytesPerSecond: Double
         /// How long an outage may last, at that rate, before messages are lost; absent while nothing comes.
         package var secondsLeft: Double?
+        /// How long what is stored takes to leave at the present rate; absent while it does not become less.
+        package var secondsToDrain: Double?
 
         package init(
             name: String, messages: Int64, bytes: Int64, maximumBytes: Int64, oldestSeconds: Double?, dropped: Int64,
-            setAside: Int64 = 0, messagesPerSecond: Double = 0, bytesPerSecond: Double = 0, secondsLeft: Double? = nil
+            setAside: Int64 = 0, messagesPerSecond: Double = 0, bytesPerSecond: Double = 0, secondsLeft: Double? = nil,
+            secondsToDrain: Double? = nil
         ) {
             self.name = name
             self.messages = messages
@@ -64,6 +67,7 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
             self.messagesPerSecond = messagesPerSecond
             self.bytesPerSecond = bytesPerSecond
             self.secondsLeft = secondsLeft
+            self.secondsToDrain = secondsToDrain
         }
     }
 

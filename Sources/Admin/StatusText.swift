@@ -166,6 +166,7 @@ extension GatewayStatus.Queue {
         line += " of \(GatewayStatus.size(maximumBytes))"
         if let oldestSeconds { line += ", oldest \(GatewayStatus.age(oldestSeconds))" }
         if messagesPerSecond > 0 { line += ", \(GatewayStatus.rate(messagesPerSecond)) in" }
+        if let secondsToDrain { line += ", gone in \(GatewayStatus.age(secondsToDrain))" }
         if let secondsLeft { line += ", room for \(GatewayStatus.age(secondsLeft)) of outage" }
         if dropped > 0 { line += ", \(dropped) DROPPED" }
         if setAside > 0 { line += ", \(setAside) REFUSED by the upstream and set aside" }

@@ -1,13 +1,13 @@
 internal import Glibc
 internal import Readings
 
-/// How much one class takes in per second, averaged over the last minutes, the newest counting most. Pure: time is a
-/// parameter.
+/// How much one class takes in, or gives, per second, averaged over some time, the newest counting most. Pure: time is
+/// a parameter.
 ///
 /// A sum that decays exponentially, divided by what a steady rate of one per second would have made of it.
 struct ArrivalRate: Hashable, Sendable {
-    /// A rate that ended this long ago counts for 37 %. Long enough for sensors that measure every few minutes.
-    static let span = 300.0
+    /// In seconds: a rate that ended this long ago counts for 37 %.
+    private let span: Double
     /// What comes is gathered for so long before the sums decay: an append costs no exponential.
     private static let step = Duration.seconds(1)
 
@@ -22,6 +22,9 @@ struct ArrivalRate: Hashable, Sendable {
     private var began: Instant?
     private var folded = Instant(nanoseconds: 0)
 
+    /// - Parameter span: five minutes are long enough for sensors that measure every few minutes.
+    init(span: Double = 300) { self.span = span }
+
     mutating func took(_ bytes: Int64, now: Instant) {
         if began == nil { (began, folded) = (now, now) }
         if now - folded >= Self.step { fold(now) }
@@ -30,7 +33,7 @@ struct ArrivalRate: Hashable, Sendable {
     }
 
     private mutating func fold(_ now: Instant) {
-        let kept = exp(-Self.seconds(now - folded) / Self.span)
+        let kept = exp(-Self.seconds(now - folded) / span)
         sum = Value(
             messages: (sum.messages + recent.messages) * kept, bytes: (sum.bytes + recent.bytes) * kept)
         recent = Value()
@@ -44,7 +47,7 @@ struct ArrivalRate: Hashable, Sendable {
         copy.fold(now)
         // The first second of a burst says no more than that second.
         let age = max(1, Self.seconds(now - began))
-        let weight = Self.span * (1 - exp(-age / Self.span))
+        let weight = span * (1 - exp(-age / span))
         return Value(messages: copy.sum.messages / weight, bytes: copy.sum.bytes / weight)
     }
 

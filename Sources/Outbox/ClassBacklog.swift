@@ -24,6 +24,8 @@ package struct ClassBacklog: Hashable, Sendable {
     package var messagesPerSecond = 0.0
     /// As ``bytes`` counts them.
     package var bytesPerSecond = 0.0
+    /// How long the stored messages take to leave at the present rate; `nil` while they do not become fewer.
+    package var timeToDrain: Duration?
     /// How long an outage may last, from now on and at this rate, before a bound of the class costs messages; `nil`
     /// while nothing comes.
     package var timeLeft: Duration?

@@ -43,6 +43,8 @@ package actor OutboxStore {
         package var boot: BootID
         /// Sent beside newer ones, and not to be taken for the current value.
         package var isHistorical: Bool
+        /// It was stored: part of a backlog.
+        package var isStored = false
         package var message: Message
 
         /// `epoch` as it goes over the wire: 16 hexadecimal digits.
@@ -430,6 +432,9 @@ package actor OutboxStore {
 
     // MARK: Handing out
 
+    /// Stored messages wait to be handed out, and a process' window has room for some.
+    package var hasBacklog: Bool { streams.contains { $0.hasBacklog } && storedRoom > 0 }
+
     /// An upstream is there: what comes may wait for it in memory.
     package func attach() { isAttached = true }
 
@@ -440,15 +445,20 @@ package actor OutboxStore {
     /// - Parameters:
     ///   - limit: at most this many messages. Of stored ones no more are out than ``Configuration/window``.
     ///   - byteLimit: at most this many bytes of topics and payloads; a larger message still comes, alone.
-    package func claim(limit: Int, byteLimit: Int) throws(OutboxError) -> [Claimed] {
+    ///   - storedLimit: of stored ones at most this many, shared between the classes likewise.
+    package func claim(limit: Int, byteLimit: Int, storedLimit: Int = .max) throws(OutboxError) -> [Claimed] {
         let file = try openFile()
         noteTime(file)
         expire(file)
         let waiting = streams.indices.filter { streams[$0].unclaimed > 0 }
         guard limit > 0, !waiting.isEmpty else { return [] }
-        var storedLimit = storedRoom
+        var storedLeft = min(storedRoom, storedLimit)
         let order = waiting.sorted { streams[$0].limits.priority > streams[$1].limits.priority }
         let shares = shares(of: limit, among: order)
+        let backlogs = order.filter { streams[$0].hasBacklog }
+        let storedShares =
+            storedLeft < limit && storedLeft > 0
+            ? Dictionary(uniqueKeysWithValues: zip(backlogs, self.shares(of: storedLeft, among: backlogs))) : [:]
         if waiting.contains(where: { streams[$0].unstored.waiting > 0 }) { goAhead(file) }
 
         var claimed: [Claimed] = []
@@ -457,7 +467,9 @@ package actor OutboxStore {
             for (index, share) in zip(order, shares) where !budget.isSpent && streams[index].unclaimed > 0 {
                 do throws(SQLiteError) {
                     try streams[index].claim(
-                        atMost: isSecondRound ? limit : share, stored: &storedLimit, &budget, file,
+                        atMost: isSecondRound ? limit : share,
+                        atMostStored: isSecondRound ? .max : storedShares[index] ?? .max, stored: &storedLeft, &budget,
+                        file,
                         gapTopic: configuration.gapTopic,
                         into: &claimed
                     )
@@ -518,7 +530,7 @@ package actor OutboxStore {
                 guard let index = streams.firstIndex(where: { $0.number == id.stream }) else { continue }
                 last = index
             }
-            if let receipt = streams[last].settle(id) { receipts.isSafe(receipt) }
+            if let receipt = streams[last].settle(id, now: now) { receipts.isSafe(receipt) }
         }
         let unrecorded = streams.reduce(0) { $0 + $1.unrecorded }
         if unrecorded > 0 {

@@ -45,6 +45,8 @@ struct Stream {
     /// Records that the next commit writes, in order; the last one is `tailGap`.
     private var pendingGaps: [PendingGap] = []
     private var rate = ArrivalRate()
+    /// How fast stored messages leave, over the last half minute.
+    private var departures = ArrivalRate(span: 30)
     /// What the disk leaves to the stream, in bytes.
     private var spaceLimit = Int64.max
     /// The first message after `cursor`, when it is known.
@@ -77,6 +79,8 @@ struct Stream {
 
     /// Stored messages that `claim` could hand out.
     private var unclaimedStored: Int64 { counters.count - Int64(storedWindow.count + liveStoredCount) }
+    /// Stored messages wait to be handed out.
+    var hasBacklog: Bool { unclaimedStored > 0 }
     /// Everything that `claim` could hand out.
     var unclaimed: Int64 { unclaimedStored + Int64(unstored.waiting) }
     /// On their way.
@@ -367,14 +371,14 @@ struct Stream {
 
     /// Hands out the next messages, as far as the budget goes.
     mutating func claim(
-        atMost limit: Int, stored: inout Int, _ budget: inout ClaimBudget, _ file: OutboxFile,
-        gapTopic: (DeliveryClass) -> String, into claimed: inout [OutboxStore.Claimed]
+        atMost limit: Int, atMostStored storedLimit: Int, stored: inout Int, _ budget: inout ClaimBudget,
+        _ file: OutboxFile, gapTopic: (DeliveryClass) -> String, into claimed: inout [OutboxStore.Claimed]
     ) throws(SQLiteError) {
         var left = limit
         if limits.order == .interleave { claimUnstored(&left, &budget, file, into: &claimed) }
         if left > 0, stored > 0, unclaimedStored > 0 {
             let count = try claimStored(
-                atMost: min(left, stored), &budget, file, gapTopic: gapTopic, into: &claimed)
+                atMost: min(left, stored, storedLimit), &budget, file, gapTopic: gapTopic, into: &claimed)
             left -= count
             stored -= count
         }
@@ -445,7 +449,9 @@ struct Stream {
                 message.format = row.format
                 try file.restamp(&message, boot: head.boot)
             }
-            taken.append(self.claimed(head.id, boot: boot.id, message, isHistorical: isHistorical))
+            var next = self.claimed(head.id, boot: boot.id, message, isHistorical: isHistorical)
+            next.isStored = true
+            taken.append(next)
             entering.append((head.id, head.bytes))
             passed = head.id
             return true
@@ -465,7 +471,7 @@ struct Stream {
 
     /// Takes note that the upstream has it.
     /// - Returns: whose acknowledgement waited for it; `nil` when it is not on its way.
-    mutating func settle(_ id: MessageID) -> Receipt? {
+    mutating func settle(_ id: MessageID, now: Instant) -> Receipt? {
         if let (bytes, _) = storedWindow.settle(id) {
             let head = storedWindow.first?.id.sequence ?? cursor + 1
             if head > counters.head {
@@ -478,6 +484,7 @@ struct Stream {
                 forgetRemovals(below: head)
             }
             settleStored(id, bytes)
+            departures.took(bytes, now: now)
             return Receipt.none
         }
         guard let (bytes, _) = liveWindow.settle(id) else { return nil }
@@ -661,6 +668,12 @@ struct Stream {
         let rate = rate.value(now: now)
         backlog.messagesPerSecond = rate.messages
         backlog.bytesPerSecond = rate.bytes
+        if counters.count > 0 {
+            // In order, what comes meanwhile waits behind it.
+            let arriving = limits.order == .inOrder ? rate.messages : 0
+            let net = departures.value(now: now).messages - arriving
+            if net > 0 { backlog.timeToDrain = .milliseconds(Int64(min(Double(counters.count) / net, 1e12) * 1_000)) }
+        }
         backlog.timeLeft = timeLeft(at: rate, oldest: backlog.oldestAge)
         return backlog
     }

@@ -38,6 +38,7 @@ final class LinkLoop {
     /// Done with and not told to the task yet.
     private var settled: [MessageID] = []
     private var refused: [LinkMailbox.Refused] = []
+    private var latency: Duration?
     private var birth: (packetIdentifier: Int32, published: Instant)?
     private var canary: (packetIdentifier: Int32, published: Instant)?
     /// How often the connection ended right after a canary, in a row: brokers that do not allow a topic may hang up.
@@ -448,6 +449,7 @@ final class LinkLoop {
                 stateAcknowledged(acknowledgement)
                 perform(machine.farewellAcknowledged())
             } else if let item = inFlight.acknowledge(acknowledgement.packetIdentifier) {
+                latency = now - item.published
                 if acknowledgement.reason < 0x80 {
                     snapshot.acknowledged += 1
                     caution.settled()
@@ -476,7 +478,9 @@ final class LinkLoop {
         tell {
             $0.settled.append(contentsOf: settled)
             $0.refused.append(contentsOf: refused)
+            $0.latency = latency ?? $0.latency
         }
+        latency = nil
         settled.removeAll(keepingCapacity: true)
         refused.removeAll()
         return true

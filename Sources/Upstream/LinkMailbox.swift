@@ -28,6 +28,8 @@ final class LinkMailbox: Sendable {
         var settled: [MessageID] = []
         /// Refused for good, and why.
         var refused: [Refused] = []
+        /// How long the newest acknowledgement took; `nil` when there was none since the last report.
+        var latency: Duration?
         /// The number of the connection that is up, counted from 1; `nil` while there is none.
         var connection: UInt64?
         var isStopped = false
@@ -74,6 +76,7 @@ final class LinkMailbox: Sendable {
             let report = $0
             $0.settled = []
             $0.refused = []
+            $0.latency = nil
             return report
         }
     }

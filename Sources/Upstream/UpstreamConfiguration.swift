@@ -72,8 +72,15 @@ package struct UpstreamConfiguration: Sendable {
     package var sessionExpiry = Duration.seconds(3600)
     /// The largest packet we accept from the broker (announced with 5.0; with 3.1.1 a larger message is discarded).
     package var maximumIncomingBytes = 1 << 20
+    /// Messages and bytes per second of a backlog, at most; `nil` for as much as the upstream takes.
+    package var replayRate: Double?
+    package var replayBandwidth: Double?
     /// What ``UpstreamLink/run()`` gives the messages in flight when its task is cancelled.
     package var drainTimeout = Duration.seconds(2)
+
+    var replayLimits: ReplayGovernor.Limits {
+        ReplayGovernor.Limits(messagesPerSecond: replayRate, bytesPerSecond: replayBandwidth)
+    }
 
     package init(
         addresses: [UpstreamAddress], clientIdentifier: String, stateTopic: String, subscriptions: [String] = []

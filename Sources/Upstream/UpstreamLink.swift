@@ -20,12 +20,15 @@ package final class UpstreamLink: Sendable {
     private let mailbox: LinkMailbox
     private let latest: LinkSnapshotBox
     private let isStarted = Atomic(false)
-    /// Used at home in the outbox only: the lock is never contended.
+    /// Used at home in the outbox, but for the end of a wait.
     private let desk: Mutex<Desk>
 
     /// The link's dealings with the outbox.
     private struct Desk: Sendable {
         var claims: Claims
+        var governor: ReplayGovernor
+        /// A turn is to come when the governor lets more through.
+        var isWaiting = false
         /// Acknowledged, and not removed from the outbox yet.
         var acknowledged: [MessageID] = []
         /// Refused for good, and not set aside yet.
@@ -52,7 +55,10 @@ package final class UpstreamLink: Sendable {
         self.accepted = accepted
         self.logger = logger
         mailbox = try LinkMailbox()
-        desk = Mutex(Desk(claims: Claims(configuration)))
+        desk = Mutex(
+            Desk(
+                claims: Claims(configuration),
+                governor: ReplayGovernor(configuration.replayLimits, now: time.now().instant)))
         latest = LinkSnapshotBox(LinkSnapshot(since: time.now().instant))
     }
 
@@ -163,6 +169,9 @@ package final class UpstreamLink: Sendable {
             let report = mailbox.takeReport()
             desk.acknowledged.append(contentsOf: report.settled)
             desk.refused.append(contentsOf: report.refused)
+            if let latency = report.latency {
+                desk.governor.acknowledged(report.settled.count, latency: latency, now: time.now().instant)
+            }
             if report.isStopped {
                 desk.isStopped = true
                 mailbox.changed.raise()
@@ -177,12 +186,13 @@ package final class UpstreamLink: Sendable {
                 if report.connection != nil { outbox.attach() }
                 desk.connection = report.connection
                 desk.claims = Claims(configuration)
+                desk.governor = ReplayGovernor(configuration.replayLimits, now: time.now().instant)
             }
             if let connection = desk.connection, !records.isEmpty {
                 mailbox.order(records, connection: connection, isHeard: isHeard)
             }
             if let connection = desk.connection, !desk.isStopping {
-                refill(&desk.claims, connection: connection, outbox, isHeard: isHeard)
+                refill(&desk, connection: connection, outbox, isHeard: isHeard)
             }
         }
     }
@@ -219,17 +229,42 @@ package final class UpstreamLink: Sendable {
     }
 
     private func refill(
-        _ claims: inout Claims, connection: UInt64, _ outbox: isolated OutboxStore, isHeard: Bool
+        _ desk: inout Desk, connection: UInt64, _ outbox: isolated OutboxStore, isHeard: Bool
     ) {
         do throws(OutboxError) {
-            while claims.freeMessages > 0, claims.freeBytes > 0 {
-                let batch = try outbox.claim(limit: claims.freeMessages, byteLimit: claims.freeBytes)
+            while desk.claims.freeMessages > 0, desk.claims.freeBytes > 0 {
+                // Nothing is asked of the governor while all that comes goes straight through.
+                let isBacklogged = outbox.hasBacklog
+                let allowance =
+                    isBacklogged ? desk.governor.allowance(now: time.now().instant) : (messages: .max, bytes: .max)
+                let bytes = allowance.bytes > 0 ? min(desk.claims.freeBytes, allowance.bytes) : desk.claims.freeBytes
+                let batch = try outbox.claim(
+                    limit: desk.claims.freeMessages, byteLimit: bytes, storedLimit: allowance.messages)
+                if isBacklogged { account(batch, &desk, outbox) }
                 guard !batch.isEmpty else { return }
-                claims.add(batch)
+                desk.claims.add(batch)
                 mailbox.order(batch, connection: connection, isHeard: isHeard)
             }
         } catch {
             failed("cannot take messages out of the outbox", error)
+        }
+    }
+
+    /// What of a backlog has gone counts; what the governor held back has a turn of its own.
+    private func account(_ batch: [OutboxStore.Claimed], _ desk: inout Desk, _ outbox: isolated OutboxStore) {
+        var (messages, bytes) = (0, 0)
+        for claimed in batch where claimed.isStored {
+            messages += 1
+            bytes += claimed.message.topic.utf8.count + claimed.message.payload.count
+        }
+        if messages > 0 { desk.governor.sent(messages: messages, bytes: bytes) }
+        guard !desk.isWaiting, outbox.hasBacklog, desk.claims.freeMessages > batch.count else { return }
+        desk.isWaiting = true
+        let wait = max(desk.governor.wait, .milliseconds(1))
+        Task.detached { [self] in
+            try? await Task.sleep(for: wait)
+            self.desk.withLock { $0.isWaiting = false }
+            mailbox.changed.raise()
         }
     }
 

@@ -154,4 +154,19 @@ import Testing
         backlog = try #require(try await next.backlog().first)
         #expect(backlog.timeLeft == .seconds(10_000) - (try #require(backlog.oldestAge)))
     }
+
+    @Test func theTimeToDrainFollowsWhatLeaves() async throws {
+        let store = try open()
+        try await store.append((1...1_000).map { .test("m\($0)", time: time.now()) })
+        time.advance(.seconds(7_200))
+        await store.attach()
+        #expect(try await store.backlog().first?.timeToDrain == nil)
+        // Five a second.
+        for _ in 0..<100 {
+            time.advance(.seconds(1))
+            try await store.settle(try await store.claim(limit: 5, byteLimit: 1000).map(\.id))
+        }
+        let drain = try #require(try await store.backlog().first?.timeToDrain)
+        #expect(drain > .seconds(90) && drain < .seconds(110), "\(drain)")
+    }
 }

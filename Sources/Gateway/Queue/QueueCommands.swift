@@ -140,6 +140,7 @@ extension GatewayStatus.Queue {
             name: queue.deliveryClass.name, messages: queue.count, bytes: queue.bytes,
             maximumBytes: maximumBytes ?? ClassLimits().maximumBytes, oldestSeconds: queue.oldestAge.map(seconds),
             dropped: queue.dropped, setAside: queue.setAside, messagesPerSecond: queue.messagesPerSecond,
-            bytesPerSecond: queue.bytesPerSecond, secondsLeft: queue.timeLeft.map(seconds))
+            bytesPerSecond: queue.bytesPerSecond, secondsLeft: queue.timeLeft.map(seconds),
+            secondsToDrain: queue.timeToDrain.map(seconds))
     }
 }

@@ -114,6 +114,13 @@ package enum SettingsKeys {
         .integer(
             "in_flight", in: 1...1_000, default: 100,
             "Messages on the way and not yet acknowledged; also how many can come twice after a crash."),
+        .integer(
+            "replay_rate", in: 1...1_000_000, example: "500",
+            "Messages of a backlog sent per second, at most. Unless set: as many as the upstream acknowledges without delay."
+        ),
+        .byteSize(
+            "replay_bandwidth", in: 1_000...Int64(1) << 40, example: "\"100kB\"",
+            "Bytes of a backlog sent per second, at most; payloads and topics count."),
         .duration(
             "canary", in: .zero...(.seconds(86_400)), default: "5s",
             "After so long without an acknowledgement a message goes to {gateway}/$canary, to see that the cloud is still there; 0s for never. A line that went dead is noticed 10s later."

@@ -110,6 +110,8 @@ struct SettingsReader {
         if let canary = reader.duration("canary") { configuration.canaryInterval = canary == .zero ? nil : canary }
         if let window = reader.integer("in_flight") { configuration.window = Int(window) }
         configuration.reconnectDelay = pauses.0...pauses.1
+        configuration.replayRate = reader.integer("replay_rate").map { Double($0) }
+        configuration.replayBandwidth = reader.byteSize("replay_bandwidth").map { Double($0) }
         let timeTopic = timeTopic(reader)
         if let timeTopic, !configuration.subscriptions.contains(timeTopic) {
             configuration.subscriptions.append(timeTopic)
