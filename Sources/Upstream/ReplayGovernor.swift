@@ -14,11 +14,11 @@ struct ReplayGovernor: Sendable {
     }
 
     /// Messages per second that the bucket begins with.
-    static let firstRate = 2_000.0
+    static let firstRate = 20_000.0
     /// It never gives way further than this.
     static let leastRate = 20.0
     /// How often the rate is looked at.
-    static let interval = Duration.milliseconds(50)
+    static let interval = Duration.milliseconds(20)
     /// Beyond the fastest acknowledgement, this much is the line's own business.
     static let tolerance = 0.1
     /// So much of a second's worth may go at once.
