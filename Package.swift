@@ -84,6 +84,7 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["CLinux", "MQTT", "Readings", .nio("NIOCore")], path: "Tests/Support",
             swiftSettings: strict),
+        .target(name: "FaultyDisk", dependencies: ["CSQLite"], path: "Tests/FaultyDisk"),
         tests("ReadingsTests", ["Readings"]),
         tests("SettingsTests", ["TestSupport", "Settings"]),
         tests("DatabaseTests", ["TestSupport", "Database"]),
@@ -94,7 +95,7 @@ let package = Package(
         tests("SensorsTests", ["TestSupport", "Sensors", "Readings", "Settings", .log]),
         tests("PipelineTests", ["Pipeline", "Readings"]),
         tests("RegistryTests", ["TestSupport", "Registry", "Database", "MQTT", "Readings", .nio("NIOCore")]),
-        tests("OutboxTests", ["TestSupport", "Outbox", "Database", "Readings"]),
+        tests("OutboxTests", ["FaultyDisk", "TestSupport", "Outbox", "Database", "Readings"]),
         tests("UpstreamTests", ["TestSupport", "Upstream", "Outbox", "Readings", .log]),
         tests("AdminTests", ["Admin", "TestSupport", .nio("NIOPosix"), .log]),
         tests(

@@ -9,9 +9,10 @@ package final class TemporaryDirectory: Sendable {
 
     package let path: String
 
-    package init() throws {
+    /// - Parameter name: what its name begins with.
+    package init(named name: String = "tidegate-test") throws {
         let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-        var template = Array("\(parent)/tidegate-test.XXXXXX".utf8CString)
+        var template = Array("\(parent)/\(name).XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else {
             throw Failure(description: "no temporary directory in \(parent): \(String(cString: strerror(errno)))")
         }
