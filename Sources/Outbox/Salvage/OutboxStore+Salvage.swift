@@ -54,22 +54,23 @@ extension OutboxStore {
     package func salvage(_ path: String, number: Int) async throws(OutboxError) -> Salvage {
         let suffix = "\(Self.salvageMark)\(number)"
         var report = Salvage(file: path.replacingCorrupt, saved: 0, lost: 0)
-        if try performOnFile({ file throws(SQLiteError) in try file.hasStream(endingIn: suffix) }) {
+        let file = try openFile()
+        if try perform({ () throws(SQLiteError) in try file.hasStream(endingIn: suffix) }) {
             Self.markSalvaged(path, number: number)
             return report
         }
-        while try transaction({ file throws(SQLiteError) in try file.deleteStrayRows() }) { await Task.yield() }
-        let base = try transaction { file throws(SQLiteError) in try file.largestNumbers() }
-        var found = try await readRows(path, base: base)
-        for stream in try transaction({ file throws(SQLiteError) in try found.streams(in: file) }) {
+        while try transaction(file, { () throws(SQLiteError) in try file.deleteStrayRows() }) { await Task.yield() }
+        let base = try transaction(file) { () throws(SQLiteError) in try file.largestNumbers() }
+        var found = try await readRows(path, into: file, base: base)
+        for stream in found.streams {
             var walk = SalvageWalk(stream)
-            while try transaction({ file throws(SQLiteError) in try walk.proceed(file) }) { await Task.yield() }
+            while try transaction(file, { () throws(SQLiteError) in try walk.proceed(file) }) { await Task.yield() }
             found.finished.append(walk)
             report.saved += walk.saved
             report.lost += walk.lost
         }
         let finished = found
-        let made = try transaction { file throws(SQLiteError) in
+        let made = try transaction(file) { () throws(SQLiteError) in
             try finished.finish(file, suffix: suffix) { name in streams.first { $0.name == name }?.number }
         }
         for (number, name, counters, epochs) in made {
@@ -88,7 +89,7 @@ extension OutboxStore {
     private static let bytesPerStep = 4 << 20
 
     private func readRows(
-        _ path: String, base: (stream: Int64, boot: Int64)
+        _ path: String, into file: OutboxFile, base: (stream: Int64, boot: Int64)
     ) async throws(OutboxError) -> SalvagedFile {
         let damaged: DamagedFile
         do throws(DamagedFile.Failure) {
@@ -107,7 +108,7 @@ extension OutboxStore {
             }
             let rows = found.takeRows()
             if !rows.messages.isEmpty || !rows.refused.isEmpty {
-                try transaction { file throws(SQLiteError) in
+                try transaction(file) { () throws(SQLiteError) in
                     try file.insert(rows.messages)
                     try file.insert(rows.refused)
                 }
@@ -124,14 +125,13 @@ extension OutboxStore {
         rename("\(path)-wal", "\(target)-wal")
     }
 
-    private func performOnFile<R>(_ body: (OutboxFile) throws(SQLiteError) -> R) throws(OutboxError) -> R {
-        let file = try openFile()
-        return try perform { () throws(SQLiteError) in try body(file) }
-    }
-
-    private func transaction<R>(_ body: (OutboxFile) throws(SQLiteError) -> R) throws(OutboxError) -> R {
-        try performOnFile { file throws(SQLiteError) in
-            try file.transaction(doing: "salvage messages into") { () throws(SQLiteError) in try body(file) }
+    /// - Throws: also when another file has taken the place of this one meanwhile: its streams have other numbers.
+    private func transaction<R>(
+        _ file: OutboxFile, _ body: () throws(SQLiteError) -> R
+    ) throws(OutboxError) -> R {
+        guard try openFile() === file else { throw problem ?? .closed }
+        return try perform { () throws(SQLiteError) in
+            try file.transaction(doing: "salvage messages into", body)
         }
     }
 }

@@ -52,7 +52,7 @@ struct SalvagedFile {
     }
 
     /// The streams with something to tell: rows, or messages that should be there.
-    func streams(in file: OutboxFile) throws(SQLiteError) -> [FoundStream] {
+    var streams: [FoundStream] {
         var found: [FoundStream] = []
         let numbers = Set(seen.values).union(sorted.streams.filter { $0.value.counters.count > 0 }.keys)
         for number in numbers.sorted() {
