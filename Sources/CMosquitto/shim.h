@@ -4,13 +4,11 @@
 
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
-#include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 
@@ -47,6 +45,19 @@ static inline void cmosquitto_user_timeout(int socket, unsigned milliseconds) {
     setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
 }
 
+/* A number's decimal digits, at the end of `buffer`; snprintf(3) takes ten times as long. */
+static inline const char *cmosquitto_digits(int64_t number, char buffer[24]) {
+    char *place = buffer + 23;
+    uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    *place = 0;
+    do {
+        *--place = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest);
+    if (number < 0) *--place = '-';
+    return place;
+}
+
 /* Publishes with QoS 1. `envelope` is NULL for MQTT 3.1.1. Returns an MOSQ_ERR_ value; all arguments are copied. */
 static inline int cmosquitto_publish(
     struct mosquitto *client, int *packet_identifier, const char *topic, const void *payload, int length, bool retain,
@@ -56,18 +67,20 @@ static inline int cmosquitto_publish(
     int result = MOSQ_ERR_SUCCESS;
     if (envelope) {
         char sequence[24], time[24], up[24];
-        snprintf(sequence, sizeof sequence, "%" PRId64, envelope->sequence);
-        snprintf(time, sizeof time, "%" PRId64, envelope->unix_milliseconds);
         const char *pairs[][2] = {
-            { "stream", envelope->stream }, { "epoch", envelope->epoch }, { "seq", sequence },
-            { "boot", envelope->boot },     { "tq", envelope->time_quality }, { "ts", time },
-            { NULL, NULL },                 { NULL, NULL },
+            { "stream", envelope->stream },
+            { "epoch", envelope->epoch },
+            { "seq", cmosquitto_digits(envelope->sequence, sequence) },
+            { "boot", envelope->boot },
+            { "tq", envelope->time_quality },
+            { "ts", cmosquitto_digits(envelope->unix_milliseconds, time) },
+            { NULL, NULL },
+            { NULL, NULL },
         };
         unsigned count = 6;
         if (envelope->up_milliseconds >= 0) {
-            snprintf(up, sizeof up, "%" PRId64, envelope->up_milliseconds);
             pairs[count][0] = "up";
-            pairs[count++][1] = up;
+            pairs[count++][1] = cmosquitto_digits(envelope->up_milliseconds, up);
         }
         if (envelope->is_historical) {
             pairs[count][0] = "historical";
