@@ -178,11 +178,9 @@ package actor OutboxStore {
         var rest: [Entry] = []
         let now = configuration.time.now().instant
         if unstored.count > 0, isMuch(entries, share: 1), !isVisited {
-            do throws(OutboxError) {
-                try commit(everything: true, now: now)
-            } catch {
-                (entries, rest) = divide(entries)
-            }
+            // After a commit that failed the next one is not for every newcomer to try.
+            let isStored = now >= schedule.earliest && (try? commit(everything: true, now: now)) != nil
+            if !isStored { (entries, rest) = divide(entries) }
         }
         take(entries, try places(of: entries), now: now)
         commitDue(now: now)

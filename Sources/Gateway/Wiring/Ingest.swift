@@ -42,7 +42,6 @@ final class Ingest: Sendable {
 
     /// How often values are looked at that may have become stale.
     private static let expiryInterval = Duration.milliseconds(250)
-    private static let retryPause = Duration.milliseconds(100)...Duration.seconds(10)
     /// Entries that wait for the outbox while newer ones are still looked at.
     private static let heldLimit = 8_192
     /// Series of one sensor that are kept for `status`.
@@ -88,36 +87,53 @@ final class Ingest: Sendable {
 
     /// At home on the outbox's thread: what comes is on its way after one change of threads.
     private func take(_ outbox: isolated OutboxStore) async {
-        var pause = Self.retryPause.lowerBound
+        var retry = Retry()
         while let (batch, wasCongested) = await intake.next() {
             let (held, entries) = working.withLock { ($0.held.count, process(batch, with: &$0)) }
             sent?(entries.dropFirst(held).map(\.message))
             let rest = offer(entries, outbox)
             if wasCongested { broker.resume() }
             state.withLock { $0.rounds += 1 }
-            if rest.isEmpty {
-                pause = Self.retryPause.lowerBound
-                continue
-            }
+            working.withLock { $0.held = rest }
+            guard let pause = retry.pause(isNeeded: !rest.isEmpty, now: time.now().instant) else { continue }
             logger.error(
                 "messages cannot be taken; devices wait for their acknowledgement",
                 metadata: ["waiting": "\(rest.count)", "error": "\(outbox.problem.map { "\($0)" } ?? "")"])
-            let isMuch = rest.count > Self.heldLimit
-            working.withLock { $0.held = rest }
-            // A retry interval, not a wait for something: a full disk tells nobody when it has room again.
-            if isMuch {
-                guard (try? await Task.sleep(for: pause)) != nil else { return }
+            // A retry interval, not a wait for something: a full disk tells nobody when it has room again. Unless there are
+            // many, what is more urgent than those that wait may come meanwhile.
+            let waiting = Task.detached { [intake] in
+                try? await Task.sleep(for: pause)
                 intake.nudge()
-            } else {
-                // What is more urgent than those that wait may come meanwhile.
-                Task.detached { [intake, pause] in
-                    try? await Task.sleep(for: pause)
-                    intake.nudge()
-                }
             }
-            pause = min(pause * 2, Self.retryPause.upperBound)
+            if rest.count > Self.heldLimit {
+                await withTaskCancellationHandler {
+                    await waiting.value
+                } onCancel: {
+                    waiting.cancel()
+                }
+                if Task.isCancelled { return }
+            }
         }
         await offerRest(outbox)
+    }
+
+    /// When what could not be taken is offered again. Pure.
+    struct Retry: Sendable {
+        private static let pauses = Duration.milliseconds(100)...Duration.seconds(10)
+        private var next = Self.pauses.lowerBound
+        private var due: Instant?
+
+        /// - Returns: how long to wait; `nil` when nothing is to be offered again, or a wait is under way.
+        mutating func pause(isNeeded: Bool, now: Instant) -> Duration? {
+            guard isNeeded else {
+                self = Retry()
+                return nil
+            }
+            if let due, now < due { return nil }
+            defer { next = min(next * 2, Self.pauses.upperBound) }
+            due = now + next
+            return next
+        }
     }
 
     /// The intake is empty and will stay so: what the outbox could not take is offered until the task is cancelled.
@@ -126,7 +142,7 @@ final class Ingest: Sendable {
         while !rest.isEmpty {
             rest = offer(rest, outbox)
             working.withLock { [rest] in $0.held = rest }
-            if !rest.isEmpty, (try? await Task.sleep(for: Self.retryPause.lowerBound)) == nil { return }
+            if !rest.isEmpty, (try? await Task.sleep(for: .milliseconds(100))) == nil { return }
         }
     }
 
