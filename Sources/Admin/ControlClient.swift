@@ -33,26 +33,26 @@ package enum ControlClient {
 
     /// Has users or access rules changed, or asks for them. What the gateway could not do is in the answer.
     package static func device(_ request: DeviceRequest, socketPath path: String) throws(Failure) -> DeviceAnswer {
-        guard let line = try? JSONEncoder().encode(request) else { throw .badAnswer("the request cannot be written") }
-        let answer = try ask(Array(line), path: path)
-        guard let device = answer.device else { throw .badAnswer(answer.error ?? "nothing") }
-        return device
+        try answer(to: request, path: path) { $0.device }
     }
 
     /// What a sensor says next.
     package static func sensor(_ request: SensorRequest, socketPath path: String) throws(Failure) -> SensorAnswer {
-        guard let line = try? JSONEncoder().encode(request) else { throw .badAnswer("the request cannot be written") }
-        let answer = try ask(Array(line), path: path)
-        guard let sensor = answer.sensor else { throw .badAnswer(answer.error ?? "nothing") }
-        return sensor
+        try answer(to: request, path: path) { $0.sensor }
     }
 
     /// Looks at the queue, or changes it. What the gateway could not do is in the answer.
     package static func queue(_ request: QueueRequest, socketPath path: String) throws(Failure) -> QueueAnswer {
+        try answer(to: request, path: path, limit: pageLimit) { $0.queue }
+    }
+
+    private static func answer<Answer>(
+        to request: some Encodable, path: String, limit: Int = answerLimit, _ expected: (ControlAnswer) -> Answer?
+    ) throws(Failure) -> Answer {
         guard let line = try? JSONEncoder().encode(request) else { throw .badAnswer("the request cannot be written") }
-        let answer = try ask(Array(line), path: path, limit: pageLimit)
-        guard let queue = answer.queue else { throw .badAnswer(answer.error ?? "nothing") }
-        return queue
+        let answer = try ask(Array(line), path: path, limit: limit)
+        guard let expected = expected(answer) else { throw .badAnswer(answer.error ?? "nothing") }
+        return expected
     }
 
     private static func ask(

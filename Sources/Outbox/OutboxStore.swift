@@ -128,8 +128,7 @@ package actor OutboxStore {
         (opening, recovery) = try Opening.make(configuration)
         file = opening.file
         streams = opening.streams
-        streamIndex = Dictionary(
-            uniqueKeysWithValues: opening.streams.enumerated().map { ($0.element.name, $0.offset) })
+        streamIndex = Self.index(of: opening.streams)
         self.configuration = configuration
         space = DiskSpace(minimumFree: configuration.minimumFree)
         ballast = Ballast(path: "\(configuration.path)-reserve", bytes: configuration.minimumFree / 2)
@@ -138,6 +137,10 @@ package actor OutboxStore {
         self.damaged = damaged
         self.available = available
         opened = configuration.time.now().instant
+    }
+
+    private static func index(of streams: [Stream]) -> [DeliveryClass: Int] {
+        Dictionary(uniqueKeysWithValues: streams.enumerated().map { ($0.element.name, $0.offset) })
     }
 
     // MARK: Visits
@@ -205,8 +208,7 @@ package actor OutboxStore {
         var rest: [Entry] = []
         var start = entries.startIndex
         while start < entries.endIndex {
-            var end = start
-            while entries[end].isContinued, end + 1 < entries.endIndex { end += 1 }
+            let end = Self.endOfArrival(entries, from: start)
             let arrival = entries[start...end]
             let isReserved = arrival.allSatisfy { entry in
                 streamIndex[entry.message.deliveryClass].map { streams[$0].limits.isReserved } ?? false
@@ -220,8 +222,7 @@ package actor OutboxStore {
     private func take(_ entries: [Entry], _ places: [Int], now: Instant) {
         var start = entries.startIndex
         while start < entries.endIndex {
-            var end = start
-            while entries[end].isContinued, end + 1 < entries.endIndex { end += 1 }
+            let end = Self.endOfArrival(entries, from: start)
             let token = entries[end].settle
             let receipt = receipts.open(token, count: end - start + 1)
             var isRefused = false
@@ -243,6 +244,13 @@ package actor OutboxStore {
             if isRefused { receipts.refuse(receipt, token) }
             start = end + 1
         }
+    }
+
+    /// Where the last entry of the arrival stands that begins at `start`.
+    private static func endOfArrival(_ entries: [Entry], from start: Int) -> Int {
+        var end = start
+        while entries[end].isContinued, end + 1 < entries.endIndex { end += 1 }
+        return end
     }
 
     /// What is in memory alone.
@@ -662,7 +670,7 @@ package actor OutboxStore {
         }
         file = opening.file
         streams = renewed
-        streamIndex = Dictionary(uniqueKeysWithValues: renewed.enumerated().map { ($0.element.name, $0.offset) })
+        streamIndex = Self.index(of: renewed)
         isEpochUntold = false
         schedule = CommitSchedule()
         schedule.isNeeded(now: now)

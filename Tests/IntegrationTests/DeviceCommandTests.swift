@@ -4,12 +4,10 @@ import TestSupport
 import Testing
 
 extension TidegateProcess {
-    /// Runs `tidegate device` with these words, as an installer would.
     func device(
         _ words: [String], input: String = ""
     ) async throws -> (ending: ChildProcess.Ending?, output: String, errors: String) {
-        let file = try directory.write(input, to: "input")
-        return try await runToEnd([Self.binary, "device"] + words + ["--config", settingsPath], input: file)
+        try await command("device", words, input: input)
     }
 }
 

@@ -3,12 +3,10 @@ import TestSupport
 import Testing
 
 extension TidegateProcess {
-    /// Runs `tidegate queue` with these words, as an installer would.
     func queue(
         _ words: [String], input: String = ""
     ) async throws -> (ending: ChildProcess.Ending?, output: String, errors: String) {
-        let file = try directory.write(input, to: "input")
-        return try await runToEnd([Self.binary, "queue"] + words + ["--config", settingsPath], input: file)
+        try await command("queue", words, input: input)
     }
 }
 

@@ -80,6 +80,14 @@ final class TidegateProcess: Sendable {
         }
     }
 
+    /// Runs `tidegate NAME` with these words, as an installer would.
+    func command(
+        _ name: String, _ words: [String], input: String
+    ) async throws -> (ending: ChildProcess.Ending?, output: String, errors: String) {
+        let file = try directory.write(input, to: "input")
+        return try await runToEnd([Self.binary, name] + words + ["--config", settingsPath], input: file)
+    }
+
     /// What `tidegate status --json` prints, as text; empty while it cannot answer.
     func status() async throws -> String {
         try await runToEnd([Self.binary, "status", "--json", "--config", settingsPath]).output

@@ -11,7 +11,7 @@ package struct GatewaySettings: Sendable {
         /// The gateway's name, one topic level; the host name unless set.
         package var id: String
         package var dataDirectory: String
-        /// Bytes of the data directory's file system that stay free.
+        /// Bytes of the data directory's file system that only classes with a reserve use.
         package var minimumFree: Int64
         /// A swift-log level's name.
         package var logLevel: String

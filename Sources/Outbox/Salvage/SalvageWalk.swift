@@ -39,7 +39,7 @@ struct SalvageWalk {
         try file.rows(after: id(start)) { head, row throws(SQLiteError) in
             rows += 1
             let known = head.isGap ? Gap(stored: row.payload) : nil
-            note(head, first: known?.first ?? head.id.sequence, into: &missing)
+            note(head, first: known?.first ?? head.id.sequence, file, into: &missing)
             return rows < Self.rowsPerStep
         }
         let isOver = rows < Self.rowsPerStep
@@ -55,11 +55,12 @@ struct SalvageWalk {
     }
 
     private mutating func note(
-        _ head: OutboxFile.Head, first: Int64, into missing: inout [(gap: Gap, boot: Int64, time: Timestamp)]
+        _ head: OutboxFile.Head, first: Int64, _ file: OutboxFile,
+        into missing: inout [(gap: Gap, boot: Int64, time: Timestamp)]
     ) {
         let sequence = head.id.sequence
         if counters.count == 0, missing.isEmpty { counters.head = min(expected ?? first, first) }
-        addGaps(from: expected ?? first, through: min(first, sequence) - 1, before: head, into: &missing)
+        addGaps(from: expected ?? first, through: min(first, sequence) - 1, before: head, file, into: &missing)
         expected = max(expected ?? 0, sequence + 1)
         place = sequence
         last = (head.boot, head.time)
@@ -74,24 +75,20 @@ struct SalvageWalk {
     ) {
         guard let told = stream.counters, let expected, told.next > expected, told.count > 0 else { return }
         if counters.count == 0, missing.isEmpty { counters.head = expected }
-        addGaps(from: expected, through: told.next - 1, before: nil, into: &missing)
+        addGaps(from: expected, through: told.next - 1, before: nil, file, into: &missing)
         counters.next = told.next
-        if last == nil {
-            // Nothing is left that says when.
-            let time = Timestamp(instant: Instant(nanoseconds: 0), unixNanoseconds: 0, quality: .unsynced)
-            for index in missing.indices { missing[index].boot = file.boot; missing[index].time = time }
-        }
     }
 
     /// One record for each epoch that the missing ones belong to.
     private func addGaps(
-        from first: Int64, through end: Int64, before next: OutboxFile.Head?,
+        from first: Int64, through end: Int64, before next: OutboxFile.Head?, _ file: OutboxFile,
         into missing: inout [(gap: Gap, boot: Int64, time: Timestamp)]
     ) {
         var start = first
         while start <= end {
             let following = stream.epochs.all.first { $0.first > start }?.first ?? .max
             let through = min(end, following - 1)
+            // Perhaps nothing is left that says when.
             let time =
                 next?.time ?? last?.time
                 ?? Timestamp(instant: Instant(nanoseconds: 0), unixNanoseconds: 0, quality: .unsynced)
@@ -100,7 +97,7 @@ struct SalvageWalk {
                     Gap(
                         count: through - start + 1, first: start, last: through,
                         from: (last?.time ?? time).unixNanoseconds, to: time.unixNanoseconds, reason: .damaged),
-                    next?.boot ?? last?.boot ?? 0, time
+                    next?.boot ?? last?.boot ?? file.boot, time
                 ))
             start = through + 1
         }

@@ -18,8 +18,8 @@ struct SalvagedFile {
     private var sorted = SalvagedRows()
     private var messages: [SalvagedRows.Row] = []
     private var refused: [SalvagedRows.Refused] = []
-    /// Streams of which there are rows: the new number, and the damaged file's.
-    private var seen: [Int64: Int64] = [:]
+    /// Streams of which there are rows, by the damaged file's numbers.
+    private var seen: Set<Int64> = []
     var finished: [SalvageWalk] = []
 
     init(base: (stream: Int64, boot: Int64)) { self.base = base }
@@ -30,7 +30,7 @@ struct SalvagedFile {
         case .message(var row):
             let stream = base.stream + row.id.stream
             guard stream < 1 << (63 - MessageID.sequenceBits) else { return 0 }
-            seen[stream] = row.id.stream
+            seen.insert(row.id.stream)
             row.id = MessageID(stream: stream, sequence: row.id.sequence)
             row.boot += base.boot
             let bytes = row.payload.count
@@ -54,7 +54,7 @@ struct SalvagedFile {
     /// The streams with something to tell: rows, or messages that should be there.
     var streams: [FoundStream] {
         var found: [FoundStream] = []
-        let numbers = Set(seen.values).union(sorted.streams.filter { $0.value.counters.count > 0 }.keys)
+        let numbers = seen.union(sorted.streams.filter { $0.value.counters.count > 0 }.keys)
         for number in numbers.sorted() {
             let told = sorted.streams[number]
             let epochs = (sorted.epochs[number] ?? []).sorted { $0.first < $1.first }
