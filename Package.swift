@@ -44,6 +44,7 @@ let package = Package(
     targets: [
         .target(name: "CLinux"),
         .target(name: "CCrypt", linkerSettings: [.linkedLibrary("crypt"), .linkedLibrary("crypto")]),
+        .target(name: "CZlib", linkerSettings: [.linkedLibrary("z")]),
         .target(name: "CGpiod", linkerSettings: [.linkedLibrary("gpiod")]),
         .target(name: "CSerial"),
         .systemLibrary(name: "CModbus", pkgConfig: "libmodbus", providers: [.apt(["libmodbus-dev"])]),
@@ -52,7 +53,7 @@ let package = Package(
 
         room("Readings"),
         room("Settings"),
-        room("Database", ["CSQLite"]),
+        room("Database", ["CSQLite", "CZlib"]),
         room("MQTT", [.nio("NIOCore"), .deque]),
         room(
             "Broker",

@@ -45,6 +45,8 @@ package actor OutboxStore {
         package var isHistorical: Bool
         /// It was stored: part of a backlog.
         package var isStored = false
+        /// How long it is still of use, more than nothing; `nil`: it stays of use.
+        package var remaining: Duration?
         package var message: Message
 
         /// `epoch` as it goes over the wire: 16 hexadecimal digits.
@@ -65,6 +67,10 @@ package actor OutboxStore {
     /// Bytes that could still be written, when they are so few that classes without a reserve must make do with what
     /// they have; `nil` otherwise.
     package nonisolated var shortage: Int64? { latestShortage.withLock { $0 } }
+
+    private nonisolated let ownEpochs: Mutex<Set<String>>
+    /// Whether messages of this outbox go, or went, under an epoch, as it goes over the wire.
+    package nonisolated func isOwn(epoch: String) -> Bool { ownEpochs.withLock { $0.contains(epoch) } }
 
     /// The outbox's thread, for tasks that are at home there.
     package nonisolated let executor: ThreadExecutor
@@ -129,6 +135,7 @@ package actor OutboxStore {
         file = opening.file
         streams = opening.streams
         streamIndex = Self.index(of: opening.streams)
+        ownEpochs = Mutex(Self.epochs(of: opening.streams))
         self.configuration = configuration
         space = DiskSpace(minimumFree: configuration.minimumFree)
         ballast = Ballast(path: "\(configuration.path)-reserve", bytes: configuration.minimumFree / 2)
@@ -141,6 +148,16 @@ package actor OutboxStore {
 
     private static func index(of streams: [Stream]) -> [DeliveryClass: Int] {
         Dictionary(uniqueKeysWithValues: streams.enumerated().map { ($0.element.name, $0.offset) })
+    }
+
+    private static func epochs(of streams: [Stream]) -> Set<String> {
+        Set(streams.flatMap { $0.epochs.all.map { Epoch.digits(of: $0.value) } })
+    }
+
+    /// Streams have come, or have begun an epoch.
+    func noteEpochs() {
+        let present = Self.epochs(of: streams)
+        ownEpochs.withLock { $0.formUnion(present) }
     }
 
     // MARK: Visits
@@ -260,7 +277,8 @@ package actor OutboxStore {
 
     /// What a message counts against the bounds.
     static func bytes(of message: Message) -> Int64 {
-        bytesPerMessage + Int64(message.topic.utf8.count + message.payload.count)
+        bytesPerMessage
+            + Int64(message.topic.utf8.count + message.payload.count + (message.properties?.storedByteCount ?? 0))
     }
 
     func tell() {
@@ -454,6 +472,7 @@ package actor OutboxStore {
     ///   - storedLimit: of stored ones at most this many, shared between the classes likewise.
     package func claim(limit: Int, byteLimit: Int, storedLimit: Int = .max) throws(OutboxError) -> [Claimed] {
         let file = try openFile()
+        let now = configuration.time.now().instant
         noteTime(file)
         expire(file)
         let waiting = streams.indices.filter { streams[$0].unclaimed > 0 }
@@ -475,9 +494,8 @@ package actor OutboxStore {
                     try streams[index].claim(
                         atMost: isSecondRound ? limit : share,
                         atMostStored: isSecondRound ? .max : storedShares[index] ?? .max, stored: &storedLeft, &budget,
-                        file,
-                        gapTopic: configuration.gapTopic,
-                        into: &claimed
+                        file, now: now, opened: opened, isDiskFailing: problem != nil,
+                        gapTopic: configuration.gapTopic, into: &claimed
                     )
                 } catch {
                     failed(error)
@@ -485,6 +503,11 @@ package actor OutboxStore {
                     if claimed.isEmpty { throw .database(error) }
                 }
             }
+        }
+        if isVisited, claimed.isEmpty {
+            // What has expired gives way in a transaction, which is not for a visitor's thread.
+            schedule.isNeeded(now: now)
+            startTimer(now: now)
         }
         return claimed
     }
@@ -520,6 +543,7 @@ package actor OutboxStore {
     private func beginEpoch() {
         let epoch = Epoch.random(first: 1).value
         for index in streams.indices { streams[index].begin(epoch) }
+        noteEpochs()
         isEpochUntold = true
     }
 
@@ -671,6 +695,7 @@ package actor OutboxStore {
         file = opening.file
         streams = renewed
         streamIndex = Self.index(of: renewed)
+        noteEpochs()
         isEpochUntold = false
         schedule = CommitSchedule()
         schedule.isNeeded(now: now)

@@ -59,16 +59,13 @@ struct Stream {
         var time: Timestamp
     }
 
-    init(
-        number: Int64, name: DeliveryClass, limits: ClassLimits, counters: OutboxFile.Counters, epochs: Epochs,
-        tailGap: Gap?
-    ) {
-        self.number = number
-        self.name = name
+    init(_ stored: OutboxFile.StoredStream, limits: ClassLimits, tailGap: Gap?) {
+        number = stored.number
+        name = stored.name
         deliveryClass = name.salvaged ?? name
         self.limits = limits
-        self.counters = counters
-        self.epochs = epochs
+        counters = stored.counters
+        epochs = stored.epochs
         self.tailGap = tailGap
         cursor = counters.head - 1
         // A crash may have left some; one range removes them all.
@@ -127,6 +124,8 @@ struct Stream {
     /// Takes the message under the next sequence. Whether the class refuses it is asked before.
     mutating func add(_ message: Message, receipt: Receipt, now: Instant) {
         let bytes = OutboxStore.bytes(of: message)
+        var message = message
+        if let expiry = limits.expiry { message.expiry = min(message.expiry ?? expiry, expiry) }
         rate.took(bytes, now: now)
         unstored.append(
             UnstoredMessages.Item(
@@ -372,33 +371,74 @@ struct Stream {
     /// Hands out the next messages, as far as the budget goes.
     mutating func claim(
         atMost limit: Int, atMostStored storedLimit: Int, stored: inout Int, _ budget: inout ClaimBudget,
-        _ file: OutboxFile, gapTopic: (DeliveryClass) -> String, into claimed: inout [OutboxStore.Claimed]
+        _ file: OutboxFile, now: Instant, opened: Instant, isDiskFailing: Bool, gapTopic: (DeliveryClass) -> String,
+        into claimed: inout [OutboxStore.Claimed]
     ) throws(SQLiteError) {
         var left = limit
-        if limits.order == .interleave { claimUnstored(&left, &budget, file, into: &claimed) }
+        if limits.order == .interleave {
+            claimUnstored(&left, &budget, file, now: now, gapTopic: gapTopic, into: &claimed)
+        }
         if left > 0, stored > 0, unclaimedStored > 0 {
             let count = try claimStored(
-                atMost: min(left, stored, storedLimit), &budget, file, gapTopic: gapTopic, into: &claimed)
+                atMost: min(left, stored, storedLimit), &budget, file, now: now, opened: opened,
+                isDiskFailing: isDiskFailing, gapTopic: gapTopic, into: &claimed)
             left -= count
             stored -= count
         }
-        if left > 0, unclaimedStored == 0 { claimUnstored(&left, &budget, file, into: &claimed) }
+        if left > 0, unclaimedStored == 0 {
+            claimUnstored(&left, &budget, file, now: now, gapTopic: gapTopic, into: &claimed)
+        }
     }
 
     private mutating func claimUnstored(
-        _ left: inout Int, _ budget: inout ClaimBudget, _ file: OutboxFile, into claimed: inout [OutboxStore.Claimed]
+        _ left: inout Int, _ budget: inout ClaimBudget, _ file: OutboxFile, now: Instant,
+        gapTopic: (DeliveryClass) -> String, into claimed: inout [OutboxStore.Claimed]
     ) {
         // What was refused before them has its place before them.
         guard pendingGaps.isEmpty else { return }
-        while left > 0, let item = unstored.peek(), budget.take(Int(item.bytes - OutboxStore.bytesPerMessage)) {
+        while left > 0, var item = unstored.peek() {
+            var remaining: Duration?
+            if let expiry = item.message.expiry {
+                let left = expiry - (now - item.message.time.instant)
+                if left > .zero {
+                    remaining = left
+                } else {
+                    item = expire(item, gapTopic: gapTopic)
+                }
+            }
+            guard budget.take(Int(item.bytes - OutboxStore.bytesPerMessage)) else { return }
             unstored.take()
             liveWindow.append(id(item.sequence), bytes: item.bytes)
             var message = item.message
             // This boot's: nothing that would have to be read.
             try? file.restamp(&message, boot: file.boot)
-            claimed.append(self.claimed(id(item.sequence), boot: file.bootName, message, isHistorical: false))
+            var next = self.claimed(id(item.sequence), boot: file.bootName, message, isHistorical: false)
+            next.remaining = remaining
+            claimed.append(next)
             left -= 1
         }
+    }
+
+    /// Puts a gap record in the place of a message in memory that is of no use any more.
+    private mutating func expire(
+        _ item: UnstoredMessages.Item, gapTopic: (DeliveryClass) -> String
+    ) -> UnstoredMessages.Item {
+        let (_, record) = recordInPlace(of: item.sequence, item.message.time, reason: .expired, gapTopic: gapTopic)
+        counters.dropped += 1
+        mustWrite = true
+        return unstored.replace(item.sequence, with: record, bytes: OutboxStore.bytes(of: record)) ?? item
+    }
+
+    /// A gap record for one message, and as it goes upstream.
+    private func recordInPlace(
+        of sequence: Int64, _ time: Timestamp, reason: Gap.Reason, gapTopic: (DeliveryClass) -> String
+    ) -> (gap: Gap, message: Message) {
+        let unix = time.unixNanoseconds
+        let gap = Gap(count: 1, first: sequence, last: sequence, from: unix, to: unix, reason: reason)
+        let payload = gap.payload(deliveryClass: deliveryClass, epoch: epochs.epoch(of: sequence))
+        return (
+            gap, Message(topic: gapTopic(deliveryClass), payload: payload, deliveryClass: deliveryClass, time: time)
+        )
     }
 
     private func claimed(_ id: MessageID, boot: BootID, _ message: Message, isHistorical: Bool) -> OutboxStore.Claimed {
@@ -409,8 +449,8 @@ struct Stream {
     }
 
     private mutating func claimStored(
-        atMost limit: Int, _ budget: inout ClaimBudget, _ file: OutboxFile,
-        gapTopic: (DeliveryClass) -> String, into claimed: inout [OutboxStore.Claimed]
+        atMost limit: Int, _ budget: inout ClaimBudget, _ file: OutboxFile, now: Instant, opened: Instant,
+        isDiskFailing: Bool, gapTopic: (DeliveryClass) -> String, into claimed: inout [OutboxStore.Claimed]
     ) throws(SQLiteError) -> Int {
         var taken: [OutboxStore.Claimed] = []
         /// What comes into the window, in order.
@@ -432,18 +472,27 @@ struct Stream {
                 passed = head.id
                 return true
             }
+            let left = head.expiry.map { $0 - age(head, file, now: now, opened: opened) }
+            let isExpired = left.map { $0 <= .zero } == true
+            // What is of no use any more gives way in a transaction of its own, which makes one record of a run of them.
+            // Without one, each of them is told by itself, and nothing has to be written.
+            if isExpired, !isDiskFailing { return false }
             guard taken.count < limit, remaining.take(Int(head.bytes - OutboxStore.bytesPerMessage)) else {
                 return false
             }
+            try row.check()
             if boot.number != head.boot { boot = (head.boot, try file.bootID(head.boot)) }
             var message = Message(
-                topic: "", payload: row.payload, retain: row.retain, deliveryClass: deliveryClass, time: head.time
+                topic: "", payload: row.payload, retain: row.retain, deliveryClass: deliveryClass, time: head.time,
+                expiry: head.expiry, properties: row.properties
             )
             if head.isGap {
                 message.topic = gapTopic(deliveryClass)
                 let record = Self.record(head, message.payload)
                 message.payload = record.payload(
                     deliveryClass: deliveryClass, epoch: epochs.epoch(of: head.id.sequence))
+            } else if isExpired {
+                (_, message) = recordInPlace(of: head.id.sequence, head.time, reason: .expired, gapTopic: gapTopic)
             } else {
                 message.topic = row.topic
                 message.format = row.format
@@ -451,6 +500,7 @@ struct Stream {
             }
             var next = self.claimed(head.id, boot: boot.id, message, isHistorical: isHistorical)
             next.isStored = true
+            next.remaining = isExpired ? nil : left
             taken.append(next)
             entering.append((head.id, head.bytes))
             passed = head.id
@@ -510,21 +560,11 @@ struct Stream {
     mutating func setAside(
         _ id: MessageID, reason: String, _ file: OutboxFile, gapTopic: (DeliveryClass) -> String
     ) throws(SQLiteError) -> Replacement? {
-        func record(_ time: Timestamp) -> (gap: Gap, message: Message) {
-            let unix = time.unixNanoseconds
-            let gap = Gap(
-                count: 1, first: id.sequence, last: id.sequence, from: unix, to: unix, reason: .refused)
-            let payload = gap.payload(deliveryClass: deliveryClass, epoch: epochs.epoch(of: id.sequence))
-            return (
-                gap,
-                Message(topic: gapTopic(deliveryClass), payload: payload, deliveryClass: deliveryClass, time: time)
-            )
-        }
         let isStored = storedWindow.contains(id) || (liveWindow.contains(id) && id.sequence <= storedThrough)
         if isStored {
             guard let head = try file.message(at: id), !head.isGap else { return nil }
             try file.moveToRefused(id, reason: reason)
-            let (gap, message) = record(head.time)
+            let (gap, message) = recordInPlace(of: id.sequence, head.time, reason: .refused, gapTopic: gapTopic)
             try file.insert(gap, stream: number, boot: head.boot, time: head.time)
             counters.bytes += Self.gapBytes - head.bytes
             mustWrite = true
@@ -535,14 +575,15 @@ struct Stream {
                 claimed: claimed(id, boot: boot, message, isHistorical: false), receipt: .none)
         }
         guard liveWindow.contains(id), let item = unstored.item(at: id.sequence) else { return nil }
-        let (_, message) = record(item.message.time)
+        let (_, message) = recordInPlace(
+            of: id.sequence, item.message.time, reason: .refused, gapTopic: gapTopic)
         guard item.message.topic != message.topic else { return nil }
         try file.insertRefused(item.message, stream: number, reason: reason)
         let bytes = OutboxStore.bytes(of: message)
-        let receipt = unstored.replace(id.sequence, with: message, bytes: bytes)
+        unstored.replace(id.sequence, with: message, bytes: bytes, receipt: Receipt.none)
         liveWindow.resize(id, bytes: bytes)
         return Replacement(
-            claimed: claimed(id, boot: file.bootName, message, isHistorical: false), receipt: receipt)
+            claimed: claimed(id, boot: file.bootName, message, isHistorical: false), receipt: item.receipt)
     }
 
     private mutating func settleStored(_ id: MessageID, _ bytes: Int64) {
@@ -608,7 +649,8 @@ struct Stream {
         try file.rows(after: id(start)) { head, row throws(SQLiteError) in
             guard !removals.contains(head.id) else { return true }
             var message = Message(
-                topic: "", payload: row.payload, retain: row.retain, deliveryClass: deliveryClass, time: head.time)
+                topic: "", payload: row.payload, retain: row.retain, deliveryClass: deliveryClass, time: head.time,
+                expiry: head.expiry, properties: row.properties)
             if head.isGap {
                 message.payload = Self.record(head, message.payload).payload(
                     deliveryClass: deliveryClass, epoch: epochs.epoch(of: head.id.sequence))
@@ -636,15 +678,16 @@ struct Stream {
 
     /// Whether the first message that could be dropped has waited for too long.
     mutating func hasExpired(_ file: OutboxFile, now: Instant, opened: Instant) throws(SQLiteError) -> Bool {
-        guard limits.maximumAge != nil, unclaimedStored > 0 else { return false }
+        guard unclaimedStored > 0 else { return false }
         if oldestUnclaimed == nil { oldestUnclaimed = try file.firstMessage(after: id(cursor)) }
         guard let oldestUnclaimed else { return false }
         return hasExpired(oldestUnclaimed, file, now: now, opened: opened)
     }
 
     private func hasExpired(_ head: OutboxFile.Head, _ file: OutboxFile, now: Instant, opened: Instant) -> Bool {
-        guard let maximumAge = limits.maximumAge else { return false }
-        return age(head, file, now: now, opened: opened) > maximumAge
+        guard limits.maximumAge != nil || head.expiry != nil else { return false }
+        let age = age(head, file, now: now, opened: opened)
+        return limits.maximumAge.map { age > $0 } == true || head.expiry.map { age >= $0 } == true
     }
 
     /// Elapsed time since the message was taken; of an earlier boot's message only what this process has seen of it.

@@ -77,15 +77,18 @@ struct UnstoredMessages: Sendable {
     }
 
     /// Puts another message in the place of one that is here.
-    /// - Returns: whose acknowledgement waited for that.
-    mutating func replace(_ sequence: Int64, with message: Message, bytes: Int64) -> Receipt {
-        guard let place = place(of: sequence) else { return .none }
-        let receipt = items[place].receipt
+    /// - Parameter receipt: whose acknowledgement waits for it; `nil`: as before.
+    /// - Returns: what is there now; `nil` when there was none.
+    @discardableResult
+    mutating func replace(
+        _ sequence: Int64, with message: Message, bytes: Int64, receipt: Receipt? = nil
+    ) -> Item? {
+        guard let place = place(of: sequence) else { return nil }
         self.bytes += bytes - items[place].bytes
         items[place].message = message
         items[place].bytes = bytes
-        items[place].receipt = .none
-        return receipt
+        if let receipt { items[place].receipt = receipt }
+        return items[place]
     }
 
     /// Acknowledgements come from the front nearly always.
