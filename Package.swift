@@ -44,6 +44,7 @@ let package = Package(
     targets: [
         .target(name: "CLinux"),
         .target(name: "CCrypt", linkerSettings: [.linkedLibrary("crypt"), .linkedLibrary("crypto")]),
+        .target(name: "COpenSSL", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         .target(name: "CZlib", linkerSettings: [.linkedLibrary("z")]),
         .target(name: "CGpiod", linkerSettings: [.linkedLibrary("gpiod")]),
         .target(name: "CSerial"),
@@ -66,7 +67,7 @@ let package = Package(
         room("Pipeline", ["Readings"]),
         room("Outbox", ["Readings", "Database", .deque]),
         room("Registry", ["CCrypt", "Database", "MQTT", "Readings", .nio("NIOCore")]),
-        room("Upstream", ["CMosquitto", "Outbox", "Readings", .log]),
+        room("Upstream", ["CMosquitto", "COpenSSL", "Outbox", "Readings", .log]),
         room("Admin", [.nio("NIOCore"), .nio("NIOPosix"), .log]),
         room(
             "Gateway",

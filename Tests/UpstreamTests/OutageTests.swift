@@ -198,4 +198,49 @@ struct OutageTests {
         try await gateway.run { try await gateway.connected() }
         #expect(gateway.link.snapshot().address?.port == broker.port)
     }
+
+    @Test("a name that cannot be found does not keep the next URL waiting")
+    func failoverFromUnknownHost() async throws {
+        let broker = try await MosquittoProcess()
+        var configuration = UpstreamConfiguration.test(port: broker.port)
+        configuration.addresses.insert(UpstreamAddress(transport: .tcp, host: "no-such-host.invalid"), at: 0)
+        let gateway = try Gateway(configuration)
+        try await gateway.run { try await gateway.connected() }
+        #expect(gateway.link.snapshot().address?.port == broker.port)
+    }
+
+    @Test("the first URL is come back to, beside the connection that there is")
+    func comingBack() async throws {
+        let first = try await MosquittoProcess()
+        let second = try await MosquittoProcess()
+        let observer = try await second.subscribe("gw/$state", name: "observer")
+        var configuration = UpstreamConfiguration.test(port: first.port)
+        configuration.addresses.append(UpstreamAddress(transport: .tcp, host: "127.0.0.1", port: second.port))
+        configuration.returnAfter = .milliseconds(200)
+        let gateway = try Gateway(configuration)
+        try await gateway.run {
+            try await gateway.append(1...10)
+            try await gateway.drained()
+            #expect(gateway.link.snapshot().address?.port == first.port)
+            first.kill()
+            try await gateway.append(11...20)
+            try await gateway.drained()
+            #expect(gateway.link.snapshot().address?.port == second.port)
+            // While the first is away, the second one keeps its connection.
+            let connections = gateway.link.snapshot().connections
+            try await eventually("two looks have failed") {
+                KernelTime().now().instant - gateway.link.snapshot().since > .milliseconds(500)
+            }
+            #expect(gateway.link.snapshot().connections == connections)
+            try await first.start()
+            try await eventually("it is back", details: { "\(gateway.link.snapshot())" }) {
+                gateway.link.snapshot().address?.port == first.port
+            }
+            try await gateway.append(21...30)
+            try await gateway.drained()
+            #expect(gateway.link.snapshot().address?.port == first.port)
+            try await eventually("the second one was told") { observer.messages.last?.payload == "offline" }
+        }
+        #expect(gateway.link.snapshot().acknowledged == 30)
+    }
 }

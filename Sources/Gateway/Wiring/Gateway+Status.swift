@@ -35,6 +35,9 @@ extension Gateway {
     package func status() async -> GatewayStatus {
         let wall = time.now()
         let now = wall.instant
+        func days(until unixSeconds: Int64) -> Double {
+            Double(unixSeconds - wall.unixNanoseconds / 1_000_000_000) / 86_400
+        }
         func seconds(since instant: Instant) -> Double { Double((now - instant).wholeNanoseconds) / 1e9 }
 
         let link = link.snapshot()
@@ -55,7 +58,11 @@ extension Gateway {
                 secondsInState: seconds(since: link.since),
                 secondsSinceConfirmation: link.lastConfirmation.map(seconds(since:)), inFlight: link.inFlight,
                 published: link.published, acknowledged: link.acknowledged, refused: link.refused,
-                reconnects: link.reconnects, problem: link.problem),
+                reconnects: link.reconnects, received: link.received, looped: link.looped + progress.looped,
+                address: link.peer, version: link.version?.description,
+                certificateDays: link.certificateExpiry.map(days),
+                brokerCertificateDays:
+                    link.brokerCertificateExpiry.map(days), problem: link.problem),
             queues: backlog.map { .init($0, maximumBytes: settings.classes[$0.deliveryClass]?.maximumBytes) },
             sensors: sensorStates(progress.readings, now: wall),
             intake: GatewayStatus.Intake(
@@ -122,9 +129,12 @@ extension LinkSnapshot.State {
     fileprivate var name: String {
         switch self {
         case .idle: "starting"
-        case .backoff: "waiting"
+        case .down: "down"
+        case .resolving: "resolving"
         case .connecting: "connecting"
-        case .connected: "connected"
+        case .authenticated: "authenticated"
+        case .confirmed: "confirmed"
+        case .suspect: "suspect"
         case .stopping: "stopping"
         case .stopped: "stopped"
         }
@@ -135,7 +145,10 @@ extension LinkSnapshot {
     /// What is wrong right now and what to do about it; `nil` when nothing is.
     fileprivate var problem: String? {
         var problems = refusedSubscriptions.map(\.description)
-        if state != .connected, let lastFault { problems.insert(lastFault.description, at: 0) }
+        if !state.isUp, let lastFault { problems.insert(lastFault.description, at: 0) }
+        if let certificateProblem {
+            problems.append("the certificates in the files are not in use: \(certificateProblem)")
+        }
         if let lastRefusal { problems.append("\(lastRefusal)") }
         return problems.isEmpty ? nil : problems.joined(separator: "\n")
     }

@@ -102,14 +102,16 @@ package final class Gateway: Sendable {
                 }
                 let local = arrivals.compactMap { arrival in
                     accept.localTopic(for: arrival.topic).map {
-                        LocalMessage(topic: $0, payload: arrival.payload, retain: arrival.retain)
+                        LocalMessage(
+                            topic: $0, payload: arrival.payload, retain: arrival.retain, expiry: arrival.expiry,
+                            properties: arrival.properties)
                     }
                 }
                 broker.publish(local)
                 for message in local { sensors.command(message.topic, payload: message.payload) }
             })
         bell.attach { link.wake() }
-        connection.attach { link.snapshot().state == .connected }
+        connection.attach { link.snapshot().state.isUp }
 
         self.intake = intake
         self.state = state

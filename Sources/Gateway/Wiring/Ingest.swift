@@ -17,6 +17,8 @@ final class Ingest: Sendable {
         var rounds: UInt64 = 0
         var forwarded: UInt64 = 0
         var undecodable: UInt64 = 0
+        /// What had been at this gateway before, and went no further.
+        var looped: UInt64 = 0
         var lastFailure: String?
         /// Each sensor's last readings, by metric in the order of their names.
         var readings: [DeviceID: [Reading]] = [:]
@@ -173,6 +175,12 @@ final class Ingest: Sendable {
         var unforwarded: [SettleToken] = []
         entries.reserveCapacity(batch.count)
         for arrival in batch {
+            if let properties = arrival.properties, properties.hasPassed({ outbox.isOwn(epoch: $0) }) {
+                noteLoop(arrival.topic)
+                // Sent again it would only come back again.
+                if let token = arrival.settle { unforwarded.append(token) }
+                continue
+            }
             if case .payload(let payload) = arrival.body, case .device = arrival.source {
                 sensors.command(arrival.topic, payload: payload)
             }
@@ -198,6 +206,20 @@ final class Ingest: Sendable {
         if !local.isEmpty { broker.publish(local) }
         if !unforwarded.isEmpty { broker.settle(unforwarded) }
         return entries
+    }
+
+    private func noteLoop(_ topic: String) {
+        let count = state.withLock { progress in
+            progress.looped += 1
+            return progress.looped
+        }
+        guard count & (count - 1) == 0 else { return }
+        logger.warning(
+            "a message has come back that had been here before; it goes no further",
+            metadata: [
+                "topic": "\(topic)", "so_far": "\(count)",
+                "try": "look for gateways or bridges on the LAN that send to each other",
+            ])
     }
 
     private func note(_ step: ReadingPipeline.Step, from source: Arrival.Source) {
