@@ -210,6 +210,20 @@ package actor OutboxStore {
         return rest
     }
 
+    /// Takes note of messages that were lost on their way here: gap records tell the upstream, at the place where the
+    /// streams are now.
+    package func note(_ losses: [Loss]) throws(OutboxError) {
+        _ = try openFile()
+        let now = configuration.time.now().instant
+        for loss in losses {
+            guard let index = streamIndex[loss.deliveryClass] else { throw .unknownClass(loss.deliveryClass) }
+            streams[index].lose(loss.count, from: loss.from, to: loss.to)
+        }
+        commitDue(now: now)
+        available()
+        startTimer(now: now)
+    }
+
     /// Whether they are too many for `share` of the memory, together with what is there.
     private func isMuch(_ entries: [Entry], share: Double) -> Bool {
         let waiting = unstored

@@ -148,12 +148,19 @@ struct Stream {
     /// - Returns: whether it was left out.
     mutating func leavesOut(_ message: Message) -> Bool {
         guard !hasRoom(for: OutboxStore.bytes(of: message)) else { return false }
+        lose(1, from: message.time, to: message.time)
+        return true
+    }
+
+    /// Messages are lost that would come now; their sequences tell the consumer.
+    mutating func lose(_ count: Int64, from: Timestamp, to: Timestamp) {
         let sequence = counters.next
-        counters.next += 1
-        counters.dropped += 1
+        counters.next += count
+        counters.dropped += count
         mustWrite = true
-        let unix = message.time.unixNanoseconds
-        var gap = Gap(count: 1, first: sequence, last: sequence, from: unix, to: unix, reason: .overflow)
+        var gap = Gap(
+            count: count, first: sequence, last: sequence + count - 1, from: from.unixNanoseconds,
+            to: to.unixNanoseconds, reason: .overflow)
         // One that is on its way stays as it is, and so does an earlier epoch's.
         if let last = tailGap?.last, last <= cursor || !epochs.areTogether(last, sequence) { tailGap = nil }
         if let tail = tailGap {
@@ -162,12 +169,11 @@ struct Stream {
             var merged = tail
             merged.append(gap)
             gap = merged
-            pendingGaps.append(PendingGap(gap: gap, storedAt: storedAt, time: message.time))
+            pendingGaps.append(PendingGap(gap: gap, storedAt: storedAt, time: to))
         } else {
-            pendingGaps.append(PendingGap(gap: gap, storedAt: nil, time: message.time))
+            pendingGaps.append(PendingGap(gap: gap, storedAt: nil, time: to))
         }
         tailGap = gap
-        return true
     }
 
     /// From the next message that goes out on, sequences count under another epoch.

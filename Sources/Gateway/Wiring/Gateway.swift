@@ -61,7 +61,7 @@ package final class Gateway: Sendable {
                 id: $0.id, driver: $0.driver, topic: $0.topic, commandTopic: $0.commandTopic, sensor: $0.sensor)
         }
         let intake = GatewayIntake(
-            filters: settings.forward.map(\.from),
+            rules: settings.forward,
             commandTopics: SensorSupervisor.commandTopics(of: sensorEntries))
         let state = try StateStore(settings, time: time, logger: logger("state"))
         let accounts = try Accounts()

@@ -28,6 +28,8 @@ final class Ingest: Sendable {
         var pipeline: ReadingPipeline
         /// What a visit could not hand over.
         var held: [OutboxStore.Entry] = []
+        /// What was lost behind it.
+        var losses: [Loss] = []
     }
 
     private let intake: GatewayIntake
@@ -90,13 +92,14 @@ final class Ingest: Sendable {
     /// At home on the outbox's thread: what comes is on its way after one change of threads.
     private func take(_ outbox: isolated OutboxStore) async {
         var retry = Retry()
-        while let (batch, wasCongested) = await intake.next() {
-            let (held, entries) = working.withLock { ($0.held.count, process(batch, with: &$0)) }
+        while let taken = await intake.next() {
+            let (held, entries) = working.withLock { ($0.held.count, process(taken, with: &$0)) }
             sent?(entries.dropFirst(held).map(\.message))
             let rest = offer(entries, outbox)
-            if wasCongested { broker.resume() }
+            if taken.wasCongested { broker.resume() }
             state.withLock { $0.rounds += 1 }
             working.withLock { $0.held = rest }
+            noteLosses(outbox)
             guard let pause = retry.pause(isNeeded: !rest.isEmpty, now: time.now().instant) else { continue }
             logger.error(
                 "messages cannot be taken; devices wait for their acknowledgement",
@@ -153,8 +156,8 @@ final class Ingest: Sendable {
     private func takeAtOnce() -> Bool {
         outbox.visit { outbox in
             guard outbox.isQuiet, working.withLock({ $0.held.isEmpty }) else { return false }
-            guard let (batch, wasCongested) = intake.takeNow() else { return true }
-            let entries = working.withLock { process(batch, with: &$0) }
+            guard let taken = intake.takeNow() else { return true }
+            let entries = working.withLock { process(taken, with: &$0) }
             sent?(entries.map(\.message))
             let rest = offer(entries, outbox)
             state.withLock { $0.rounds += 1 }
@@ -162,12 +165,15 @@ final class Ingest: Sendable {
                 working.withLock { $0.held = rest }
                 intake.nudge()
             }
-            if wasCongested { broker.resume() }
+            noteLosses(outbox)
+            if taken.wasCongested { broker.resume() }
             return true
         } ?? false
     }
 
-    private func process(_ batch: [Arrival], with working: inout Working) -> [OutboxStore.Entry] {
+    private func process(_ taken: GatewayIntake.Taken, with working: inout Working) -> [OutboxStore.Entry] {
+        let batch = taken.batch
+        working.losses += taken.losses
         let now = time.now()
         var entries = working.held
         working.held = []
@@ -252,6 +258,26 @@ final class Ingest: Sendable {
                 }
                 progress.readings[reading.device] = known
             }
+        }
+    }
+
+    /// Tells the outbox what was lost, once what came before it has been taken.
+    private func noteLosses(_ outbox: isolated OutboxStore) {
+        let losses = working.withLock { working in
+            guard working.held.isEmpty, !working.losses.isEmpty else { return [Loss]() }
+            defer { working.losses = [] }
+            return working.losses
+        }
+        guard !losses.isEmpty else { return }
+        logger.warning(
+            "more came than could be taken; a gap record tells the upstream",
+            metadata: ["lost": "\(losses.reduce(0) { $0 + $1.count })"])
+        do throws(OutboxError) {
+            try outbox.note(losses)
+        } catch {
+            // Another file is about to take the place of a damaged one: it is told then.
+            logger.error("what was lost cannot be noted yet", metadata: ["error": "\(error)"])
+            working.withLock { $0.losses = losses + $0.losses }
         }
     }
 
