@@ -12,9 +12,13 @@ let strict: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+/// What no message passes through is compiled for size: the binary's is a feature.
+let small: [SwiftSetting] = [.unsafeFlags(["-Osize"], .when(configuration: .release))]
+
 /// One concept of the gateway. Imports only point down; `.ci/check-imports` holds the table of what may import what.
-func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+/// - Parameter isHot: every message passes through it, and speed counts for more than size.
+func room(_ name: String, _ dependencies: [Target.Dependency] = [], isHot: Bool = false) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: isHot ? strict : strict + small)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -45,6 +49,7 @@ let package = Package(
         .target(name: "CLinux"),
         .target(name: "CCrypt", linkerSettings: [.linkedLibrary("crypt"), .linkedLibrary("crypto")]),
         .target(name: "COpenSSL", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+        .target(name: "CPCRE2", linkerSettings: [.linkedLibrary("pcre2-8")]),
         .target(name: "CZlib", linkerSettings: [.linkedLibrary("z")]),
         .target(name: "CGpiod", linkerSettings: [.linkedLibrary("gpiod")]),
         .target(name: "CSerial"),
@@ -52,22 +57,21 @@ let package = Package(
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
 
-        room("Readings"),
+        room("Readings", isHot: true),
         room("Settings"),
-        room("Database", ["CSQLite", "CZlib"]),
-        room("MQTT", [.nio("NIOCore"), .deque]),
+        room("Database", ["CSQLite", "CZlib"], isHot: true),
+        room("MQTT", [.nio("NIOCore"), .deque], isHot: true),
         room(
             "Broker",
             [
                 "MQTT", "Readings", .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOHTTP1"), .nio("NIOWebSocket"), .ssl,
                 .log,
-            ]
-        ),
+            ], isHot: true),
         room("Sensors", ["CGpiod", "CModbus", "CSerial", "Readings", "Settings", .log]),
-        room("Pipeline", ["Readings"]),
-        room("Outbox", ["Readings", "Database", .deque]),
+        room("Pipeline", ["CPCRE2", "Readings"], isHot: true),
+        room("Outbox", ["Readings", "Database", .deque], isHot: true),
         room("Registry", ["CCrypt", "Database", "MQTT", "Readings", .nio("NIOCore")]),
-        room("Upstream", ["CMosquitto", "COpenSSL", "Outbox", "Readings", .log]),
+        room("Upstream", ["CMosquitto", "COpenSSL", "Outbox", "Readings", .log], isHot: true),
         room("Admin", [.nio("NIOCore"), .nio("NIOPosix"), .log]),
         room(
             "Gateway",
@@ -80,7 +84,7 @@ let package = Package(
         .executableTarget(
             name: "tidegate",
             dependencies: ["Gateway", "Admin", "Sensors", "Settings", .argumentParser],
-            swiftSettings: strict
+            swiftSettings: strict + small
         ),
 
         .target(
