@@ -4,8 +4,10 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
     /// The upstream link.
     package struct Link: Codable, Hashable, Sendable {
         /// `resolving`, `connecting`, `authenticated`, `confirmed`, `suspect`, `down` (until the next try), `starting`,
-        /// `stopping` or `stopped`. Whether it is connected is what ``secondsSinceConfirmation`` says.
+        /// `stopping`, `stopped` or `not configured`. Whether it is connected is what ``secondsSinceConfirmation`` says.
         package var state: String
+        /// The broker has let us in.
+        package var isUp: Bool { ["authenticated", "confirmed", "suspect"].contains(state) }
         package var url: String
         package var secondsInState: Double
         /// Since the upstream last confirmed anything end to end; absent before the first time.
@@ -278,6 +280,10 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
 
     package var gateway: String
     package var version: String
+    /// The gateway's own.
+    package var processID: Int?
+    /// What of the settings is not in use, and why.
+    package var settingsProblems: [String]?
     package var uptimeSeconds: Double
     /// The wall clock is trusted; what is read while it is not gets its time later, where that is possible.
     package var clockIsTrusted: Bool

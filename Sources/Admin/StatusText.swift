@@ -3,6 +3,10 @@ extension GatewayStatus {
     package var text: String {
         var lines: [String] = []
         lines.append("\(gateway)  tidegate \(version), up \(Self.age(uptimeSeconds))")
+        if let settingsProblems, !settingsProblems.isEmpty {
+            lines.append("settings  NOT ALL IN USE")
+            lines += settingsProblems.flatMap(Self.indented)
+        }
         lines.append("upstream  \(linkText)")
         if let certificates = certificateText { lines.append("tls       \(certificates)") }
         if let problem = link.problem { lines += Self.indented(problem) }
@@ -49,6 +53,7 @@ extension GatewayStatus {
     }
 
     private var linkText: String {
+        guard !link.url.isEmpty else { return link.state.uppercased() }
         var text = "\(link.state) \(link.url) for \(Self.age(link.secondsInState))"
         if let confirmed = link.secondsSinceConfirmation {
             text += ", last confirmed \(Self.age(confirmed)) ago"

@@ -25,7 +25,10 @@ struct Tidegate: AsyncParsableCommand {
             70 a fault in tidegate itself, 74 reading or writing failed, 77 no permission, 78 wrong settings.
             """,
         version: GatewayVersion.current,
-        subcommands: [Run.self, Demo.self, Check.self, Status.self, Sensor.self, Queue.self, Device.self, Version.self])
+        subcommands: [
+            Run.self, Demo.self, Check.self, FirstBootCommand.self, Status.self,
+            Sensor.self, Queue.self, Device.self, Version.self,
+        ])
 }
 
 extension ParsableCommand {

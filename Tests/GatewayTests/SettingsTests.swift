@@ -22,7 +22,7 @@ import Upstream
         #expect(settings.lan.listeners.map(\.endpoint.description) == ["127.0.0.1:1883"])
         #expect(settings.forward.map(\.from.description) == ["#"])
         #expect(settings.accept.map(\.from.description) == ["gw/cmd/#"])
-        #expect(settings.upstream.configuration.subscriptions == ["gw/cmd/#"])
+        #expect(settings.upstream?.configuration.subscriptions == ["gw/cmd/#"])
         #expect(settings.classes == ClassLimits.builtIn)
     }
 
@@ -186,7 +186,7 @@ import Upstream
     @Test func filtersThatAnotherOneCoversAreNotSubscribedTo() throws {
         let rules = ["a/b", "a/#", "c", "c"].map { "[[accept]]\nfrom = \"\($0)\"\nto = \"x\"\n" }.joined()
         let result = SettingsLoader.load(text: Self.minimal + "time_topic = \"a/time\"\n" + rules, name: "f")
-        #expect(try #require(result.settings).upstream.configuration.subscriptions == ["a/#", "c"])
+        #expect(try #require(result.settings).upstream?.configuration.subscriptions == ["a/#", "c"])
     }
 
     @Test func fragmentsAreMergedInTheOrderOfTheirNames() throws {

@@ -13,6 +13,8 @@ struct SettingsReader {
     let document: SettingsDocument
     let directory: String
     let diagnostics: Diagnostics
+    /// Without `[upstream]` there is none, instead of a mistake.
+    var isUpstreamOptional = false
 
     /// The settings; worth using only when `diagnostics` has no error afterwards.
     func settings() -> GatewaySettings? {
@@ -22,7 +24,11 @@ struct SettingsReader {
         let rules = rules(gateway: gateway.id, classes: classes)
         let sensors = sensors(forward: rules.forward)
         let lan = lan()
-        guard let upstream = upstream(gateway, accept: rules.accept) else { return nil }
+        var upstream: GatewaySettings.Upstream?
+        if document.has("upstream") || !isUpstreamOptional {
+            upstream = self.upstream(gateway, accept: rules.accept)
+            if upstream == nil { return nil }
+        }
         return GatewaySettings(
             gateway: gateway, lan: lan, upstream: upstream, classes: classes,
             forward: rules.forward, accept: rules.accept, sensors: sensors)
@@ -53,12 +59,12 @@ struct SettingsReader {
             logLevel: reader.choice("log_level") ?? "notice")
     }
 
-    /// The host name up to its first dot; `tidegate` where there is none.
+    /// The host name up to its first dot, as far as it can be a topic level; `tidegate` where there is none.
     private static func hostName() -> String {
         var buffer = [CChar](repeating: 0, count: 256)
         guard gethostname(&buffer, buffer.count - 1) == 0 else { return "tidegate" }
         let name = String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-        let short = name.prefix { $0 != "." }
+        let short = name.prefix { $0 != "." }.filter { !"+#/{}$".contains($0) && !$0.isNewline }.prefix(16)
         return short.isEmpty ? "tidegate" : String(short)
     }
 
