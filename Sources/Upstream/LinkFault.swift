@@ -37,7 +37,10 @@ package enum LinkFault: Error, Hashable, Sendable, CustomStringConvertible {
     /// libmosquitto failed; `reason` is its own text.
     case library(doing: String, reason: String)
 
-    package var description: String { "cannot \(doing): \(reason)\n  try: \(remedy)" }
+    package var description: String { "\(summary)\n  try: \(remedy)" }
+
+    /// What was tried and why it failed, on one line.
+    package var summary: String { "cannot \(doing): \(reason)" }
 
     private var doing: String {
         switch self {

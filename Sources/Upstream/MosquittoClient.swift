@@ -31,9 +31,10 @@ final class MosquittoClient {
     /// - Parameters:
     ///   - identifier: empty for one that the broker is to choose.
     ///   - tls: for an address that wants it.
+    ///   - hasWill: whether the broker is to say `offline` when the connection breaks.
     init(
         _ configuration: UpstreamConfiguration, address: UpstreamAddress, version: WireVersion, identifier: String,
-        tls: ClientTLS?
+        tls: ClientTLS?, hasWill: Bool = true
     ) throws(LinkFault) {
         self.address = address
         self.version = version
@@ -64,12 +65,14 @@ final class MosquittoClient {
                 ?? mosquitto_username_pw_set(handle, username, nil)
             try Self.check(result, "set the user name and password")
         }
-        try Self.check(
-            mosquitto_will_set(
-                handle, configuration.stateTopic, Int32(LinkState.offline.utf8.count), LinkState.offline, 1, true
-            ),
-            "set the will on \(configuration.stateTopic)"
-        )
+        if hasWill {
+            try Self.check(
+                mosquitto_will_set(
+                    handle, configuration.stateTopic, Int32(LinkState.offline.utf8.count), LinkState.offline, 1, true
+                ),
+                "set the will on \(configuration.stateTopic)"
+            )
+        }
         if let tls {
             try Self.check(mosquitto_void_option(handle, MOSQ_OPT_SSL_CTX, tls.context), "set up TLS")
             try Self.check(mosquitto_int_option(handle, MOSQ_OPT_SSL_CTX_WITH_DEFAULTS, 0), "set up TLS")

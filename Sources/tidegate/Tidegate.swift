@@ -15,6 +15,7 @@ struct Tidegate: AsyncParsableCommand {
               tidegate check          look for mistakes in the settings
               tidegate run            run the gateway (systemd does this on a board)
               tidegate status         what the running gateway is doing
+              tidegate doctor         what is not well, and what to do
               tidegate queue          what waits for the upstream
               tidegate sensor         the board's own sensors: list, read, scan
               tidegate device         who may use the LAN listener
@@ -26,7 +27,7 @@ struct Tidegate: AsyncParsableCommand {
             """,
         version: GatewayVersion.current,
         subcommands: [
-            Run.self, Demo.self, Check.self, FirstBootCommand.self, Status.self,
+            Run.self, Demo.self, Check.self, FirstBootCommand.self, Status.self, DoctorCommand.self, Bundle.self,
             Sensor.self, Queue.self, Device.self, Version.self,
         ])
 }
