@@ -681,7 +681,7 @@ package actor OutboxStore {
         let last = streams.map(\.number).max() ?? 0
         file = nil
         var quarantined: String?
-        var pause = Duration.milliseconds(100)
+        var pauses = GrowingPause(GrowingPause.disk)
         while !isClosed {
             do throws(OutboxError) {
                 if quarantined == nil { quarantined = try Opening.moveAside(configuration.path) }
@@ -690,9 +690,7 @@ package actor OutboxStore {
                 break
             } catch {
                 latestProblem.withLock { $0 = error }
-                // A full disk tells nobody when it has room again.
-                try? await Task.sleep(for: pause)
-                pause = min(pause * 2, .seconds(10))
+                try? await Task.sleep(for: pauses.next())
             }
         }
         isReplacing = false

@@ -228,11 +228,7 @@ struct LinkMachine: Sendable {
     /// when their broker does.
     private func delay(using random: inout some RandomNumberGenerator) -> Duration {
         let shortest = policy.reconnectDelay.lowerBound.wholeNanoseconds
-        let longest = policy.reconnectDelay.upperBound.wholeNanoseconds
-        var ceiling = shortest
-        for _ in 0..<min(failures, 62) where ceiling < longest {
-            ceiling = ceiling > longest / 2 ? longest : ceiling * 2
-        }
+        let ceiling = GrowingPause.length(after: failures, policy.reconnectDelay).wholeNanoseconds
         return .nanoseconds(Int64.random(in: max(shortest, ceiling / 2)...max(shortest, ceiling), using: &random))
     }
 }

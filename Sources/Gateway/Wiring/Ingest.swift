@@ -124,8 +124,7 @@ final class Ingest: Sendable {
 
     /// When what could not be taken is offered again. Pure.
     struct Retry: Sendable {
-        private static let pauses = Duration.milliseconds(100)...Duration.seconds(10)
-        private var next = Self.pauses.lowerBound
+        private var pauses = GrowingPause(GrowingPause.disk)
         private var due: Instant?
 
         /// - Returns: how long to wait; `nil` when nothing is to be offered again, or a wait is under way.
@@ -135,9 +134,9 @@ final class Ingest: Sendable {
                 return nil
             }
             if let due, now < due { return nil }
-            defer { next = min(next * 2, Self.pauses.upperBound) }
-            due = now + next
-            return next
+            let pause = pauses.next()
+            due = now + pause
+            return pause
         }
     }
 
