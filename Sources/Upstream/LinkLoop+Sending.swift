@@ -55,7 +55,7 @@ extension LinkLoop {
     /// Whether to wait for more acknowledgements before anything is sent or told.
     ///
     /// With more to send than the window takes, a turn per acknowledgement would keep every thread and the broker
-    /// busy with changing over. A quarter of the window at a time, the processor time of a message falls by a fifth,
+    /// busy with changing over. A quarter of the window at a time, the processor time of a message falls by a third,
     /// and the broker still always has work. Ends by itself: what is on its way gets acknowledged, and it lasts no
     /// longer than ``gatheringTime``.
     func isGathering(now: Instant) -> Bool {
@@ -64,7 +64,14 @@ extension LinkLoop {
         return current.inFlight.count > window * 3 / 4 && current.inFlight.count + current.ready.count > window
             && now - current.lastSent < Self.gatheringTime
     }
-    static let gatheringTime = Duration.milliseconds(2)
+    private static let gatheringTime = Duration.milliseconds(2)
+    private static let gatheringPause = Duration.microseconds(200)
+
+    /// Lets acknowledgements come without being woken by each of them, or by more messages.
+    func gather() {
+        usleep(UInt32(Self.gatheringPause.wholeNanoseconds / 1_000))
+        if let socket = current?.client.socket { cmosquitto_acknowledge(socket) }
+    }
 
     /// Publishes what is ready, up to the window.
     func sendReady() throws(LinkFault) {

@@ -83,7 +83,7 @@ final class LinkLoop {
             perform(machine.tick(now: now, oldestUnacknowledged: current?.oldestUnacknowledged(now: now)))
             tendTrial()
             if isGathering(now: time.now().instant) {
-                if let socket = current?.client.socket { cmosquitto_acknowledge(socket) }
+                gather()
             } else {
                 attempt { () throws(LinkFault) in
                     try sendReady()
@@ -343,7 +343,8 @@ final class LinkLoop {
             throw client.lost
         }
         published.isInCall.store(0, ordering: .relaxed)
-        let count = poll(&descriptors, nfds_t(descriptors.count), pollMilliseconds)
+        let isGathering = isGathering(now: time.now().instant)
+        let count = poll(&descriptors, nfds_t(descriptors.count), isGathering ? 0 : pollMilliseconds)
         let now = time.now().instant
         published.isInCall.store(now.nanoseconds, ordering: .relaxed)
         guard count >= 0 || errno == EINTR else {
@@ -381,7 +382,6 @@ final class LinkLoop {
         func note(_ instant: Instant?) { if let instant { due = min(due, instant) } }
         note(current?.nextKeepAlive)
         note(machine.deadline(oldestUnacknowledged: current?.oldestUnacknowledged(now: now)))
-        if let current, isGathering(now: now) { note(current.lastSent + Self.gatheringTime) }
         note(canaryDue)
         note(trialDue)
         return Int32(clamping: (max(0, (due - now).wholeNanoseconds) + 999_999) / 1_000_000)
