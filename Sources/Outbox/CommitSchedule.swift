@@ -8,7 +8,7 @@ internal import Readings
 /// comes ends the moment.
 struct CommitSchedule: Sendable {
     /// The longest that a message waits for others.
-    static let interval = Duration.milliseconds(20)
+    static let interval = Duration.milliseconds(25)
     /// The pause that ends the wait.
     static let pause = Duration.microseconds(1_500)
     /// So much is written without waiting for more.
