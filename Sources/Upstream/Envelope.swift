@@ -52,7 +52,7 @@ struct Envelope {
     }
 
     /// What the publisher said of the message, and how long it is of use, as properties of the library's, which
-    /// whoever gets them frees.
+    /// whoever gets them frees. What a broker may end the connection for is left out.
     func properties(of claimed: OutboxStore.Claimed) throws(LinkFault) -> OpaquePointer? {
         guard claimed.remaining != nil || claimed.message.properties != nil else { return nil }
         var list = PropertyList()
@@ -61,11 +61,13 @@ struct Envelope {
         }
         if let properties = claimed.message.properties {
             if properties.isText { list.add(MQTT_PROP_PAYLOAD_FORMAT_INDICATOR, UInt8(1)) }
-            if let contentType = properties.contentType { list.add(MQTT_PROP_CONTENT_TYPE, contentType) }
-            if let topic = properties.responseTopic { list.add(MQTT_PROP_RESPONSE_TOPIC, topic) }
+            if let type = properties.contentType, type.isPublishable { list.add(MQTT_PROP_CONTENT_TYPE, type) }
+            if let topic = properties.responseTopic, topic.isPublishable { list.add(MQTT_PROP_RESPONSE_TOPIC, topic) }
             if let data = properties.correlationData { list.add(MQTT_PROP_CORRELATION_DATA, data) }
-            for hop in properties.hops { list.add(MessageProperties.hopName, hop) }
-            for property in properties.user { list.add(property.name, property.value) }
+            for hop in properties.hops where hop.isPublishable { list.add(MessageProperties.hopName, hop) }
+            for property in properties.user where property.name.isPublishable && property.value.isPublishable {
+                list.add(property.name, property.value)
+            }
         }
         return try list.take()
     }
@@ -96,6 +98,19 @@ struct Envelope {
         case ..<16_384: 2
         case ..<2_097_152: 3
         default: 4
+        }
+    }
+}
+
+extension String {
+    /// Without the characters that a receiver may close the connection over (MQTT 5.0 §1.5.4); libmosquitto does not
+    /// send most of them.
+    fileprivate var isPublishable: Bool {
+        unicodeScalars.allSatisfy { scalar in
+            switch scalar.value {
+            case 0...0x1F, 0x7F...0x9F, 0xFDD0...0xFDEF: false
+            case let value: value & 0xFFFE != 0xFFFE
+            }
         }
     }
 }

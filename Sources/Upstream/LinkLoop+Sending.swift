@@ -113,7 +113,12 @@ extension LinkLoop {
         let result: Int32
         let packetIdentifier: Int32
         if client.version == .v5 {
-            let properties = try envelope.properties(of: claimed)
+            let properties: OpaquePointer?
+            do throws(LinkFault) {
+                properties = try envelope.properties(of: claimed)
+            } catch {
+                return refuse(claimed, .library(error.reason))
+            }
             (result, packetIdentifier) = envelope.withProperties(of: claimed) {
                 client.publish(topic: topic, payload: payload, retain: retain, envelope: $0, properties: properties)
             }

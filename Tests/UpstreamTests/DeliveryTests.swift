@@ -67,4 +67,26 @@ struct DeliveryTests {
         let line = try #require(broker.folder.lines("all.out").first)
         #expect(["text/plain|r/1|42|99|1", "text/plain|r/1|42|100|1"].contains(line), "\(line)")
     }
+
+    @Test("what neither the library nor a broker takes of a publisher's properties holds nothing up")
+    func strangeProperties() async throws {
+        let broker = try await MosquittoProcess()
+        let observer = try await broker.subscribe("gw/t", name: "observer")
+        let gateway = try Gateway(.test(port: broker.port))
+        try await gateway.run {
+            let strange = try [0x0A, 0x01, 0x9F, 0xFDD0, 0x1FFFE].map { "a\(try #require(Unicode.Scalar(UInt32($0))))" }
+            for text in strange {
+                var message = Message(topic: "gw/t", payload: Array("x".utf8), time: KernelTime().now())
+                message.properties = MessageProperties(
+                    contentType: text, responseTopic: text,
+                    user: [.init(text, "v"), .init("n", text), .init("a", "b")],
+                    hops: [text])
+                try await gateway.outbox.append([.init(message: message)])
+            }
+            try await gateway.drained()
+            try await eventually("they are seen") { observer.messages.count == strange.count }
+        }
+        #expect(observer.messages.allSatisfy { $0.properties["a"] == "b" && $0.properties["n"] == nil })
+        #expect(gateway.link.snapshot().refused == 0 && gateway.link.snapshot().connections == 1)
+    }
 }
