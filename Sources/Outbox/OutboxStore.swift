@@ -373,14 +373,7 @@ package actor OutboxStore {
         noteTime(file)
         measureSpace(file)
         do throws(SQLiteError) {
-            do throws(SQLiteError) {
-                try write(everything, file, now: now)
-            } catch {
-                guard error.condition == .diskFull else { throw error }
-                // What the log has in the file already makes room in the log.
-                try file.connection.restartLog()
-                try write(everything, file, now: now)
-            }
+            try withLogRestarted(file) { () throws(SQLiteError) in try write(everything, file, now: now) }
             schedule.succeeded()
             latestProblem.withLock { $0 = nil }
             if !space.isShort { ballast.hold() }
@@ -393,6 +386,19 @@ package actor OutboxStore {
         if streams.allSatisfy({ $0.count == 0 }) {
             // Only space is at stake, and the next empty moment comes.
             try? file.giveBackPages()
+        }
+    }
+
+    /// Does it, and when the disk is full once more: what the log has in the file already makes room in the log.
+    private func withLogRestarted(
+        _ file: OutboxFile, _ body: () throws(SQLiteError) -> Void
+    ) throws(SQLiteError) {
+        do throws(SQLiteError) {
+            try body()
+        } catch {
+            guard error.condition == .diskFull else { throw error }
+            try file.connection.restartLog()
+            try body()
         }
     }
 
@@ -586,35 +592,65 @@ package actor OutboxStore {
     }
 
     /// The upstream will never take these messages, for the reasons given: they are set aside in the file, and gap
-    /// records take their places. Cost: one sync.
+    /// records take their places. Where the disk takes nothing they are not kept: what follows them must not wait for
+    /// the disk. Cost: one sync.
     /// - Returns: the records, which are on their way now. A record that is refused itself is settled instead: that it
     ///   was refused is in the log.
-    /// - Throws: when the commit failed: nothing has changed.
+    /// - Throws: when the file cannot be read: nothing has changed.
     package func setAside(_ refused: [(id: MessageID, reason: String)]) throws(OutboxError) -> [Claimed] {
         guard !refused.isEmpty else { return [] }
         let file = try openFile()
+        let gapTopic = configuration.gapTopic
         var drafts = streams
-        var replacements: [Stream.Replacement] = []
-        var rest: [MessageID] = []
+        var replaced = Replaced()
         do throws(SQLiteError) {
-            try file.transaction(doing: "set messages aside in") { () throws(SQLiteError) in
-                for (id, reason) in refused {
-                    guard let index = drafts.firstIndex(where: { $0.number == id.stream }) else { continue }
-                    let replacement = try drafts[index].setAside(
-                        id, reason: reason, file, gapTopic: configuration.gapTopic)
-                    if let replacement { replacements.append(replacement) } else { rest.append(id) }
+            try withLogRestarted(file) { () throws(SQLiteError) in
+                drafts = streams
+                try file.transaction(doing: "set messages aside in") { () throws(SQLiteError) in
+                    replaced = try Self.replace(refused, in: &drafts) { stream, id, reason throws(SQLiteError) in
+                        try stream.setAside(id, reason: reason, file, gapTopic: gapTopic)
+                    }
+                    for draft in drafts where draft.mustWrite { try draft.writeCounters(file) }
                 }
-                for draft in drafts where draft.mustWrite { try draft.writeCounters(file) }
             }
         } catch {
             failed(error)
-            throw .database(error)
+            drafts = streams
+            replaced = try perform { () throws(SQLiteError) in
+                try Self.replace(refused, in: &drafts) { stream, id, _ throws(SQLiteError) in
+                    try stream.leaveOut(id, file, gapTopic: gapTopic)
+                }
+            }
         }
         streams = drafts
+        let (replacements, rest) = (replaced.records, replaced.others)
         for replacement in replacements { receipts.isSafe(replacement.receipt) }
         tell()
         try settle(rest)
         return replacements.map(\.claimed)
+    }
+
+    /// What came of messages that were refused.
+    private struct Replaced {
+        var records: [Stream.Replacement] = []
+        /// In whose place none stands.
+        var others: [MessageID] = []
+    }
+
+    private static func replace(
+        _ refused: [(id: MessageID, reason: String)], in streams: inout [Stream],
+        _ body: (inout Stream, MessageID, String) throws(SQLiteError) -> Stream.Replacement?
+    ) throws(SQLiteError) -> Replaced {
+        var replaced = Replaced()
+        for (id, reason) in refused {
+            guard let index = streams.firstIndex(where: { $0.number == id.stream }) else { continue }
+            if let record = try body(&streams[index], id, reason) {
+                replaced.records.append(record)
+            } else {
+                replaced.others.append(id)
+            }
+        }
+        return replaced
     }
 
     /// The link is gone: everything on its way is handed out again, in the original order, and what was in memory is
@@ -718,20 +754,28 @@ package actor OutboxStore {
         startTimer(now: now)
     }
 
-    /// Drops what has waited for too long. A failure leaves it for the next time: better late than stuck.
+    /// Drops what has waited for too long. While the disk fails each of them is told by itself when its turn comes.
     private func expire(_ file: OutboxFile) {
         guard !isVisited else { return }
         let now = configuration.time.now().instant
         do throws(SQLiteError) {
-            for index in streams.indices where try streams[index].hasExpired(file, now: now, opened: opened) {
+            for index in streams.indices
+            where try streams[index].hasExpired(file, now: now, opened: opened) && streams[index].mayExpire {
                 var draft = streams[index]
-                _ = try file.transaction(doing: "drop expired messages of") { () throws(SQLiteError) in
-                    try draft.commit(0, file, now: now, opened: opened)
+                try withLogRestarted(file) { () throws(SQLiteError) in
+                    draft = streams[index]
+                    _ = try file.transaction(doing: "drop expired messages of") { () throws(SQLiteError) in
+                        try draft.commit(0, file, now: now, opened: opened)
+                    }
                 }
                 streams[index] = draft
             }
         } catch {
-            return
+            // A commit is tried from now on: its success is what ends the problem.
+            if problem == nil { schedule.failed(now: now) }
+            failed(error)
+            schedule.isNeeded(now: now)
+            startTimer(now: now)
         }
     }
 

@@ -33,6 +33,8 @@ struct Stream {
     private var cursor: Int64
     /// Settled rows at or beyond the head that are still in the file: `false` once removed.
     private var removals: Set<MessageID> = []
+    /// Stored, and on their way as gap records that are not in the file.
+    private var leftOut: Set<MessageID> = []
     /// Rows below the head that are still in the file, as far as is known.
     private var garbage: Int64 = 0
     /// Settled since the last commit: a crash would deliver them again.
@@ -222,6 +224,9 @@ struct Stream {
         // What stays in memory would be lost by a crash without having been anywhere: its sequences are not used up.
         var written = counters
         if places < unstored.placeCount { written.next = unstored[places].sequence }
+        if let pending = pendingGaps.first {
+            written.next = min(written.next, (pending.storedAt.map { $0 + 1 } ?? pending.gap.first))
+        }
         try file.write(written, stream: number)
     }
 
@@ -257,6 +262,9 @@ struct Stream {
 
     /// The commit has succeeded: what it stored is in memory no longer.
     mutating func forgetStored(_ stored: Stored) { if stored.places > 0 { unstored.removeFirst(stored.places) } }
+
+    /// A longer record is to take the place of this one: it stays where it is until then.
+    private func isExtended(_ head: OutboxFile.Head) -> Bool { pendingGaps.first?.storedAt == head.id.sequence }
 
     /// Writes the records of the messages refused since the last commit.
     private mutating func writePendingGaps(_ file: OutboxFile) throws(SQLiteError) {
@@ -315,6 +323,7 @@ struct Stream {
         var isAtEpoch = false
         try file.rows(after: id(place)) { head, row throws(SQLiteError) in
             if removals.contains(head.id) { return true }
+            if isExtended(head) { return false }
             if liveStoredCount > 0, liveWindow.contains(head.id) { return false }
             if let gap, !epochs.areTogether(gap.last, head.id.sequence) {
                 isAtEpoch = true
@@ -471,6 +480,7 @@ struct Stream {
                 passed = head.id
                 return true
             }
+            if isExtended(head) { return false }
             // What went out of memory and was stored since belongs to the stored ones once the cursor has passed it.
             if liveStoredCount > adopted, liveWindow.contains(head.id) {
                 entering.append((head.id, head.bytes))
@@ -581,18 +591,42 @@ struct Stream {
                 claimed: claimed(id, boot: boot, message, isHistorical: false), receipt: .none)
         }
         guard liveWindow.contains(id), let item = unstored.item(at: id.sequence) else { return nil }
-        let (_, message) = recordInPlace(
-            of: id.sequence, item.message.time, reason: .refused, gapTopic: gapTopic)
-        guard item.message.topic != message.topic else { return nil }
+        guard let replacement = leaveOut(item, file, gapTopic: gapTopic) else { return nil }
         try file.insertRefused(item.message, stream: number, reason: reason)
+        return replacement
+    }
+
+    /// The same where nothing can be written: the message is told of and not kept.
+    mutating func leaveOut(
+        _ id: MessageID, _ file: OutboxFile, gapTopic: (DeliveryClass) -> String
+    ) throws(SQLiteError) -> Replacement? {
+        if storedWindow.contains(id) || (liveWindow.contains(id) && id.sequence <= storedThrough) {
+            guard !leftOut.contains(id), let head = try file.message(at: id), !head.isGap else { return nil }
+            leftOut.insert(id)
+            let (_, message) = recordInPlace(of: id.sequence, head.time, reason: .refused, gapTopic: gapTopic)
+            let boot = try file.bootID(head.boot)
+            return Replacement(claimed: claimed(id, boot: boot, message, isHistorical: false), receipt: .none)
+        }
+        guard liveWindow.contains(id), let item = unstored.item(at: id.sequence) else { return nil }
+        return leaveOut(item, file, gapTopic: gapTopic)
+    }
+
+    /// Puts the record in the place of a message in memory.
+    private mutating func leaveOut(
+        _ item: UnstoredMessages.Item, _ file: OutboxFile, gapTopic: (DeliveryClass) -> String
+    ) -> Replacement? {
+        let id = id(item.sequence)
+        let (_, message) = recordInPlace(of: item.sequence, item.message.time, reason: .refused, gapTopic: gapTopic)
+        guard item.message.topic != message.topic else { return nil }
         let bytes = OutboxStore.bytes(of: message)
-        unstored.replace(id.sequence, with: message, bytes: bytes, receipt: Receipt.none)
+        unstored.replace(item.sequence, with: message, bytes: bytes, receipt: Receipt.none)
         liveWindow.resize(id, bytes: bytes)
         return Replacement(
             claimed: claimed(id, boot: file.bootName, message, isHistorical: false), receipt: item.receipt)
     }
 
     private mutating func settleStored(_ id: MessageID, _ bytes: Int64) {
+        leftOut.remove(id)
         if id.sequence == tailGap?.last { tailGap = nil }
         counters.count -= 1
         counters.bytes -= bytes
@@ -611,6 +645,7 @@ struct Stream {
     mutating func release() {
         storedWindow.removeAll()
         liveWindow.removeAll()
+        leftOut = []
         liveStoredCount = 0
         unstored.release()
         cursor = counters.head - 1
@@ -681,6 +716,10 @@ struct Stream {
             id: id, epoch: epoch.value, sequence: id.sequence - epoch.first + 1, boot: boot, isGap: isGap,
             message: message)
     }
+
+    /// Whether what has expired may give way now. Where records wait for a commit, messages in memory stand before
+    /// them, and the commit comes first.
+    var mayExpire: Bool { pendingGaps.isEmpty || unstored.count == 0 }
 
     /// Whether the first message that could be dropped has waited for too long.
     mutating func hasExpired(_ file: OutboxFile, now: Instant, opened: Instant) throws(SQLiteError) -> Bool {
