@@ -33,7 +33,8 @@ struct ArrivalGate: Sendable {
 
     // Of the present connection.
     private var version = WireVersion.v5
-    private var connectedAt = Instant(nanoseconds: .min)
+    /// Until when retained messages are taken for stored ones.
+    private var replayEnd = Instant(nanoseconds: .min)
     private var refused: Set<Int> = []
 
     /// Each topic's last message.
@@ -51,9 +52,10 @@ struct ArrivalGate: Sendable {
 
     // MARK: Connections
 
-    mutating func connected(_ version: WireVersion, now: Instant) {
+    /// - Parameter isSessionPresent: the broker knows our subscriptions. With 5.0 it then sends nothing that is stored.
+    mutating func connected(_ version: WireVersion, isSessionPresent: Bool, now: Instant) {
         self.version = version
-        connectedAt = now
+        replayEnd = isSessionPresent && version == .v5 ? now : now + Self.replayTime
         refused = []
     }
 
@@ -79,7 +81,7 @@ struct ArrivalGate: Sendable {
     mutating func judge(_ incoming: BrokerNews.Incoming, now: Instant) -> Verdict {
         let arrival = incoming.arrival
         guard let place = place(of: arrival.topic) else { return .unwanted }
-        if !incoming.subscriptions.isEmpty, !incoming.subscriptions.contains(UInt32(place + 1)) { return .repeated }
+        if isRepeated(incoming, place) { return .repeated }
         if arrival.properties?.hasPassed(isOwn) == true { return .looped }
         let key = Self.key(arrival.topic, arrival.payload)
         if version == .v311 {
@@ -89,19 +91,29 @@ struct ArrivalGate: Sendable {
                 return .looped
             }
         }
-        let isReplay = arrival.retain && now - connectedAt < Self.replayTime
-        if isReplay, last[arrival.topic] == key { return .unchanged }
+        if arrival.retain, now < replayEnd, last[arrival.topic] == key { return .unchanged }
         if last[arrival.topic] != nil || last.count < Self.topicLimit { last[arrival.topic] = key }
         return .accepted
     }
 
-    /// The first filter that the topic matches and that we are subscribed to.
-    private func place(of topic: String) -> Int? {
-        filters.indices.first { place in
-            guard !refused.contains(place) else { return false }
-            var matches = false
-            return mosquitto_topic_matches_sub(filters[place], topic, &matches) == MOSQ_ERR_SUCCESS.intValue && matches
+    /// Whether it came for another filter than the first that it matches, so that another copy comes for that one.
+    ///
+    /// A number that says nothing of the kind is of earlier settings: the broker has kept the message since then.
+    private func isRepeated(_ incoming: BrokerNews.Incoming, _ place: Int) -> Bool {
+        guard !incoming.subscriptions.isEmpty, !incoming.subscriptions.contains(UInt32(place + 1)) else { return false }
+        return incoming.subscriptions.contains { number in
+            let other = Int(number) - 1
+            return filters.indices.contains(other) && matches(other, incoming.arrival.topic)
         }
+    }
+
+    /// The first filter that the topic matches and that we are subscribed to.
+    private func place(of topic: String) -> Int? { filters.indices.first { matches($0, topic) } }
+
+    private func matches(_ place: Int, _ topic: String) -> Bool {
+        guard !refused.contains(place) else { return false }
+        var matches = false
+        return mosquitto_topic_matches_sub(filters[place], topic, &matches) == MOSQ_ERR_SUCCESS.intValue && matches
     }
 
     private mutating func forgetEchoes(now: Instant) {

@@ -10,7 +10,7 @@ struct DialPlan: Sendable {
         case connect(UpstreamAddress, host: String)
     }
 
-    private let urls: [UpstreamAddress]
+    private var urls: [UpstreamAddress]
     private var versions: [VersionPlan]
     /// Which URL it is the turn of.
     private(set) var place = 0
@@ -36,6 +36,23 @@ struct DialPlan: Sendable {
 
     /// The URLs that go before the one of the present connection, for a trial.
     var preferred: [UpstreamAddress] { Array(urls[..<place]) }
+
+    /// A plan for them alone.
+    var forPreferred: DialPlan? {
+        guard place > 0 else { return nil }
+        var plan = self
+        plan.urls = preferred
+        plan.versions = Array(versions[..<place])
+        (plan.place, plan.tried, plan.untried, plan.current, plan.hasSwitched) = (0, 0, nil, nil, false)
+        return plan
+    }
+
+    /// Takes over what such a plan has found out about versions.
+    mutating func learn(from plan: DialPlan) {
+        for (index, version) in plan.versions.enumerated() where plan.urls[index] == urls[index] {
+            versions[index] = version
+        }
+    }
 
     /// What to do now.
     mutating func next() -> Step {

@@ -1,5 +1,6 @@
 internal import Outbox
 internal import Readings
+internal import Synchronization
 
 /// One client of libmosquitto's, and what is on its way through it. Not Sendable: the link's thread's alone.
 final class LinkConnection {
@@ -7,8 +8,10 @@ final class LinkConnection {
     /// The URL and the address of its host that the client connects to.
     let url: UpstreamAddress
     let host: String
-    /// Counted from 1, once the broker has let us in.
-    var number: UInt64 = 0
+    /// Names it to the link's task once the broker has let us in: no two connections of the process have the same, also
+    /// when one thread has taken another's place.
+    private(set) var number: UInt64 = 0
+    private static let numbers = Atomic<UInt64>(0)
     /// How many messages may be on their way: often less than the configuration's window, since mosquitto's receive
     /// maximum is 20. The task claims ahead of it, so that the pipe stays full during a commit.
     var window = 0
@@ -34,6 +37,8 @@ final class LinkConnection {
         lastSent = now
         nextKeepAlive = now + .seconds(1)
     }
+
+    func takeNumber() { number = Self.numbers.wrappingAdd(1, ordering: .relaxed).newValue }
 
     /// The broker has let us in.
     var isAnswered: Bool { client.news.answer?.code == 0 }

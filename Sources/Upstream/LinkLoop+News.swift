@@ -8,9 +8,14 @@ extension LinkLoop {
     func handleNews(of connection: LinkConnection) throws(LinkFault) {
         let news = connection.client.news
         if let answer = news.answer, case .connecting = machine.state {
-            try check(answer, connection.client)
-            machine.accepted(now: time.now().instant)
-            try begin(connection, answer)
+            do throws(LinkFault) {
+                try check(answer, connection.client)
+                machine.accepted(now: time.now().instant)
+                try begin(connection, answer)
+            } catch {
+                letIn(news)
+                throw error
+            }
         }
         for answer in news.subscriptions {
             guard let filter = connection.subscribing.removeValue(forKey: answer.packetIdentifier),
@@ -24,13 +29,15 @@ extension LinkLoop {
         news.subscriptions.removeAll(keepingCapacity: true)
         for packetIdentifier in news.unsubscriptions { unsubscribed(packetIdentifier, on: connection) }
         news.unsubscriptions.removeAll(keepingCapacity: true)
-        if !news.incoming.isEmpty { letIn(news) }
+        letIn(news)
         snapshot.discarded += news.discarded
         news.discarded = 0
         try handleAcknowledgements(news, of: connection)
     }
 
-    private func letIn(_ news: BrokerNews) {
+    /// Hands on what has come for the LAN.
+    func letIn(_ news: BrokerNews) {
+        guard !news.incoming.isEmpty else { return }
         let now = time.now().instant
         var arrivals: [UpstreamArrival] = []
         for incoming in news.incoming {

@@ -35,9 +35,7 @@ struct TrialPlan: Sendable {
     /// When there is something to do, were there such URLs.
     var due: Instant? { resolveDeadline ?? (dial == nil ? nextReturn : nil) }
 
-    mutating func begin(_ preferred: [UpstreamAddress], _ choice: UpstreamConfiguration.ProtocolChoice) {
-        dial = DialPlan(urls: preferred, choice: choice)
-    }
+    mutating func begin(_ preferred: DialPlan?) { dial = preferred }
 
     mutating func next(now: Instant, resolveTimeout: Duration) -> DialPlan.Step? {
         let step = dial?.next()
@@ -48,6 +46,17 @@ struct TrialPlan: Sendable {
     mutating func resolved(_ hosts: [String]) {
         resolveDeadline = nil
         dial?.resolved(hosts)
+    }
+
+    /// What a failure says about the version that the broker speaks.
+    /// - Returns: whether the other one is to be tried at the same address.
+    mutating func note(_ fault: LinkFault) -> Bool {
+        switch fault {
+        case .refused(_, .unsupportedVersion): return dial?.refusedVersion() == true
+        case .closedBeforeAnswer, .protocol: dial?.closedBeforeAnswer()
+        default: break
+        }
+        return false
     }
 
     /// - Returns: whether there is more to try.
@@ -75,10 +84,7 @@ extension LinkLoop {
     }
 
     func tendTrial() {
-        guard machine.isUp, let current, current.isAnswered else {
-            trial = nil
-            return
-        }
+        guard machine.isUp, let current, current.isAnswered else { return dropTrial() }
         let now = time.now().instant
         if let trial {
             if trial.connection.isAnswered {
@@ -105,7 +111,7 @@ extension LinkLoop {
             case nil: return
             }
         } else if let due = trialPlan.due, now >= due {
-            trialPlan.begin(plan.preferred, configuration.protocolChoice)
+            trialPlan.begin(plan.forPreferred)
             goOnWithPreference()
         }
     }
@@ -127,7 +133,9 @@ extension LinkLoop {
 
     private func preferenceFailed(_ fault: LinkFault) {
         logger.debug("an upstream that is preferred is not back yet", metadata: ["reason": "\(fault.reason)"])
-        if trialPlan.failed(now: time.now().instant) { goOnWithPreference() }
+        let isWorthAnother = trialPlan.note(fault)
+        if let dial = trialPlan.dial { plan.learn(from: dial) }
+        if isWorthAnother || trialPlan.failed(now: time.now().instant) { goOnWithPreference() }
     }
 
     private func begin(_ purpose: LinkTrial.Purpose, _ url: UpstreamAddress, host: String, version: WireVersion) {
@@ -167,8 +175,31 @@ extension LinkLoop {
     private func endTrial(_ fault: LinkFault) {
         guard let trial else { return }
         note(fault, of: trial.connection)
-        self.trial = nil
+        dropTrial()
         trialFailed(fault, trial.purpose)
+    }
+
+    /// What came over it is ours all the same: the broker has its acknowledgement.
+    func dropTrial() {
+        if let news = trial?.connection.client.news { letIn(news) }
+        trial = nil
+    }
+
+    /// The broker ends the connection that there is because the trial's, which has the same client identifier, is about
+    /// to be let in (3.1.4 of both standards): then that is the one to wait for.
+    /// - Returns: whether it is so.
+    func letTrialReplace(_ fault: LinkFault) -> Bool {
+        guard machine.isUp, let trial, trial.purpose == .renewal else { return false }
+        switch fault {
+        case .broken, .disconnected(reason: 0x8E): break
+        default: return false
+        }
+        logger.debug("the broker gives the link's place to the connection with the renewed certificates")
+        forgetConnection()
+        current = trial.connection
+        self.trial = nil
+        machine.replaced(deadline: trial.deadline)
+        return true
     }
 
     private func trialFailed(_ fault: LinkFault, _ purpose: LinkTrial.Purpose) {
@@ -191,6 +222,7 @@ extension LinkLoop {
             metadata: ["to": "\(trial.connection.url)", "reason": "\(trial.purpose)"])
         forgetConnection()
         machine.handedOver(now: time.now().instant)
+        if let dial = trialPlan.dial { plan.learn(from: dial) }
         plan.handedOver(to: trial.connection.url)
         attempt { () throws(LinkFault) in
             try begin(trial.connection, answer)

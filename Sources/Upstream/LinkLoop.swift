@@ -35,8 +35,6 @@ final class LinkLoop {
     /// One that is being made beside it, to take over.
     var trial: LinkTrial?
     var trialPlan: TrialPlan
-    /// How many connections the broker has let in.
-    private var connections: UInt64
     /// What the broker calls us, where it chose that.
     private var assignedIdentifier: String?
     /// How often the connection ended right after a canary, in a row: brokers that do not allow a topic may hang up.
@@ -70,7 +68,6 @@ final class LinkLoop {
         gate = ArrivalGate(filters: configuration.subscriptions, isOwn: isOwn)
         // What another loop counted before is kept.
         self.snapshot = snapshot.value.withLock { $0 }
-        connections = self.snapshot.connections
     }
 
     /// Runs until stopped.
@@ -211,8 +208,7 @@ final class LinkLoop {
             cmosquitto_user_timeout(socket, UInt32(clamping: timeout.wholeNanoseconds / 1_000_000))
         }
         let now = time.now().instant
-        connections += 1
-        connection.number = connections
+        connection.takeNumber()
         connection.lastAcknowledged = now
         connection.window = max(1, min(configuration.window, answer.receiveMaximum ?? .max))
         connection.maximumPacketBytes = answer.maximumPacketBytes
@@ -222,7 +218,7 @@ final class LinkLoop {
         snapshot.address = connection.url
         snapshot.version = client.version
         snapshot.peer = connection.host
-        snapshot.connections = connections
+        snapshot.connections += 1
         snapshot.certificateExpiry = client.tls?.expiry
         snapshot.brokerCertificateExpiry = client.serverExpiry
         snapshot.refusedSubscriptions = []
@@ -239,7 +235,8 @@ final class LinkLoop {
 
     /// Subscribes to what the settings want, and gives up what earlier settings wanted.
     private func subscribe(_ connection: LinkConnection, _ answer: BrokerNews.Answer) throws(LinkFault) {
-        gate.connected(connection.client.version, now: time.now().instant)
+        gate.connected(
+            connection.client.version, isSessionPresent: answer.isSessionPresent, now: time.now().instant)
         let broker = "\(configuration.clientIdentifier)@\(connection.url)"
         let known = answer.isSessionPresent ? subscriptionFile.filters(of: broker) : []
         let stale = known.filter { !gate.filters.contains($0) }
@@ -268,6 +265,7 @@ final class LinkLoop {
     func lose(_ fault: LinkFault) {
         // One that is let in already takes the place of the one that is gone.
         if let trial, trial.connection.isAnswered, machine.isUp { return takeOver(trial) }
+        if letTrialReplace(fault) { return }
         let now = time.now().instant
         let wasUp = current?.isAnswered == true
         if let current { note(fault, of: current) }
@@ -280,7 +278,7 @@ final class LinkLoop {
         if wasUp { noteCanaryDeath(now: now) }
         let isNew = snapshot.lastFault != fault || wasUp
         forgetConnection()
-        trial = nil
+        dropTrial()
         var hasNext = false
         if wasUp {
             plan.lost(wasStable: machine.isStable(now: now))
@@ -309,7 +307,7 @@ final class LinkLoop {
     }
 
     private func close() {
-        trial = nil
+        dropTrial()
         if let current, current.isAnswered {
             if current.farewell == nil { _ = try? publishState(LinkState.offline, on: current) }
             current.client.disconnect()
@@ -319,6 +317,7 @@ final class LinkLoop {
     }
 
     func forgetConnection() {
+        if let current { letIn(current.client.news) }
         current = nil
         tell {
             $0.settled.append(contentsOf: settled)

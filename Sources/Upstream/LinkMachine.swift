@@ -126,6 +126,10 @@ struct LinkMachine: Sendable {
     /// Another connection has taken this one's place, and the broker has let it in.
     mutating func handedOver(now: Instant) { if isUp { state = .authenticated(since: now) } }
 
+    /// The connection is gone, and another one, begun before, is to take its place.
+    /// - Parameter deadline: until when the broker has to let that one in.
+    mutating func replaced(deadline: Instant) { if isUp { state = .connecting(reach: nil, deadline: deadline) } }
+
     /// The broker acknowledged something.
     mutating func confirmed(now: Instant) { if let since { state = .confirmed(since: since, last: now) } }
 

@@ -30,7 +30,7 @@ final class LinkMailbox: Sendable {
         var refused: [Refused] = []
         /// How long the newest acknowledgement took; `nil` when there was none since the last report.
         var latency: Duration?
-        /// The number of the connection that is up, counted from 1; `nil` while there is none.
+        /// The number of the connection that is up; `nil` while there is none.
         var connection: UInt64?
         var isStopped = false
     }

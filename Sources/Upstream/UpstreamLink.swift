@@ -21,6 +21,9 @@ package final class UpstreamLink: Sendable {
     /// The thread that there is, by its doors; another one takes its place when it hangs.
     private let present: Mutex<Doors>
     private let isStarted = Atomic(false)
+    /// Threads that were left behind in a call and have not come back.
+    private let hanging = Atomic(0)
+    private let beyondHelp = Atomic(false)
     /// Used at home in the outbox, but for the end of a wait.
     private let desk: Mutex<Desk>
 
@@ -55,7 +58,7 @@ package final class UpstreamLink: Sendable {
     /// - Parameters:
     ///   - accepted: called on the link's thread, in the order of arrival, with what came from upstream since the last
     ///     call (at most a network read's worth). Must not block: the link waits for it. The broker has, or gets at
-    ///     once, the PUBACK.
+    ///     once, the PUBACK. A thread that hung and comes back may call beside the one that has taken its place.
     /// - Throws: when the process is out of file descriptors.
     package init(
         configuration: UpstreamConfiguration, outbox: OutboxStore, time: any TimeSource,
@@ -92,6 +95,9 @@ package final class UpstreamLink: Sendable {
     /// How often the link's loop has gone round. Stands still, but for a turn per second, when there is nothing to do.
     package var turns: UInt64 { doors.latest.turns.load(ordering: .relaxed) }
 
+    /// So many of its threads hang that only a new process helps.
+    package var isBeyondHelp: Bool { beyondHelp.load(ordering: .relaxed) }
+
     /// Begins to stop and returns: nothing new is claimed, what is on its way gets until `deadline` to be
     /// acknowledged, then `offline` is published and the connection closed. ``run()`` returns when that is done, and
     /// at the deadline at the latest. What was not acknowledged stays in the outbox.
@@ -124,11 +130,12 @@ package final class UpstreamLink: Sendable {
                 configuration: configuration, time: time, isOwn: { [outbox] in outbox.isOwn(epoch: $0) },
                 mailbox: doors.mailbox,
                 snapshot: doors.latest,
-                accepted: { [accepted] in if !doors.mailbox.isAbandoned { accepted($0) } },
+                accepted: accepted,
                 report: { [self] in
                     if !$0 || outbox.visit({ turn($0, isHeard: true) }) == nil { changed.raise() }
                 }, logger: logger
             ).run()
+            if doors.mailbox.isAbandoned { hanging.subtract(1, ordering: .relaxed) }
         }
     }
 
@@ -140,18 +147,17 @@ package final class UpstreamLink: Sendable {
     /// Puts another thread in the place of one that hangs in a call.
     private func supervise() async {
         var (call, seen): (Int64, Int) = (0, 0)
-        var hanging = 0
         // Looks are counted, not time: a machine that was asleep has not hung.
         while (try? await Task.sleep(for: configuration.stuckAfter / Self.looks)) != nil {
             let present = doors.latest.isInCall.load(ordering: .relaxed)
             (call, seen) = (present, present != 0 && present == call ? seen + 1 : 0)
             guard seen >= Self.looks else { continue }
             seen = 0
-            guard hanging < Self.hangingLimit else {
+            guard hanging.load(ordering: .relaxed) < Self.hangingLimit else {
+                beyondHelp.store(true, ordering: .relaxed)
                 logger.critical("the upstream's threads hang in calls that do not come back")
                 continue
             }
-            hanging += 1
             replaceThread()
         }
     }
@@ -166,9 +172,17 @@ package final class UpstreamLink: Sendable {
         logger.error("the upstream's thread hangs; another one takes its place", metadata: ["error": "\(fault)"])
         do throws(LinkFault) {
             let fresh = try Doors(changed: changed, snapshot)
-            if let deadline = old.mailbox.stopDeadline { fresh.mailbox.orderStop(deadline: deadline) }
-            try startThread(fresh)
+            // Before its thread is there, so that no order goes to the old one any more.
             present.withLock { $0 = fresh }
+            if let deadline = old.mailbox.stopDeadline { fresh.mailbox.orderStop(deadline: deadline) }
+            do throws(LinkFault) {
+                try startThread(fresh)
+            } catch {
+                present.withLock { $0 = old }
+                if let deadline = fresh.mailbox.stopDeadline { old.mailbox.orderStop(deadline: deadline) }
+                throw error
+            }
+            hanging.add(1, ordering: .relaxed)
             old.mailbox.leave()
         } catch {
             logger.error("the upstream's thread cannot be replaced", metadata: ["error": "\(error)"])
@@ -214,12 +228,13 @@ package final class UpstreamLink: Sendable {
                 changed.raise()
             }
             settle(&desk, outbox)
-            let records = setAside(&desk, outbox)
+            var records = setAside(&desk, outbox)
             guard desk.acknowledged.isEmpty, desk.refused.isEmpty else { return }
             // A changed connection: nothing that was claimed for the old one is on its way any more. Acknowledgements
             // of the old one come before the change, and leave the outbox before the rest is handed out again.
             if report.connection != desk.connection {
                 outbox.release()
+                records = []
                 if report.connection != nil { outbox.attach() }
                 desk.connection = report.connection
                 desk.claims = Claims(configuration)

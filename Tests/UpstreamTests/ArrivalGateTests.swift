@@ -9,7 +9,7 @@ struct ArrivalGateTests {
 
     private func gate(_ filters: [String] = ["gw/cmd/#"], _ version: WireVersion = .v5) -> ArrivalGate {
         var gate = ArrivalGate(filters: filters, isOwn: { $0 == "here" })
-        gate.connected(version, now: at(0))
+        gate.connected(version, isSessionPresent: false, now: at(0))
         return gate
     }
 
@@ -43,6 +43,9 @@ struct ArrivalGateTests {
         #expect(gate.judge(incoming("a/b/d", subscriptions: [2]), now: at(1)) == .accepted)
         // A broker that does not say.
         #expect(gate.judge(incoming("a/b/c"), now: at(1)) == .accepted)
+        // It was kept since it came for the first filter of other settings.
+        #expect(gate.judge(incoming("a/b/d", subscriptions: [1]), now: at(1)) == .accepted)
+        #expect(gate.judge(incoming("a/b/d", subscriptions: [9]), now: at(1)) == .accepted)
         // The first one does not come at all.
         gate.wasRefused("a/+/c")
         #expect(gate.judge(incoming("a/b/c", subscriptions: [2]), now: at(1)) == .accepted)
@@ -73,7 +76,7 @@ struct ArrivalGateTests {
         gate.sent("gw/t", Array("x".utf8), now: at(3))
         #expect(gate.judge(incoming("gw/t"), now: at(64)) == .accepted)
         // No Local does it otherwise.
-        gate.connected(.v5, now: at(70))
+        gate.connected(.v5, isSessionPresent: false, now: at(70))
         gate.sent("gw/t", Array("x".utf8), now: at(70))
         #expect(gate.judge(incoming("gw/t"), now: at(71)) == .accepted)
     }
@@ -90,13 +93,16 @@ struct ArrivalGateTests {
     func retained() {
         var gate = gate()
         #expect(gate.judge(incoming("gw/cmd/a", "1", retain: true), now: at(1)) == .accepted)
-        gate.connected(.v5, now: at(100))
+        gate.connected(.v5, isSessionPresent: false, now: at(100))
         #expect(gate.judge(incoming("gw/cmd/a", "1", retain: true), now: at(101)) == .unchanged)
         #expect(gate.judge(incoming("gw/cmd/b", "1", retain: true), now: at(101)) == .accepted)
         // Somebody says it again: that is news, and so it is where it comes without the flag, as with 3.1.1.
         #expect(gate.judge(incoming("gw/cmd/a", "1", retain: true), now: at(150)) == .accepted)
         #expect(gate.judge(incoming("gw/cmd/a", "2"), now: at(151)) == .accepted)
-        gate.connected(.v311, now: at(200))
+        // Where the session is still there nothing that is stored comes.
+        gate.connected(.v5, isSessionPresent: true, now: at(160))
+        #expect(gate.judge(incoming("gw/cmd/a", "2", retain: true), now: at(161)) == .accepted)
+        gate.connected(.v311, isSessionPresent: true, now: at(200))
         #expect(gate.judge(incoming("gw/cmd/a", "2", retain: true), now: at(201)) == .unchanged)
         #expect(gate.judge(incoming("gw/cmd/a", "3", retain: true), now: at(201)) == .accepted)
     }
@@ -137,7 +143,7 @@ struct TrialPlanTests {
         #expect(plan.due == nil)
         plan.connected(now: at(10))
         #expect(plan.due == at(310))
-        plan.begin([a, b], .automatic)
+        plan.begin(DialPlan(urls: [a, b], choice: .automatic))
         #expect(plan.due == nil)
         #expect(plan.next(now: at(310), resolveTimeout: .seconds(15)) == .resolve(a))
         #expect(plan.due == at(325))

@@ -54,6 +54,23 @@ struct DialPlanTests {
         }
     }
 
+    @Test("a plan for the URLs that go before knows their versions, and what it finds out is kept")
+    func preferred() {
+        var plan = DialPlan(urls: [c, b], choice: .automatic)
+        #expect(plan.forPreferred == nil)
+        #expect(plan.next() == .connect(c, host: "2001:db8::1"))
+        #expect(plan.failed() == true)
+        var preferred = plan.forPreferred
+        #expect(preferred?.next() == .connect(c, host: "2001:db8::1") && preferred?.version == .v5)
+        #expect(preferred?.refusedVersion() == true)
+        #expect(preferred?.next() == .connect(c, host: "2001:db8::1") && preferred?.version == .v311)
+        #expect(preferred?.failed() == false)
+        if let preferred { plan.learn(from: preferred) }
+        #expect(plan.version == .v5 && plan.forPreferred?.version == .v311)
+        plan.handedOver(to: c)
+        #expect(plan.version == .v311)
+    }
+
     @Test("a refused version is followed by the other at the same address, once, unless one is prescribed")
     func refused() {
         var plan = DialPlan(urls: [c], choice: .automatic)

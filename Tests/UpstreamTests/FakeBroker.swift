@@ -2,6 +2,15 @@ import Glibc
 import Synchronization
 import TestSupport
 
+/// Something that has happened.
+final class Flag: Sendable {
+    private let value = Atomic(false)
+
+    var isSet: Bool { value.load(ordering: .acquiring) }
+
+    func set() { value.store(true, ordering: .releasing) }
+}
+
 /// A broker that does what no real one can be brought to: a script for each connection, on a thread of its own.
 final class FakeBroker: Sendable {
     /// One accepted connection; used by the broker's thread alone.

@@ -243,4 +243,70 @@ struct OutageTests {
         }
         #expect(gateway.link.snapshot().acknowledged == 30)
     }
+
+    @Test("a preferred URL whose broker only knows 3.1.1 is returned to as well")
+    func returnInAnotherVersion() async throws {
+        let isOpen = Flag()
+        let first = try FakeBroker { connection, _, level in
+            guard isOpen.isSet else { return }
+            guard level == 4 else { return connection.send([0x20, 3, 0, 0x84, 0]) }
+            connection.send([0x20, 2, 0, 0])
+            connection.serve()
+        }
+        let second = try await MosquittoProcess()
+        var configuration = UpstreamConfiguration.test(port: first.port)
+        configuration.addresses.append(UpstreamAddress(transport: .tcp, host: "127.0.0.1", port: second.port))
+        configuration.returnAfter = .milliseconds(200)
+        let gateway = try Gateway(configuration)
+        try await gateway.run {
+            try await gateway.append(1...10)
+            try await gateway.drained()
+            #expect(gateway.link.snapshot().address?.port == second.port)
+            isOpen.set()
+            try await eventually("it is back", details: { "\(gateway.link.snapshot())" }) {
+                gateway.link.snapshot().address?.port == first.port
+            }
+            try await gateway.append(11...20)
+            try await gateway.drained()
+            #expect(gateway.link.snapshot().version == .v311)
+        }
+        #expect(gateway.link.snapshot().acknowledged == 20)
+    }
+
+    @Test("what comes while a connection is on trial is handed on, also when the link ends before it takes over")
+    func arrivalsOnTrial() async throws {
+        let isOpen = Flag()
+        let isAcknowledged = Flag()
+        let first = try FakeBroker { connection, _, _ in
+            guard isOpen.isSet else { return }
+            // With the CONNACK a message that the broker's session has kept.
+            connection.send([0x20, 3, 1, 0, 0] + [0x32, 15, 0, 8] + Array("gw/cmd/a".utf8) + [0, 7, 0, 0x41, 0x42])
+            while let (type, _) = connection.receive() { if type >> 4 == 4 { isAcknowledged.set() } }
+        }
+        // Acknowledges nothing but the birth: the other connection waits for the window to drain.
+        let second = try FakeBroker { connection, _, level in
+            connection.send(level == 5 ? [0x20, 3, 0, 0, 0] : [0x20, 2, 0, 0])
+            while let (type, body) = connection.receive() {
+                switch type >> 4 {
+                case 3:
+                    let (topic, identifier) = FakeBroker.publication(body)
+                    if topic.hasSuffix("$state") { connection.send(FakeBroker.puback(identifier, reason: nil)) }
+                case 8: connection.send([0x90, 4, body[0], body[1], 0, 1])
+                default: break
+                }
+            }
+        }
+        var configuration = UpstreamConfiguration.test(port: first.port)
+        configuration.addresses.append(UpstreamAddress(transport: .tcp, host: "127.0.0.1", port: second.port))
+        configuration.returnAfter = .milliseconds(200)
+        configuration.subscriptions = ["gw/cmd/#"]
+        let gateway = try Gateway(configuration)
+        try await gateway.run {
+            try await gateway.append(1...10)
+            try await eventually("it is on its way") { gateway.link.snapshot().inFlight == 10 }
+            isOpen.set()
+            try await eventually("the trial is let in") { isAcknowledged.isSet }
+        }
+        #expect(gateway.arrivals.all.map(\.topic) == ["gw/cmd/a"])
+    }
 }
