@@ -239,7 +239,11 @@ struct Stream {
         for place in 0..<places {
             let item = unstored[place]
             guard !item.isSettled else { continue }
-            try file.insert(item.message, id: id(item.sequence))
+            if let gap = item.gap {
+                try file.insert(gap, stream: number, boot: file.boot, time: item.message.time)
+            } else {
+                try file.insert(item.message, id: id(item.sequence))
+            }
             counters.count += 1
             counters.bytes += item.bytes
             stored.receipts.append(item.receipt)
@@ -438,10 +442,10 @@ struct Stream {
     private mutating func expire(
         _ item: UnstoredMessages.Item, gapTopic: (DeliveryClass) -> String
     ) -> UnstoredMessages.Item {
-        let (_, record) = recordInPlace(of: item.sequence, item.message.time, reason: .expired, gapTopic: gapTopic)
+        let (gap, record) = recordInPlace(of: item.sequence, item.message.time, reason: .expired, gapTopic: gapTopic)
         counters.dropped += 1
         mustWrite = true
-        return unstored.replace(item.sequence, with: record, bytes: OutboxStore.bytes(of: record)) ?? item
+        return unstored.replace(item.sequence, with: gap, as: record, bytes: Self.gapBytes) ?? item
     }
 
     /// A gap record for one message, and as it goes upstream.
@@ -616,11 +620,10 @@ struct Stream {
         _ item: UnstoredMessages.Item, _ file: OutboxFile, gapTopic: (DeliveryClass) -> String
     ) -> Replacement? {
         let id = id(item.sequence)
-        let (_, message) = recordInPlace(of: item.sequence, item.message.time, reason: .refused, gapTopic: gapTopic)
-        guard item.message.topic != message.topic else { return nil }
-        let bytes = OutboxStore.bytes(of: message)
-        unstored.replace(item.sequence, with: message, bytes: bytes, receipt: Receipt.none)
-        liveWindow.resize(id, bytes: bytes)
+        guard item.gap == nil else { return nil }
+        let (gap, message) = recordInPlace(of: item.sequence, item.message.time, reason: .refused, gapTopic: gapTopic)
+        unstored.replace(item.sequence, with: gap, as: message, bytes: Self.gapBytes, receipt: Receipt.none)
+        liveWindow.resize(id, bytes: Self.gapBytes)
         return Replacement(
             claimed: claimed(id, boot: file.bootName, message, isHistorical: false), receipt: item.receipt)
     }
@@ -706,7 +709,9 @@ struct Stream {
         for place in 0..<unstored.placeCount {
             let item = unstored[place]
             guard item.sequence > sequence, !item.isSettled else { continue }
-            guard body(waiting(id(item.sequence), boot: file.bootName, item.message, isGap: false)) else { return }
+            guard body(waiting(id(item.sequence), boot: file.bootName, item.message, isGap: item.gap != nil)) else {
+                return
+            }
         }
     }
 
