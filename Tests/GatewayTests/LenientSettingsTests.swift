@@ -74,7 +74,8 @@ import Testing
     /// Neither the built-in rule takes what they would have taken, nor is it acknowledged and dropped.
     @Test(arguments: [
         "[[forward]]\nfrom = \"a/#/b\"\nto = \"x\"\n", "[[forward]]\n", "[[forward]]\nform = \"a\"\nto = \"x\"\n",
-        "[[forw ard]]\nfrom = \"a\"\nto = \"x\"\n", "[[foward]]\nfrom = \"a\"\nto = \"x\"\n", "[forward]\nfrom = \"a\"\n",
+        "[[forw ard]]\nfrom = \"a\"\nto = \"x\"\n", "[[foward]]\nfrom = \"a\"\nto = \"x\"\n",
+        "[forward]\nfrom = \"a\"\n",
         "[[both]]\nlan = \"a+b\"\nupstream = \"x\"\n",
     ])
     func whatIsWrongInRulesIsHeld(text: String) throws {

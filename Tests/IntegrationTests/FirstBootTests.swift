@@ -76,6 +76,33 @@ import Testing
         #expect(try await firstBoot().ending == .exited(0))
     }
 
+    /// In folders of their own, too; and nothing from elsewhere.
+    @Test func filesAreTakenAlongByRelativeNames() async throws {
+        let authority = "url = \"mqtts://127.0.0.1:9\"\nca_file = "
+        func write(_ name: String) throws {
+            let text = settings().split(separator: "\n").map { $0.hasPrefix("url = ") ? authority + "\"\(name)\"" : $0 }
+            try directory.write(text.joined(separator: "\n"), to: "boot/tidegate.toml")
+        }
+        try #require(mkdir(directory["boot/certs"], 0o755) == 0)
+        try directory.write("outside", to: "ca.pem")
+        try directory.write("inside", to: "boot/certs/ca.pem")
+        for (name, said) in [
+            ("../ca.pem", "\"..\""), ("certs/../../ca.pem", "\"..\""),
+            (directory["boot/certs/ca.pem"], "will not stay there"),
+        ] {
+            try write(name)
+            let run = try await firstBoot()
+            #expect(run.ending == .exited(78) && run.errors.contains(said), "\(name): \(run.errors)")
+        }
+        // What is named elsewhere is left there.
+        try write(directory["ca.pem"])
+        #expect(try await firstBoot().ending == .exited(0))
+        try write("certs/ca.pem")
+        #expect(try await firstBoot().ending == .exited(0))
+        #expect(textOfFile(directory["etc/certs/ca.pem"]) == "inside" && mode(directory["etc/certs/ca.pem"]) == 0o600)
+        #expect(directory.bytes(of: "boot/certs/ca.pem") == nil && textOfFile(directory["ca.pem"]) == "outside")
+    }
+
     /// The first settings there ever were have a mistake: the LAN side runs all the same, and says what is wrong.
     @Test func theGatewayStartsWithWhatItHas() async throws {
         try directory.write(

@@ -54,7 +54,8 @@ extension SettingsReader {
         guard let original else { return false }
         let shape = Diagnostics()
         for name in ["forward", "both"] { _ = original.tables(name, into: shape) }
-        return shape.hasErrors || !hasForward && (original.has("forward") || original.mayHide(among: SettingsKeys.sections))
+        return shape.hasErrors
+            || !hasForward && (original.has("forward") || original.mayHide(among: SettingsKeys.sections))
     }
 
     /// Without those that another filter covers: a broker would send what both match twice.
