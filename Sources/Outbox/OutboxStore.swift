@@ -456,7 +456,8 @@ package actor OutboxStore {
         file.note(offset: now.unixNanoseconds - now.instant.nanoseconds)
     }
 
-    /// The clock has come to be trusted. What the file holds of this boot gets to know it, should the power fail now.
+    /// The clock has come to be trusted, or another time is. What the file holds of this boot gets to know it, should the
+    /// power fail now. Costs next to nothing when nothing has changed.
     package func clockIsTrusted() {
         guard let file else { return }
         noteTime(file)
