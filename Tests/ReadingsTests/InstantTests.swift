@@ -17,6 +17,12 @@ import Testing
         #expect(Instant(nanoseconds: .min + 1) + (.zero - duration) == Instant(nanoseconds: .min))
     }
 
+    /// What is due since ever is not due in 292 years.
+    @Test func differencesSaturateToo() {
+        #expect(Instant(nanoseconds: .min) - Instant(nanoseconds: 5) == .nanoseconds(Int64.min))
+        #expect(Instant(nanoseconds: 5) - Instant(nanoseconds: .min) == .nanoseconds(Int64.max))
+    }
+
     @Test func wholeNanosecondsCutsWhatIsSmaller() {
         #expect(Duration(secondsComponent: 1, attosecondsComponent: 1_999_999_999).wholeNanoseconds == 1_000_000_001)
         #expect(Duration.seconds(Int64.max).wholeNanoseconds == .max)
