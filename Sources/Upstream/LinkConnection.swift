@@ -20,6 +20,8 @@ final class LinkConnection {
     var inFlight = InFlight()
     var birth: (packetIdentifier: Int32, published: Instant)?
     var canary: (packetIdentifier: Int32, published: Instant)?
+    /// When the last one was published, where the broker said no to it: it may close the connection next.
+    var refusedCanary: Instant?
     var farewell: Int32?
     var subscribing: [Int32: String] = [:]
     var unsubscribing: [Int32: String] = [:]

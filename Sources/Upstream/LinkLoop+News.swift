@@ -80,9 +80,14 @@ extension LinkLoop {
                 connection.birth = nil
                 stateAcknowledged(acknowledgement)
             } else if acknowledgement.packetIdentifier == connection.canary?.packetIdentifier {
-                // Any answer will do: that there is one is what was asked.
+                // Any answer will do: that there is one is what was asked. Only as a witness it has to be let in.
+                isCanaryRefused = acknowledgement.reason >= 0x80
+                connection.refusedCanary = isCanaryRefused ? connection.canary?.published : nil
                 connection.canary = nil
-                canaryDeaths = 0
+                if !isCanaryRefused {
+                    canaryDeaths = 0
+                    verdict.acknowledged()
+                }
             } else if acknowledgement.packetIdentifier == connection.farewell {
                 stateAcknowledged(acknowledgement)
                 perform(machine.farewellAcknowledged())
@@ -91,6 +96,7 @@ extension LinkLoop {
                 if acknowledgement.reason < 0x80 {
                     snapshot.acknowledged += 1
                     caution.settled()
+                    verdict.acknowledged(item.claimed.id)
                     settled.append(item.claimed.id)
                 } else {
                     switch verdict.judge(item.claimed.id, reason: acknowledgement.reason) {

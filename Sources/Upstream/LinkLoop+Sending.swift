@@ -22,18 +22,42 @@ extension LinkLoop {
 
     func sendCanary() throws(LinkFault) {
         guard let due = canaryDue, let current else { return }
+        guard time.now().instant >= due else { return }
+        try publishCanary(on: current)
+    }
+
+    private func publishCanary(on connection: LinkConnection) throws(LinkFault) {
         let now = time.now().instant
-        guard now >= due else { return }
         let payload = Array(String(time.now().unixNanoseconds / 1_000_000).utf8)
-        let (result, packetIdentifier) = current.client.publish(
+        let (result, packetIdentifier) = connection.client.publish(
             topic: configuration.canaryTopic, payload: payload, retain: false)
         let code = errno
-        guard result == MOSQ_ERR_SUCCESS.intValue else { throw current.client.fault(result, code: code) }
-        current.canary = (packetIdentifier, now)
+        guard result == MOSQ_ERR_SUCCESS.intValue else { throw connection.client.fault(result, code: code) }
+        connection.canary = (packetIdentifier, now)
+    }
+
+    /// Whether the broker has shown that it takes others than `claimed`, where that matters: before a message is sent again
+    /// over which it may have closed the connection. The canary asks it; where there is none, the gateway's state has to
+    /// do.
+    private func isProven(for claimed: OutboxStore.Claimed, on connection: LinkConnection) throws(LinkFault) -> Bool {
+        guard verdict.needsProof(claimed.id) else { return true }
+        guard connection.birth == nil else { return false }
+        guard configuration.canaryInterval != nil, !isCanaryRefused, canaryDeaths < Self.canaryLimit else {
+            verdict.acknowledged()
+            return true
+        }
+        if connection.canary == nil, connection.inFlight.count == 0 { try publishCanary(on: connection) }
+        return false
+    }
+
+    /// Whether the connection, if it ends now, may end over a canary.
+    func mayEndOverCanary(now: Instant) -> Bool {
+        guard let published = current?.canary?.published ?? current?.refusedCanary else { return false }
+        return now - published < Self.canaryGrace
     }
 
     func noteCanaryDeath(now: Instant) {
-        guard let canary = current?.canary, now - canary.published < Self.canaryGrace else { return }
+        guard mayEndOverCanary(now: now) else { return }
         canaryDeaths += 1
         guard canaryDeaths == Self.canaryLimit else { return }
         logger.warning(
@@ -78,7 +102,7 @@ extension LinkLoop {
         guard mayPublish, let current, !current.ready.isEmpty else { return }
         let client = current.client
         let room = caution.window(current.window) - current.inFlight.count - (current.birth == nil ? 0 : 1)
-        guard room > 0 else { return }
+        guard room > 0, let next = current.ready.first, try isProven(for: next, on: current) else { return }
         let batch = current.ready.prefix(room)
         current.ready.removeFirst(batch.count)
         let now = time.now().instant

@@ -26,7 +26,7 @@ final class LinkLoop {
     private let subscriptionFile: SubscriptionFile
     var gate: ArrivalGate
     var envelope = Envelope()
-    var verdict = PublicationVerdict()
+    var verdict: PublicationVerdict
     var caution = Caution()
     var snapshot: LinkSnapshot
 
@@ -39,6 +39,8 @@ final class LinkLoop {
     private var assignedIdentifier: String?
     /// How often the connection ended right after a canary, in a row: brokers that do not allow a topic may hang up.
     var canaryDeaths = 0
+    /// The broker has said no to the last one.
+    var isCanaryRefused = false
 
     /// Done with and not told to the task yet.
     var settled: [MessageID] = []
@@ -66,6 +68,7 @@ final class LinkLoop {
         tls = TLSKeeper(configuration.tls, interval: configuration.certificateInterval)
         subscriptionFile = SubscriptionFile(configuration.subscriptionFile)
         gate = ArrivalGate(filters: configuration.subscriptions, isOwn: isOwn)
+        verdict = PublicationVerdict(closePatience: configuration.closePatience)
         // What another loop counted before is kept.
         self.snapshot = snapshot.value.withLock { $0 }
     }
@@ -272,7 +275,7 @@ final class LinkLoop {
         switch fault {
         case .closedBeforeAnswer: plan.closedBeforeAnswer()
         case .protocol where current?.client.news.answer == nil: plan.closedBeforeAnswer()
-        case .broken, .disconnected, .protocol: blame(fault)
+        case .broken, .disconnected, .protocol: blame(fault, now: now)
         default: break
         }
         if wasUp { noteCanaryDeath(now: now) }
@@ -297,13 +300,15 @@ final class LinkLoop {
     }
 
     /// The broker ended the connection, or made us end it: perhaps over a message.
-    private func blame(_ fault: LinkFault) {
-        guard let current, let oldest = current.inFlight.oldest?.claimed else { return }
-        caution.hungUp(oldest: oldest.id, count: current.inFlight.count)
-        guard current.inFlight.count == 1, current.birth == nil, verdict.judge(oldest.id, fault) == .refused else {
-            return
-        }
-        refuse(oldest, .fault(fault.reason))
+    private func blame(_ fault: LinkFault, now: Instant) {
+        guard let current, let oldest = current.inFlight.oldest else { return }
+        let claimed = oldest.claimed
+        caution.hungUp(oldest: claimed.id, count: current.inFlight.count)
+        guard current.inFlight.count == 1, current.birth == nil, current.canary == nil,
+            !mayEndOverCanary(now: now),
+            verdict.judge(claimed.id, fault, sent: oldest.published, now: now) == .refused
+        else { return }
+        refuse(claimed, .fault(fault.reason))
     }
 
     private func close() {

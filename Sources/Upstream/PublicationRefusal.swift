@@ -1,4 +1,6 @@
+internal import Glibc
 internal import Outbox
+internal import Readings
 
 /// A message that the upstream will never take. The outbox sets it aside: in the queue it would block its stream for
 /// good.
@@ -45,7 +47,7 @@ package struct PublicationRefusal: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// What to do about a PUBACK that says no.
+/// What to do about a PUBACK that says no, or a connection that ends instead of one. Pure: time is a parameter.
 struct PublicationVerdict: Sendable {
     enum Verdict: Hashable, Sendable {
         /// Never: the message has to go.
@@ -57,8 +59,25 @@ struct PublicationVerdict: Sendable {
     /// How often a broker may fail a message for a reason that it does not name before the message has to go.
     static let patience = 5
 
+    /// A connection that ends sooner after a message may have ended over it.
+    private static let soon = Duration.seconds(2)
+    /// So many messages are suspected at once; of each stream's one is usually the first on its way.
+    private static let suspectLimit = 16
+
+    /// How often the connection was closed over one message.
+    private struct Closings: Sendable {
+        var count = 0
+        var first: Instant
+        /// Something else has been acknowledged since.
+        var isBrokerWell = false
+    }
+
+    private let closePatience: UpstreamConfiguration.ClosePatience
     private var suspect: MessageID?
     private var failures = 0
+    private var closings: [MessageID: Closings] = [:]
+
+    init(closePatience: UpstreamConfiguration.ClosePatience = .init()) { self.closePatience = closePatience }
 
     /// MQTT 5.0 §3.4.2.1.
     /// - Parameter reason: 0x80 or above.
@@ -75,14 +94,52 @@ struct PublicationVerdict: Sendable {
     /// The connection ended while this message alone was on its way. A broken line never counts against the message;
     /// a broken protocol does (libmosquitto 2.0.21 takes a PUBACK with a reason that the standard does not list for
     /// one), and so does a DISCONNECT whose reason speaks of a packet.
-    mutating func judge(_ id: MessageID, _ fault: LinkFault) -> Verdict {
-        switch fault {
+    ///
+    /// A connection that is merely closed, as 3.1.1 has it, right after the message was sent, needs much more of that:
+    /// often, for long, and each time with something else acknowledged before, so that it is not the broker that is ill.
+    /// - Parameter sent: when the message was sent.
+    mutating func judge(_ id: MessageID, _ fault: LinkFault, sent: Instant, now: Instant) -> Verdict {
+        let isSoon = now - sent <= Self.soon
+        return switch fault {
         case .protocol: countFailure(of: id)
+        // "Not authorized", and what brokers say that have no better word.
+        case .disconnected(reason: 0x87), .disconnected(reason: 0x80), .disconnected(reason: 0x83):
+            isSoon ? countFailure(of: id) : .postponed
         case .disconnected(reason: 0x81), .disconnected(reason: 0x82), .disconnected(reason: 0x90),
             .disconnected(reason: 0x95), .disconnected(reason: 0x99), .disconnected(reason: 0x9A):
             countFailure(of: id)
+        case .broken(let code) where isSoon && Self.isClosedByPeer(code): countClosing(over: id, now: now)
         default: .postponed
         }
+    }
+
+    /// Something was acknowledged: a message, or the canary.
+    mutating func acknowledged(_ id: MessageID? = nil) {
+        guard !closings.isEmpty else { return }
+        if let id { closings[id] = nil }
+        for suspect in closings.keys { closings[suspect]?.isBrokerWell = true }
+    }
+
+    /// Whether something else should be acknowledged before this message is sent again: else what happens then would not
+    /// count.
+    func needsProof(_ id: MessageID) -> Bool { closings[id].map { !$0.isBrokerWell } ?? false }
+
+    /// Closed, or reset; TLS that ends without a word is told as a protocol error.
+    private static func isClosedByPeer(_ code: Int32) -> Bool { [0, ECONNRESET, EPIPE, EPROTO].contains(code) }
+
+    private mutating func countClosing(over id: MessageID, now: Instant) -> Verdict {
+        guard !needsProof(id) else { return .postponed }
+        if closings[id] == nil, closings.count >= Self.suspectLimit,
+            let oldest = closings.min(by: { $0.value.first < $1.value.first })
+        {
+            closings[oldest.key] = nil
+        }
+        var closing = closings[id] ?? Closings(first: now)
+        closing.count += 1
+        closing.isBrokerWell = false
+        let isOver = closing.count >= closePatience.count && now - closing.first >= closePatience.time
+        closings[id] = isOver ? nil : closing
+        return isOver ? .refused : .postponed
     }
 
     private mutating func countFailure(of id: MessageID) -> Verdict {

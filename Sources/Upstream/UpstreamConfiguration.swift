@@ -47,6 +47,15 @@ package struct UpstreamConfiguration: Sendable {
         }
     }
 
+    /// When a message has to go over which the broker closes the connection without a word: at the `count`th time, and
+    /// not before `time` has passed since the first.
+    package struct ClosePatience: Hashable, Sendable {
+        package var count = 20
+        package var time = Duration.seconds(300)
+
+        package init(count: Int = 20, time: Duration = .seconds(300)) { (self.count, self.time) = (count, time) }
+    }
+
     /// At least one; several are tried in turn, starting with the first after every stable connection.
     package var addresses: [UpstreamAddress]
     /// Connected to a later one for this long, those before it are tried beside the connection that there is.
@@ -58,6 +67,7 @@ package struct UpstreamConfiguration: Sendable {
     package var password: Secret?
     package var tls = TLS()
     package var protocolChoice = ProtocolChoice.automatic
+    package var closePatience = ClosePatience()
     /// Retained `online` and `offline` are published here (birth and will). A valid topic name.
     package var stateTopic: String
     /// Topic filters to receive, the more important ones first: of those that overlap, the first counts. With none, no

@@ -39,14 +39,17 @@ struct OddBrokerTests {
         }
     }
 
-    @Test("a broker that hangs up over the canary is spared it")
-    func canaryNotAllowed() async throws {
+    @Test("a broker that hangs up over the canary is spared it, also one that says so first", arguments: [false, true])
+    func canaryNotAllowed(answers: Bool) async throws {
         let broker = try FakeBroker { connection, _, _ in
             connection.send(FakeBroker.connack())
             while let (type, body) = connection.receive() {
                 guard type >> 4 == 3 else { continue }
                 let (topic, identifier) = FakeBroker.publication(body)
-                if topic.hasSuffix("canary") { return }
+                if topic.hasSuffix("canary") {
+                    if answers { connection.send(FakeBroker.puback(identifier, reason: 0x87)) }
+                    return
+                }
                 connection.send(FakeBroker.puback(identifier))
             }
         }
@@ -93,6 +96,36 @@ struct OddBrokerTests {
         #expect(snapshot.refused == 1)
         #expect(snapshot.lastRefusal?.topic == "gw/bad")
         #expect(snapshot.acknowledged >= 6)
+    }
+
+    @Test(
+        "a message over which the broker closes the connection goes in the end, with the canary as witness and without",
+        arguments: [true, false])
+    func closedOverMessage(hasCanary: Bool) async throws {
+        let canaries = Mutex(0)
+        let broker = try FakeBroker { connection, _, _ in
+            connection.send(FakeBroker.connack())
+            while let (type, body) = connection.receive() {
+                guard type >> 4 == 3 else { return }
+                let (topic, identifier) = FakeBroker.publication(body)
+                if topic == "gw/bad" { return }
+                if topic.hasSuffix("canary") { canaries.withLock { $0 += 1 } }
+                connection.send(FakeBroker.puback(identifier))
+            }
+        }
+        defer { broker.stop() }
+        var configuration = UpstreamConfiguration.test(port: broker.port)
+        configuration.closePatience = .init(count: 4, time: .zero)
+        configuration.canaryInterval = hasCanary ? .seconds(60) : nil
+        let gateway = try Gateway(configuration)
+        try await gateway.run {
+            try await gateway.append(1...1, topic: "gw/bad")
+            try await gateway.drained()
+        }
+        let snapshot = gateway.link.snapshot()
+        #expect(snapshot.refused == 1 && snapshot.lastRefusal?.topic == "gw/bad")
+        #expect(snapshot.lastRefusal?.cause == .fault("the broker closed the connection"))
+        #expect(canaries.withLock { $0 } == (hasCanary ? 3 : 0))
     }
 
     @Test("the broker's receive maximum is kept to")
