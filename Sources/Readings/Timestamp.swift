@@ -34,8 +34,16 @@ package protocol TimeSource: Sendable {
     /// - Returns: `false` when that is not believed, or is of no use here.
     @discardableResult
     func offer(utc: Int64, at instant: Instant) -> Bool
+
+    /// The time, Unix nanoseconds, when it is sure enough to be remembered over a power cut.
+    var lasting: Int64? { get }
 }
 
 extension TimeSource {
     package func offer(utc: Int64, at instant: Instant) -> Bool { false }
+
+    package var lasting: Int64? {
+        let now = now()
+        return now.quality == .synced ? now.unixNanoseconds : nil
+    }
 }

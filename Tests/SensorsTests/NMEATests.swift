@@ -41,6 +41,23 @@ import Testing
         #expect(receiver.utc == nil)
     }
 
+    /// A receiver without a fix tells what its clock woke up with.
+    @Test func withoutAFixTheClockIsNotBelieved() {
+        var receiver = NMEAReceiver()
+        let clock = Array("$GPZDA,082710.00,16,09,2002,00,00*64".utf8)
+        func tellsTime() -> Bool {
+            _ = receiver.take(clock)
+            return receiver.utc != nil
+        }
+        #expect(!tellsTime())
+        _ = receiver.take(Array("$GNRMC,,V,,,,,,,,,,N,V*37".utf8))
+        #expect(!tellsTime())
+        _ = receiver.take(Array("$GPRMC,083559.00,A,4717.11437,N,00833.91522,E,0.004,77.52,091202,,,A*57".utf8))
+        #expect(tellsTime())
+        _ = receiver.take(Array("$GNRMC,,V,,,,,,,,,,N,V*37".utf8))
+        #expect(!tellsTime())
+    }
+
     @Test func withoutAFixThereIsNoPlaceAndNoTime() {
         var receiver = NMEAReceiver()
         let samples = receiver.take(Array("$GNRMC,,V,,,,,,,,,,N,V*37".utf8))
@@ -89,6 +106,7 @@ import Testing
             let samples = receiver.take(sentence(body))
             #expect(samples.first { $0.metric == "latitude" }?.value == .missing, "\(body)")
         }
+        _ = receiver.take(Array("$GPRMC,083559.00,A,4717.11437,N,00833.91522,E,0.004,77.52,091202,,,A*57".utf8))
         for body in [
             "GPZDA,256060,16,09,2002", "GPZDA,1,16,09,2002", "GPZDA,082710.00,32,09,2002",
             "GPZDA,082710.00,16,09,99999999999",

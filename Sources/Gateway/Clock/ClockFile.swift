@@ -1,7 +1,25 @@
 import Glibc
+import Readings
 
 /// The last time that was known, kept over a power cut: `clock` in the data directory, Unix seconds as text.
 struct ClockFile {
+    /// When the file is to be written. Pure.
+    struct Schedule: Sendable {
+        private var kept: (unix: Int64, at: Instant)?
+
+        /// Whether `lasting` is to be kept now: once an hour is little for the flash, and near enough for certificates; a
+        /// time that has been put right is kept at once, so that the wrong one is gone.
+        mutating func isDue(_ lasting: Int64, now: Instant) -> Bool {
+            if let kept {
+                let elapsed = now - kept.at
+                let expected = kept.unix + elapsed.wholeNanoseconds
+                guard elapsed >= .seconds(3_600) || abs(lasting - expected) > 60 * 1_000_000_000 else { return false }
+            }
+            kept = (lasting, now)
+            return true
+        }
+    }
+
     let path: String
 
     init(dataDirectory: String) { path = "\(dataDirectory)/clock" }

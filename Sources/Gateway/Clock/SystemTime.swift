@@ -18,13 +18,17 @@ package final class SystemTime: TimeSource {
 
     /// - Parameter floor: the last time that was known, Unix nanoseconds.
     package init(floor: Int64 = SystemTime.built) {
-        state = Mutex(State(clock: TrustedClock(floor: floor, boot: Self.read(CLOCK_BOOTTIME))))
+        state = Mutex(State(clock: TrustedClock(floor: floor, built: Self.built, boot: Self.read(CLOCK_BOOTTIME))))
     }
 
     /// When this program was built, Unix nanoseconds: no time is before it.
     package static let built = clinux_build_time() * 1_000_000_000
 
-    package func now() -> Timestamp {
+    package func now() -> Timestamp { look { $0.now(boot: $1, wall: $2, isSynced: $3) } }
+
+    package var lasting: Int64? { look { $0.lasting(boot: $1, wall: $2, isSynced: $3) } }
+
+    private func look<R>(_ body: (_ clock: TrustedClock, _ boot: Int64, _ wall: Int64, _ isSynced: Bool) -> R) -> R {
         let boot = Self.read(CLOCK_BOOTTIME)
         let wall = Self.read(CLOCK_REALTIME)
         return state.withLock { state in
@@ -32,7 +36,7 @@ package final class SystemTime: TimeSource {
                 state.checkedAt = boot
                 state.isSynced = clinux_clock_is_synced()
             }
-            return state.clock.now(boot: boot, wall: wall, isSynced: state.isSynced)
+            return body(state.clock, boot, wall, state.isSynced)
         }
     }
 

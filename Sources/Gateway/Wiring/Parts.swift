@@ -96,7 +96,7 @@ extension Gateway {
         let file = ClockFile(dataDirectory: settings.gateway.dataDirectory)
         await stop.cancel { [self] in
             var isTrusted: Bool?
-            var kept: Instant?
+            var schedule = ClockFile.Schedule()
             while !Task.isCancelled {
                 let now = time.now()
                 if isTrusted != (now.quality == .synced) {
@@ -113,16 +113,13 @@ extension Gateway {
                     }
                 }
                 if isTrusted == true { await outbox.clockIsTrusted() }
-                // Once an hour is little for the flash, and near enough for certificates.
-                if isTrusted == true, kept.map({ now.instant - $0 >= .seconds(3_600) }) ?? true {
-                    file.write(unixNanoseconds: now.unixNanoseconds)
-                    kept = now.instant
+                if let lasting = time.lasting, schedule.isDue(lasting, now: now.instant) {
+                    file.write(unixNanoseconds: lasting)
                 }
                 try? await Task.sleep(for: .seconds(5))
             }
         }
-        let now = time.now()
-        if now.quality == .synced { file.write(unixNanoseconds: now.unixNanoseconds) }
+        if let lasting = time.lasting { file.write(unixNanoseconds: lasting) }
     }
 
     func runWatchdog(until stop: Occasion) async {

@@ -12,6 +12,8 @@ package struct NMEAReceiver: Sendable {
     /// The time that the last sentence brought, in nanoseconds since 1970, UTC; `nil`: it brought none that is valid.
     package private(set) var utc: Int64?
 
+    /// The last RMC said that there is a fix. Without one a receiver's ZDA tells what its clock happened to wake up with.
+    private var hasFix = false
     /// Satellites in view by talker, of which there are a handful.
     private var inView: [String: Int64] = [:]
     private static let knots = 1_852.0 / 3_600
@@ -36,8 +38,10 @@ package struct NMEAReceiver: Sendable {
         case "GSA": return precision(sentence)
         case "GSV": return satellites(sentence)
         case "ZDA":
-            utc = Self.time(
-                sentence[0], day: sentence.integer(1), month: sentence.integer(2), year: sentence.integer(3))
+            if hasFix {
+                utc = Self.time(
+                    sentence[0], day: sentence.integer(1), month: sentence.integer(2), year: sentence.integer(3))
+            }
             return []
         default: return []
         }
@@ -73,6 +77,7 @@ package struct NMEAReceiver: Sendable {
 
     private mutating func recommended(_ sentence: NMEASentence) -> [Sample] {
         let isValid = sentence[1] == "A"
+        hasFix = isValid
         var samples = [Sample(metric: "valid", value: .boolean(isValid))]
         samples += position(sentence, latitude: 2, quality: isValid ? 1 : 0)
         guard isValid else { return samples }
