@@ -26,9 +26,10 @@ package struct ForwardRule: Sendable {
 /// Upstream → LAN: which topics are subscribed to upstream, and where they come out.
 package struct AcceptRule: Sendable {
     package var from: TopicFilter
-    package var to: TopicTemplate
+    /// `nil`: not known, since the settings have a mistake there. What the rule matches comes out nowhere.
+    package var to: TopicTemplate?
 
-    package init(from: TopicFilter, to: TopicTemplate) {
+    package init(from: TopicFilter, to: TopicTemplate?) {
         self.from = from
         self.to = to
     }
@@ -40,12 +41,26 @@ package struct AcceptRules: Sendable {
 
     package init(_ rules: [AcceptRule]) { self.rules = rules }
 
-    /// Where a message from upstream comes out on the LAN; `nil` when no rule matches or the result is not a valid
-    /// topic name.
+    /// Where a message from upstream comes out on the LAN; `nil` when no rule matches, or the one that does makes no
+    /// valid topic of it.
     package func localTopic(for topic: String) -> String? {
+        if case .out(let topic) = way(for: topic) { topic } else { nil }
+    }
+
+    package enum Way: Hashable, Sendable {
+        case out(String)
+        /// No rule matches, or the one that does makes no valid topic of it.
+        case none
+        /// The rule that matches has a mistake in the settings.
+        case stopped(rule: String)
+    }
+
+    package func way(for topic: String) -> Way {
         for rule in rules {
-            if let match = rule.from.match(topic) { return rule.to.expand(topic: topic, device: "", match: match) }
+            guard let match = rule.from.match(topic) else { continue }
+            guard let to = rule.to else { return .stopped(rule: rule.from.description) }
+            return to.expand(topic: topic, device: "", match: match).map { .out($0) } ?? .none
         }
-        return nil
+        return .none
     }
 }

@@ -7,7 +7,7 @@ extension SettingsDocument {
         case key(table: String, String)
         case named(table: String, String)
         case namedKey(table: String, name: String, String)
-        /// What follows a header that could not be read; it is in no table.
+        /// What follows a header whose table stands nowhere.
         case nowhere
     }
 
@@ -23,23 +23,32 @@ extension SettingsDocument {
         }
     }
 
-    /// The section in which `position` lies, and of `[name]` the key; `nil` before the first of them.
-    package func location(of position: SourcePosition) -> (section: String, key: String?)? {
+    /// The section in which `position` lies, `nil` in one that ``mayHide(_:among:)`` knows of, and of `[name]` the key;
+    /// `nil` before the first of them.
+    package func location(of position: SourcePosition) -> (section: String?, key: String?)? {
         let tables = Set(root.entries.map(\.key))
         let part = parts(byKey: tables, named: []).filter { $0.covers(position) }.max { $0.start < $1.start }?.part
         switch part {
-        case nil, .nowhere: return nil
+        case nil: return nil
+        case .nowhere: return (nil, nil)
         case .entry(let name), .element(let name, _): return (name, nil)
         case .key(let table, let key), .named(let table, let key), .namedKey(let table, let key, _):
             return (table, key)
         }
     }
 
-    /// Whether a section that is not to be found may stand there: one has a header that could not be read, or that
-    /// names none of `sections`.
-    package func mayHide(among sections: [Section]) -> Bool {
+    /// Whether something called one of `names` may stand there and is not to be found: a file was not read, or a header
+    /// could not be, or names none of `sections`, or something that is there already. A name that is like another
+    /// section's is not meant for these.
+    package func mayHide(_ names: Set<String>, among sections: [Section]) -> Bool {
         let known = sections.map(\.name)
-        return root.isIncomplete || root.keyPositions.contains { !known.contains($0.key) }
+        func mayMean(_ name: String?) -> Bool {
+            guard let name else { return true }
+            let meant = known.contains(name) ? name : NearestName.of(name, among: known)
+            return meant.map { names.contains($0) } ?? true
+        }
+        return root.isCut || root.lostHeaders.contains { mayMean($0.name) }
+            || root.keyPositions.contains { !known.contains($0.key) && mayMean($0.key) }
     }
 
     /// Takes out what mistakes at `positions` make unusable, so that the rest can be used: the key, in the tables named
@@ -112,7 +121,16 @@ extension SettingsDocument {
             if case .array(let nodes)? = root[key]?.value, !nodes.isEmpty { continue }
             parts.append(Place(start: position, part: .entry(key)))
         }
-        return parts + root.unreadableHeaders.map { Place(start: $0, part: .nowhere) }
+        return parts
+            + root.lostHeaders.map { header in
+                // What is lost of a table that is there leaves half of one.
+                if let name = header.name, !byKey.contains(name), !named.contains(name),
+                    case .table? = root[name]?.value
+                {
+                    return Place(start: header.position, part: .entry(name))
+                }
+                return Place(start: header.position, part: .nowhere)
+            }
     }
 
     private func keys(of table: TOMLTable, _ part: (String) -> Part) -> [Place] {

@@ -5,10 +5,10 @@ package struct SettingsDocument: Sendable {
     package init(_ root: TOMLTable) { self.root = root }
 
     /// Nothing, where something may be that cannot be read.
-    package init(unknownFrom start: SourcePosition) {
-        root = TOMLTable(position: start)
-        root.isIncomplete = true
-    }
+    package init(unknownFrom start: SourcePosition) { root = TOMLTable(unreadFrom: start) }
+
+    /// Another file belongs to it, and cannot be read.
+    package mutating func lacksFile() { (root.isIncomplete, root.isCut) = (true, true) }
 
     /// Merges a later file over this one.
     package mutating func merge(_ later: TOMLTable, into diagnostics: Diagnostics) {
@@ -57,7 +57,7 @@ package struct SettingsDocument: Sendable {
         }
     }
 
-    /// `[[name]]`, in the order written; `nil` when there is none at all.
+    /// `[[name]]`, in the order written; `nil` when there is none at all. What is no table is an empty one in its place.
     package func tables(_ name: String, into diagnostics: Diagnostics) -> [TOMLTable]? {
         guard let node = root[name] else { return nil }
         guard case .array(let nodes) = node.value else {
@@ -65,10 +65,12 @@ package struct SettingsDocument: Sendable {
                 "\"\(name)\": expected an array of tables, [[\(name)]], found \(node.value.found)", at: node.position)
             return nil
         }
-        return nodes.compactMap { node in
+        return nodes.map { node in
             guard case .table(let table) = node.value else {
                 diagnostics.error("\"\(name)\": expected only tables, found \(node.value.found)", at: node.position)
-                return nil
+                var none = TOMLTable(position: node.position)
+                none.isIncomplete = true
+                return none
             }
             return table
         }

@@ -37,12 +37,12 @@ package struct TOMLParser {
         let start = SourcePosition(file: file, line: 1, column: 1)
         guard bytes.count <= sizeLimit else {
             diagnostics.error("the file is larger than \(sizeLimit) bytes", at: start)
-            return TOMLTable(position: start)
+            return TOMLTable(unreadFrom: start)
         }
         guard let text = String(validating: bytes, as: UTF8.self) else {
             diagnostics.reads(file)
             diagnostics.error("the file is not UTF-8", at: firstFault(bytes, file: file))
-            return TOMLTable(position: start)
+            return TOMLTable(unreadFrom: start)
         }
         return parse(text, file: file, into: diagnostics)
     }
@@ -52,7 +52,7 @@ package struct TOMLParser {
         guard text.utf8.count <= sizeLimit else {
             let start = SourcePosition(file: file, line: 1, column: 1)
             diagnostics.error("the file is larger than \(sizeLimit) bytes", at: start)
-            return TOMLTable(position: start)
+            return TOMLTable(unreadFrom: start)
         }
         var parser = TOMLParser(text, file: file, diagnostics: diagnostics)
         parser.document()
@@ -93,7 +93,7 @@ package struct TOMLParser {
             guard let scalar = peek else { return }
             guard mistakes < Self.mistakeLimit else {
                 diagnostics.error("too many mistakes: the rest of the file was not read", at: here)
-                root.isIncomplete = true
+                (root.isIncomplete, root.isCut) = (true, true)
                 return
             }
             do {
@@ -170,7 +170,7 @@ package struct TOMLParser {
         current = TOMLTree(position: position, kind: .header, depth: 1)
         let wasIncomplete = root.isIncomplete
         root.isIncomplete = true
-        root.unreadableHeaders.append(position)
+        root.lostHeaders.append(TOMLTable.LostHeader(position: position, name: nameAhead()))
         let path = try keyPath(depth: 0)
         skipSpaces()
         guard peek == "]" || isAtLineEnd || peek == "#" else {
@@ -178,10 +178,21 @@ package struct TOMLParser {
         }
         // A header that lacks only its end is as good as a whole one for what follows.
         root.isIncomplete = wasIncomplete
-        root.unreadableHeaders.removeLast()
-        if let table = open(path, isArray: isArray, at: position) { current = table }
+        root.lostHeaders.removeLast()
+        if let table = open(path, isArray: isArray, at: position) {
+            current = table
+        } else {
+            root.lostHeaders.append(TOMLTable.LostHeader(position: position, name: path[0].text))
+        }
         try expect("]", "to close the header")
         if isArray { try expect("]", "to close the header of an array of tables") }
+    }
+
+    /// What a header that may not be readable probably names first: what of it can stand in a key, up to a dot or its end.
+    private func nameAhead() -> String? {
+        let end = scalars[cursor...].firstIndex { ["\n", "]", ".", "#", "="].contains($0) } ?? scalars.endIndex
+        let name = String(String.UnicodeScalarView(scalars[cursor..<end].prefix(256).filter(Self.isBare)))
+        return name.isEmpty ? nil : name
     }
 
     /// The table a header means; `nil` when it cannot be that, which is then told.

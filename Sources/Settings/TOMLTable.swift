@@ -42,14 +42,29 @@ package struct TOMLTable: Sendable {
     private var index: [String: Int] = [:]
     /// Keys that stand in the file with something that could not be read, which has been told.
     private var unreadable: [String: SourcePosition] = [:]
-    /// A header could not be read: keys that are missing may be there.
+    /// A header whose table stands nowhere: it could not be read, or what it names is something else already.
+    struct LostHeader: Sendable {
+        var position: SourcePosition
+        /// The first part of what it names, as far as that can be made out.
+        var name: String?
+    }
+
+    /// A header could not be read, or the file not to its end: keys that are missing may be there.
     var isIncomplete = false
-    /// Where those headers stand: what follows them is none of the table before.
-    var unreadableHeaders: [SourcePosition] = []
+    /// A part of the file was not read at all.
+    var isCut = false
+    /// What follows these is none of the table before.
+    var lostHeaders: [LostHeader] = []
     /// Where the table begins: its header, or its brace.
     package var position: SourcePosition
 
     package init(position: SourcePosition) { self.position = position }
+
+    /// Nothing, where something may stand that was not read.
+    init(unreadFrom start: SourcePosition) {
+        self.init(position: start)
+        (isIncomplete, isCut) = (true, true)
+    }
 
     package subscript(key: String) -> TOMLNode? { index[key].map { entries[$0].node } }
 
@@ -99,7 +114,8 @@ package struct TOMLTable: Sendable {
     /// mistake; the earlier one stays.
     package mutating func merge(_ later: TOMLTable, into diagnostics: Diagnostics) {
         isIncomplete = isIncomplete || later.isIncomplete
-        unreadableHeaders += later.unreadableHeaders
+        isCut = isCut || later.isCut
+        lostHeaders += later.lostHeaders
         unreadable.merge(later.unreadable) { earlier, _ in earlier }
         for entry in later.entries {
             guard let place = index[entry.key] else {
@@ -119,6 +135,7 @@ package struct TOMLTable: Sendable {
                 diagnostics.error(
                     "\(TOMLText.excerpt(entry.key)) is \(theirs.kind) here, but \(mine.kind) at \(existing.position)",
                     at: entry.node.position)
+                lostHeaders.append(LostHeader(position: entry.node.position, name: entry.key))
             default:
                 set(entry.key, at: entry.keyPosition, to: entry.node)
             }

@@ -34,7 +34,8 @@ final class TOMLTree {
     /// How many tables it stands in.
     let depth: Int
     var isIncomplete = false
-    var unreadableHeaders: [SourcePosition] = []
+    var isCut = false
+    var lostHeaders: [TOMLTable.LostHeader] = []
     var order: [String] = []
     var children: [String: (keyPosition: SourcePosition, child: Child)] = [:]
 
@@ -53,7 +54,8 @@ final class TOMLTree {
     var table: TOMLTable {
         var table = TOMLTable(position: position)
         table.isIncomplete = isIncomplete
-        table.unreadableHeaders = unreadableHeaders
+        table.isCut = isCut
+        table.lostHeaders = lostHeaders
         for key in order {
             guard let (keyPosition, child) = children[key] else { continue }
             let node =

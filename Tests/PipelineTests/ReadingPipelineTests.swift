@@ -144,5 +144,11 @@ import Testing
         ])
         #expect(rules.localTopic(for: "gw/cmd/lamp") == "cmd/lamp")
         #expect(rules.localTopic(for: "gw/other") == nil)
+        let stopping = AcceptRules([
+            AcceptRule(from: try TopicFilter("gw/cmd/pump"), to: nil),
+            AcceptRule(from: filter, to: try TopicTemplate("cmd/#", gateway: "gw", filter: filter)),
+        ])
+        #expect(stopping.way(for: "gw/cmd/pump") == .stopped(rule: "gw/cmd/pump"))
+        #expect(stopping.way(for: "gw/cmd/lamp") == .out("cmd/lamp") && stopping.way(for: "x") == .none)
     }
 }

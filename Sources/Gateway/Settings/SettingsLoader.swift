@@ -68,7 +68,9 @@ package enum SettingsLoader {
 
     /// Whether a key of `[gateway]` that has no usable value may have been meant to have one.
     private static func isInDoubt(_ key: String, _ document: SettingsDocument, _ mistakes: [Diagnostic]) -> Bool {
-        if document.has(key, in: "gateway") || document.mayHide(among: SettingsKeys.sections) { return true }
+        if document.has(key, in: "gateway") || document.mayHide(["gateway"], among: SettingsKeys.sections) {
+            return true
+        }
         let known = SettingsKeys.gateway.map(\.name)
         return mistakes.contains { mistake in
             guard let position = mistake.position, let place = document.location(of: position) else { return true }
@@ -83,7 +85,7 @@ package enum SettingsLoader {
     private static func takeOut(_ mistakes: [Diagnostic], from document: inout SettingsDocument) -> Bool {
         // The rules' mistakes are the reader's to judge.
         let positions = mistakes.compactMap(\.position).filter {
-            !["forward", "both"].contains(document.location(of: $0)?.section)
+            !["forward", "accept", "both"].contains(document.location(of: $0)?.section)
         }
         return document.takeOut(at: positions, byKey: ["gateway", "lan"], named: ["class"])
     }
@@ -91,7 +93,9 @@ package enum SettingsLoader {
     private static func documents(
         _ path: String, into diagnostics: Diagnostics
     ) -> (document: SettingsDocument?, files: [String]) {
-        let files = [path] + fragments(in: "\(directory(of: path))/conf.d", into: diagnostics)
+        let fragments = fragments(in: "\(directory(of: path))/conf.d", into: diagnostics)
+        let files = [path] + (fragments ?? [])
+        var isIncomplete = fragments == nil
         var document: SettingsDocument?
         for file in files {
             do {
@@ -105,8 +109,10 @@ package enum SettingsLoader {
             } catch {
                 diagnostics.error(
                     "cannot read \(file): \(error)" + (file == path && error.isMissing ? missingHint : ""))
+                isIncomplete = true
             }
         }
+        if isIncomplete { document?.lacksFile() }
         return (document, files)
     }
 
@@ -142,11 +148,14 @@ package enum SettingsLoader {
             settings: diagnostics.hasErrors ? nil : settings, diagnostics: diagnostics.list, files: files)
     }
 
-    /// The files of a directory whose names end in `.toml`, in the order of their names; none when it is missing.
-    private static func fragments(in directory: String, into diagnostics: Diagnostics) -> [String] {
+    /// The files of a directory whose names end in `.toml`, in the order of their names; none when it is missing, `nil`
+    /// when it cannot be read.
+    private static func fragments(in directory: String, into diagnostics: Diagnostics) -> [String]? {
         guard let stream = opendir(directory) else {
-            if errno != ENOENT { diagnostics.error("cannot read \(directory): \(String(cString: strerror(errno)))") }
-            return []
+            let code = errno
+            if code == ENOENT { return [] }
+            diagnostics.error("cannot read \(directory): \(String(cString: strerror(code)))")
+            return nil
         }
         defer { closedir(stream) }
         var names: [String] = []

@@ -20,7 +20,10 @@ extension SettingsReader {
 
     /// Where mistakes are let pass, a rule whose ends are usable stays, in the class telemetry and without a treatment if
     /// those are not. What any other would have sent upstream is held: going elsewhere, or being acknowledged and going
-    /// nowhere, would be worse.
+    /// nowhere, would be worse. What another would have brought down stays away: it might switch something elsewhere.
+    ///
+    /// The others hold their place, since the first rule that matches decides. What is said by rules that can be read
+    /// counts, also where one that cannot be found may have stood before them.
     func rules(
         gateway: String, classes: [DeliveryClass: ClassLimits]
     ) -> (forward: [ForwardRule], accept: [AcceptRule]) {
@@ -28,34 +31,48 @@ extension SettingsReader {
         let accept = accept(gateway: gateway)
         let both = both(gateway: gateway, classes: classes)
         checkOrder(forward.compactMap(\.written) + both.compactMap(\.up.written))
-        checkOrder(accept + both.compactMap(\.down))
-        checkOverlaps(accept + both.compactMap(\.down))
-        checkLoops(forward.compactMap(\.written), accept)
-
-        var up = (forward + both.map(\.up)).compactMap(\.rule)
-        var down = (accept + both.compactMap(\.down)).map { AcceptRule(from: $0.from, to: $0.to) }
-        // Without a rule of its kind there is a built-in one, behind all others.
-        let hasForward = document.tables("forward", into: Diagnostics()) != nil
-        if (forward + both.map(\.up)).contains(where: { $0.rule == nil }) || mayHideRules(hasForward: hasForward) {
-            up.append(.holdingEverything)
-        } else if !hasForward, let (from, to) = rule(from: "#", to: "{gateway}/{topic}", gateway: gateway) {
-            up.append(ForwardRule(from: from, to: to))
-        }
-        if document.tables("accept", into: diagnostics) == nil,
-            let (from, to) = rule(from: "\(gateway)/cmd/#", to: "cmd/#", gateway: gateway)
-        {
-            down.append(AcceptRule(from: from, to: to))
-        }
-        return (up, down)
+        let downward = accept + both.map(\.down)
+        checkOrder(downward.compactMap(\.written))
+        checkOverlaps(downward.compactMap(\.written))
+        checkLoops(forward.compactMap(\.written), accept.compactMap(\.written))
+        return (
+            upward((forward + both.map(\.up)).map(\.rule), gateway: gateway),
+            self.downward(downward.map(\.rule), gateway: gateway)
+        )
     }
 
-    /// Whether there may be rules for the way up that are not to be seen.
-    private func mayHideRules(hasForward: Bool) -> Bool {
+    /// With the built-in rule behind all others, where there is none of its kind.
+    /// - Parameter rules: `nil` for one of which not even what it would match is known.
+    private func upward(_ rules: [ForwardRule?], gateway: String) -> [ForwardRule] {
+        if let place = rules.firstIndex(where: { $0 == nil }) {
+            return rules[..<place].compactMap(\.self) + [.holdingEverything]
+        }
+        let known = rules.compactMap(\.self)
+        if mayHide(["forward", "both"]) { return known + [.holdingEverything] }
+        guard !isThere("forward"), let (from, to) = rule(from: "#", to: "{gateway}/{topic}", gateway: gateway) else {
+            return known
+        }
+        return known + [ForwardRule(from: from, to: to)]
+    }
+
+    /// The same for the way down, where what nobody can place is subscribed to, and goes no further.
+    private func downward(_ rules: [AcceptRule?], gateway: String) -> [AcceptRule] {
+        var rules = rules
+        if !isThere("accept"), let (from, to) = rule(from: "\(gateway)/cmd/#", to: "cmd/#", gateway: gateway) {
+            rules.append(AcceptRule(from: from, to: mayHide(["accept", "both"]) ? nil : to))
+        }
+        let place = rules.firstIndex { $0 == nil } ?? rules.endIndex
+        return rules[..<place].compactMap(\.self)
+            + rules[place...].compactMap { $0.map { AcceptRule(from: $0.from, to: nil) } }
+    }
+
+    private func isThere(_ name: String) -> Bool { document.tables(name, into: Diagnostics()) != nil }
+
+    /// Whether there may be rules that are not to be seen.
+    private func mayHide(_ names: Set<String>) -> Bool {
         guard let original else { return false }
-        let shape = Diagnostics()
-        for name in ["forward", "both"] { _ = original.tables(name, into: shape) }
-        return shape.hasErrors
-            || !hasForward && (original.has("forward") || original.mayHide(among: SettingsKeys.sections))
+        return original.mayHide(names, among: SettingsKeys.sections)
+            || names.contains { original.has($0) && !isThere($0) }
     }
 
     /// Without those that another filter covers: a broker would send what both match twice.
@@ -103,23 +120,46 @@ extension SettingsReader {
 
     /// In the place of one whose other end is not usable: in front of those behind it, which are not meant for that.
     private func holding(_ reader: TableReader, _ key: String, gateway: String) -> ForwardRule? {
-        guard let text = reader.string(key)?.replacing("{gateway}", with: gateway) else { return nil }
-        return (try? TopicFilter(text)).map { ForwardRule(from: $0, to: nil) }
+        filter(reader, key, gateway: gateway).map { ForwardRule(from: $0, to: nil) }
     }
 
-    private func accept(gateway: String) -> [Written] {
-        (document.tables("accept", into: diagnostics) ?? []).compactMap { table in
-            let reader = TableReader(table, keys: SettingsKeys.accept, path: "[[accept]]", diagnostics: diagnostics)
-            if reader.string("from")?.hasPrefix("$share/") == true {
+    private func filter(_ reader: TableReader, _ key: String, gateway: String) -> TopicFilter? {
+        reader.string(key).flatMap { try? TopicFilter($0.replacing("{gateway}", with: gateway)) }
+    }
+
+    /// A rule for the way down.
+    private struct Accepting {
+        /// `nil` with a mistake.
+        var written: Written?
+        /// `nil` when not even what it would match is known.
+        var rule: AcceptRule?
+
+        init(_ written: Written) {
+            self.written = written
+            rule = AcceptRule(from: written.from, to: written.to)
+        }
+
+        init(stopping from: TopicFilter?) { rule = from.map { AcceptRule(from: $0, to: nil) } }
+    }
+
+    private func accept(gateway: String) -> [Accepting] {
+        let told = isLenient ? Diagnostics() : diagnostics
+        return (document.tables("accept", into: told) ?? []).map { table in
+            let reader = TableReader(table, keys: SettingsKeys.accept, path: "[[accept]]", diagnostics: told)
+            let isShared = reader.string("from")?.hasPrefix("$share/") == true
+            if isShared {
                 reader.error("from: a shared subscription would bring each command to one gateway of many", at: "from")
             }
-            return written("accept", reader, gateway: gateway)
+            let written = written("accept", reader, gateway: gateway)
+            // Subscribed to, it would take commands away from other gateways.
+            if isShared { return Accepting(stopping: nil) }
+            return written.map(Accepting.init) ?? Accepting(stopping: filter(reader, "from", gateway: gateway))
         }
     }
 
     private func both(
         gateway: String, classes: [DeliveryClass: ClassLimits]
-    ) -> [(up: Forwarding, down: Written?)] {
+    ) -> [(up: Forwarding, down: Accepting)] {
         let told = isLenient ? Diagnostics() : diagnostics
         return (document.tables("both", into: told) ?? []).map { table in
             let reader = TableReader(table, keys: SettingsKeys.both, path: "[[both]]", diagnostics: told)
@@ -127,12 +167,17 @@ extension SettingsReader {
             guard let lan = reader.string("lan"), let cloud = reader.string("upstream"),
                 let up = rule(reader, from: ("lan", lan), to: ("upstream", cloud), gateway: gateway),
                 let down = rule(reader, from: ("upstream", cloud), to: ("lan", lan), gateway: gateway)
-            else { return (Forwarding(rule: holding(reader, "lan", gateway: gateway)), nil) }
+            else {
+                return (
+                    Forwarding(rule: holding(reader, "lan", gateway: gateway)),
+                    Accepting(stopping: filter(reader, "upstream", gateway: gateway))
+                )
+            }
             return (
                 Forwarding(
                     written: Written(name: "both", reader: reader, from: up.0, to: up.1),
                     rule: ForwardRule(from: up.0, to: up.1, deliveryClass: name)),
-                Written(name: "both", reader: reader, from: down.0, to: down.1)
+                Accepting(Written(name: "both", reader: reader, from: down.0, to: down.1))
             )
         }
     }

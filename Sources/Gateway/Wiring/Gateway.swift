@@ -101,18 +101,23 @@ package final class Gateway: Sendable {
 
         // Up to the cloud, and back down to the LAN.
         let accept = AcceptRules(settings.accept)
+        let stopped = StoppedCommands(logger: logger("upstream"))
         let link = try UpstreamLink.make(
             settings.upstream, outbox: outbox, time: time, logger: logger("upstream"),
             accepted: { arrivals in
                 if let topic = settings.upstream?.timeTopic {
                     for arrival in arrivals where arrival.topic == topic { UpstreamTime.tell(arrival, to: time) }
                 }
-                let local = arrivals.compactMap { arrival in
-                    accept.localTopic(for: arrival.topic).map {
-                        LocalMessage(
-                            topic: $0, payload: arrival.payload, retain: arrival.retain, expiry: arrival.expiry,
+                let local = arrivals.compactMap { arrival -> LocalMessage? in
+                    switch accept.way(for: arrival.topic) {
+                    case .out(let topic):
+                        return LocalMessage(
+                            topic: topic, payload: arrival.payload, retain: arrival.retain, expiry: arrival.expiry,
                             properties: arrival.properties)
+                    case .none: break
+                    case .stopped(let rule): stopped.note(arrival.topic, rule: rule)
                     }
+                    return nil
                 }
                 broker.publish(local)
                 for message in local { sensors.command(message.topic, payload: message.payload) }
