@@ -169,21 +169,34 @@ import Testing
                         [[forward]]
                         from = "fine/#"
                         to = "up/fine/#"
+                        [[sensor]]
+                        id = "lamp"
+                        driver = "gpio-output"
+                        line = "no-such-line"
+                        command_topic = "held/lamp"
                         """), to: "etc/tidegate.toml")
             let gateway = try ChildProcess([TidegateProcess.binary, "run", "--lenient", "--config", settingsPath])
             #expect(await eventually { gateway.errors.contains("gateway: listening") }, "\(gateway.errors)")
             return gateway
+        }
+        func commands() async throws -> String {
+            let status = try await runToEnd([TidegateProcess.binary, "status", "--json", "--config", settingsPath])
+            let number = status.output.firstRange(of: "\"commands\" : ").map { status.output[$0.upperBound...] }
+            return String(number?.prefix { $0.isNumber } ?? "")
         }
         let publish = ["mosquitto_pub", "-h", "127.0.0.1", "-p", "\(lanPort)", "-q", "1"]
         let broken = try await start(to: "up/held/+/+")
         defer { broken.end(SIGKILL) }
         let neighbour = try await Subscriber(port: lanPort, topic: "#")
         let device = try PacketClient(port: lanPort, id: "device", cleanStart: false)
+        device.publish("held/lamp", "toggle", qos: .atLeastOnce, id: 6)
         device.publish("held/a", "1", qos: .atLeastOnce, id: 7)
         #expect(await eventually { neighbour.messages.contains("held/a 1") })
         #expect(try await runToEnd(publish + ["-t", "fine/a", "-m", "2"]).ending == .exited(0))
         #expect(await eventually { cloud.messages.contains("up/fine/a 2") }, "\(cloud.messages)")
         #expect(broken.errors.contains("held/#"), "\(broken.errors)")
+        // Each time that it is sent again it would be done again.
+        #expect(try await commands() == "0")
         broken.end(SIGTERM)
         // Nothing of an acknowledgement had come when the gateway said goodbye.
         let farewell = try device.receive()
@@ -191,8 +204,11 @@ import Testing
         let mended = try await start(to: "up/held/#")
         defer { mended.end(SIGKILL) }
         let again = try PacketClient(port: lanPort, id: "device", cleanStart: false)
+        again.publish("held/lamp", "toggle", qos: .atLeastOnce, id: 6)
+        #expect(try again.receive() == .puback(Acknowledgement(packetIdentifier: 6)))
         again.publish("held/a", "1", qos: .atLeastOnce, id: 7)
         #expect(try again.receive() == .puback(Acknowledgement(packetIdentifier: 7)))
+        #expect(try await commands() == "1")
         #expect(await eventually { cloud.messages.contains("up/held/a 1") }, "\(cloud.messages)")
     }
 }

@@ -186,10 +186,13 @@ final class Ingest: Sendable {
                 if let token = arrival.settle { unforwarded.append(token) }
                 continue
             }
-            if case .payload(let payload) = arrival.body, case .device = arrival.source {
+            let step = working.pipeline.step(arrival, now: now.instant)
+            // Who gets no acknowledgement sends it again, and again: what it commands is done when it is acknowledged.
+            if case .payload(let payload) = arrival.body, case .device = arrival.source,
+                arrival.settle == nil || !step.isHeld
+            {
                 sensors.command(arrival.topic, payload: payload)
             }
-            let step = working.pipeline.step(arrival, now: now.instant)
             local += step.local
             if let last = step.messages.indices.last {
                 for (index, message) in step.messages.enumerated() {
