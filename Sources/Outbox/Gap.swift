@@ -19,6 +19,8 @@ struct Gap: Hashable, Sendable {
         static let purged = Reason(rawValue: 8)
         /// They stood in a file that was damaged.
         static let damaged = Reason(rawValue: 16)
+        /// They could not be made.
+        static let invalid = Reason(rawValue: 32)
     }
 
     /// Messages lost; less than the range of sequences where one inside it had got through.
@@ -77,6 +79,7 @@ extension Gap {
         if reason.contains(.refused) { reasons.append("refused") }
         if reason.contains(.purged) { reasons.append("purged") }
         if reason.contains(.damaged) { reasons.append("damaged") }
+        if reason.contains(.invalid) { reasons.append("invalid") }
         let text =
             #"{"gap":{"class":"\#(deliveryClass.name)","count":\#(count),"first_seq":\#(first),"last_seq":\#(last),"#
             + #""from":"\#(rfc3339(unixNanoseconds: from))","to":"\#(rfc3339(unixNanoseconds: to))","#

@@ -218,7 +218,8 @@ package actor OutboxStore {
         let now = configuration.time.now().instant
         for loss in losses {
             guard let index = streamIndex[loss.deliveryClass] else { throw .unknownClass(loss.deliveryClass) }
-            streams[index].lose(loss.count, from: loss.from, to: loss.to)
+            streams[index].lose(
+                loss.count, from: loss.from, to: loss.to, reason: loss.reason == .invalid ? .invalid : .overflow)
         }
         commitDue(now: now)
         available()

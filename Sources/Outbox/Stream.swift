@@ -150,19 +150,19 @@ struct Stream {
     /// - Returns: whether it was left out.
     mutating func leavesOut(_ message: Message) -> Bool {
         guard !hasRoom(for: OutboxStore.bytes(of: message)) else { return false }
-        lose(1, from: message.time, to: message.time)
+        lose(1, from: message.time, to: message.time, reason: .overflow)
         return true
     }
 
     /// Messages are lost that would come now; their sequences tell the consumer.
-    mutating func lose(_ count: Int64, from: Timestamp, to: Timestamp) {
+    mutating func lose(_ count: Int64, from: Timestamp, to: Timestamp, reason: Gap.Reason) {
         let sequence = counters.next
         counters.next += count
         counters.dropped += count
         mustWrite = true
         var gap = Gap(
             count: count, first: sequence, last: sequence + count - 1, from: from.unixNanoseconds,
-            to: to.unixNanoseconds, reason: .overflow)
+            to: to.unixNanoseconds, reason: reason)
         // One that is on its way stays as it is, and so does an earlier epoch's.
         if let last = tailGap?.last, last <= cursor || !epochs.areTogether(last, sequence) { tailGap = nil }
         if let tail = tailGap {

@@ -13,8 +13,12 @@ package struct ReadingPipeline: Sendable {
         package var readings: [Reading] = []
         /// Why the arrival, or a part of it, came to nothing or was passed on undecoded.
         package var failure: Failure?
+        /// How many messages a rule took that could not be made, by class: the upstream is to learn of them.
+        package var lost: [DeliveryClass: Int64] = [:]
         /// It must not be acknowledged: where it should go is not known.
         package var isHeld: Bool { if case .held? = failure { messages.isEmpty } else { false } }
+
+        fileprivate mutating func lose(_ name: DeliveryClass) { lost[name, default: 0] += 1 }
     }
 
     package enum Failure: Error, Hashable, Sendable, CustomStringConvertible {
@@ -122,7 +126,10 @@ package struct ReadingPipeline: Sendable {
             return step
         }
         let treatment = treatments[id] ?? Treatment()
-        guard let readings = readings(of: arrival, from: id, treatment: treatment, step: &step) else { return step }
+        guard let (readings, tooLarge) = readings(of: arrival, from: id, treatment: treatment, step: &step) else {
+            return step
+        }
+        for metric in tooLarge { noteLoss(of: metric, below: arrival.topic, from: id, step: &step) }
         if let state = presence.refreshed(id, readings, now: now) {
             announce(state, arrival.topic, id, at: arrival.time, step: &step)
         }
@@ -139,9 +146,11 @@ package struct ReadingPipeline: Sendable {
     ) {
         for reading in readings {
             step.readings.append(reading)
-            guard let topic = topic(base, for: reading, step: &step),
-                deadband.passes(reading, topic: base, treatment: treatment, now: now)
-            else { continue }
+            guard let topic = topic(base, for: reading, step: &step) else {
+                noteLoss(of: reading.metric, below: base, from: id, step: &step)
+                continue
+            }
+            guard deadband.passes(reading, topic: base, treatment: treatment, now: now) else { continue }
             let json = reading.json
             step.local.append(LocalMessage(topic: topic, payload: json, retain: retain))
             guard let route = route(topic, device: id, step: &step), let upstream = route.upstreamTopic else {
@@ -175,13 +184,16 @@ package struct ReadingPipeline: Sendable {
         else { return step }
         let rule = rules[route.rule]
         if let treatment = rule.treatment,
-            let readings = readings(of: arrival, from: id, treatment: treatment, step: &step)
+            let (readings, tooLarge) = readings(of: arrival, from: id, treatment: treatment, step: &step)
         {
+            for _ in tooLarge { step.lose(rule.deliveryClass) }
             for reading in readings {
                 step.readings.append(reading)
-                guard let topic = topic(upstream, for: reading, step: &step),
-                    deadband.passes(reading, topic: arrival.topic, treatment: treatment, now: now)
-                else { continue }
+                guard let topic = topic(upstream, for: reading, step: &step) else {
+                    step.lose(rule.deliveryClass)
+                    continue
+                }
+                guard deadband.passes(reading, topic: arrival.topic, treatment: treatment, now: now) else { continue }
                 step.messages.append(
                     Message(
                         topic: topic, payload: reading.json, format: .reading, retain: arrival.retain,
@@ -197,10 +209,11 @@ package struct ReadingPipeline: Sendable {
         return step
     }
 
-    /// The arrival's values, decoded and scaled; `nil`, and the reason in `step`, when there are none to be had.
+    /// The arrival's values, decoded and scaled, and the names of those that scaling made too large; `nil`, and the reason
+    /// in `step`, when there are none to be had.
     private func readings(
         of arrival: Arrival, from id: DeviceID, treatment: Treatment, step: inout Step
-    ) -> [Reading]? {
+    ) -> (readings: [Reading], tooLarge: [String?])? {
         let samples: [Sample]
         switch arrival.body {
         case .unavailable: return nil
@@ -213,9 +226,10 @@ package struct ReadingPipeline: Sendable {
                 return nil
             }
         }
-        return samples.compactMap { sample in
+        var tooLarge: [String?] = []
+        let readings = samples.compactMap { sample -> Reading? in
             guard let value = treatment.scaled(sample.value) else {
-                step.failure = .notFinite
+                tooLarge.append(sample.metric)
                 return nil
             }
             return Reading(
@@ -223,21 +237,47 @@ package struct ReadingPipeline: Sendable {
                 unit: value.asDouble == nil ? nil : treatment.unit(for: sample), quality: sample.quality,
                 reason: sample.reason, time: arrival.time)
         }
+        if !tooLarge.isEmpty { step.failure = .notFinite }
+        return (readings, tooLarge)
+    }
+
+    /// A sensor's value has come to nothing, before it was known whether it goes upstream.
+    private mutating func noteLoss(of metric: String?, below base: String, from id: DeviceID, step: inout Step) {
+        // A name that is no level would have been matched by a wildcard or not at all: so is any other.
+        let level = metric.map { Self.isLevel($0, below: base) ? $0 : "?" }
+        guard let found = find(level.map { "\(base)/\($0)" } ?? base, device: id), rules[found.rule].to != nil else {
+            return
+        }
+        step.lose(rules[found.rule].deliveryClass)
     }
 
     /// `base`, or `base/metric` for a source with several values.
     private func topic(_ base: String, for reading: Reading, step: inout Step) -> String? {
         guard let metric = reading.metric else { return base }
-        let isLevel =
-            !metric.isEmpty && !metric.utf8.contains { $0 == 0 || $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: "#") }
-        guard isLevel, base.utf8.count + 1 + metric.utf8.count <= 65_535 else {
+        guard Self.isLevel(metric, below: base) else {
             step.failure = .invalidMetric(String(metric.prefix(80)))
             return nil
         }
         return "\(base)/\(metric)"
     }
 
+    private static func isLevel(_ metric: String, below base: String) -> Bool {
+        !metric.isEmpty && base.utf8.count + 1 + metric.utf8.count <= 65_535
+            && !metric.utf8.contains { $0 == 0 || $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: "#") }
+    }
+
+    /// Where one message goes; why it goes nowhere for all that a rule takes it, and that it is lost, in `step`.
     private mutating func route(_ topic: String, device: DeviceID, step: inout Step) -> Route? {
+        let found = find(topic, device: device)
+        if let found, found.upstreamTopic == nil {
+            let rule = rules[found.rule]
+            step.failure = rule.to.map { .invalidTopic(rule: $0.description) } ?? .held(rule: rule.from.description)
+            if rule.to != nil { step.lose(rule.deliveryClass) }
+        }
+        return found
+    }
+
+    private mutating func find(_ topic: String, device: DeviceID) -> Route? {
         let key = RouteKey(topic: topic, device: device.name)
         let found: Route?
         if let known = routes[key] {
@@ -246,10 +286,6 @@ package struct ReadingPipeline: Sendable {
             found = search(topic, device: device)
             if routes.count >= Self.routeLimit { routes.removeAll(keepingCapacity: true) }
             routes[key] = .some(found)
-        }
-        if let found, found.upstreamTopic == nil {
-            let rule = rules[found.rule]
-            step.failure = rule.to.map { .invalidTopic(rule: $0.description) } ?? .held(rule: rule.from.description)
         }
         return found
     }

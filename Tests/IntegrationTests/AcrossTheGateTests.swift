@@ -65,6 +65,23 @@ import Testing
             })
     }
 
+    /// What a rule takes and cannot be made of a device's payload is acknowledged, and the cloud learns of it.
+    @Test func whatCannotBeMadeIsAGap() async throws {
+        let upstream = try await MosquittoProcess()
+        let cloud = try await Subscriber(port: upstream.port, topic: "gw/#")
+        let gateway = try await TidegateProcess(
+            upstreamPort: upstream.port,
+            settings: "[[forward]]\nfrom = \"#\"\nclass = \"events\"\ndecode = \"number\"\nscale = 1e10\n")
+        try await gateway.publish("a", "1e300")
+        #expect(
+            await eventually {
+                cloud.messages.contains {
+                    $0.hasPrefix("gw/$gap/events ") && $0.contains(#""count":1,"#)
+                        && $0.contains(#""reason":"invalid""#)
+                }
+            }, "\(cloud.messages)\n\(gateway.process.errors)")
+    }
+
     @Test func birthAndWillSayWhetherTheGatewayIsThere() async throws {
         let upstream = try await MosquittoProcess()
         let cloud = try await Subscriber(port: upstream.port, topic: "gw/$state")

@@ -257,4 +257,28 @@ import Testing
         #expect(claimed[2].text.contains(#""from":"2026-11-23T11:32:02.000Z","to":"2026-11-23T11:32:07.000Z""#))
         #expect(try await store.backlog()[0].dropped == 42)
     }
+
+    /// On a thread that must not wait for the disk it is noted all the same, and told without anything else coming.
+    @Test func whatAVisitorLostIsTold() async throws {
+        let store = try open(ClassLimits())
+        let loss = Loss(.telemetry, count: 2, from: time.now(), to: time.now())
+        #expect(try await eventually { try store.visit { try $0.note([loss]) } != nil })
+        let isTold = try await eventually {
+            try await store.claim(limit: 9, byteLimit: 999).map(\.message.topic) == ["gaps/telemetry"]
+        }
+        #expect(isTold)
+    }
+
+    /// The record says why.
+    @Test func whatCouldNotBeMadeIsTold() async throws {
+        let store = try open(ClassLimits())
+        try await store.note([Loss(.telemetry, count: 2, from: time.now(), to: time.now(), reason: .invalid)])
+        try await store.note([Loss(.telemetry, count: 3, from: time.now(), to: time.now())])
+        let claimed = try await store.claim(limit: 100, byteLimit: 10_000)
+        #expect(
+            claimed.map(\.text).allSatisfy {
+                $0.contains(#""count":5,"#) && $0.contains(#""reason":"overflow+invalid""#)
+            })
+        #expect(claimed.count == 1)
+    }
 }

@@ -117,6 +117,40 @@ import Testing
         #expect(step.failure == .undecodable(DecodingFailure(expected: "a number", found: "\"garbage\"")))
     }
 
+    /// What a rule takes and nobody can make is counted for whom it was meant for.
+    @Test func whatCannotBeMadeIsALossOfTheRulesClass() throws {
+        let scaled = Treatment(decoding: .json(fields: []), scale: 1e300, deadband: 5)
+        var pipeline = ReadingPipeline(
+            rules: [
+                try Self.rule("a/+", "{device}/+", "events"), try Self.rule("n/#", "up/#", "bulk", scaled),
+                try Self.rule("sensors/+/+", "{gateway}/{topic}", "events"),
+                ForwardRule(from: try TopicFilter("sensors/held"), to: nil),
+                try Self.rule("sensors/s"),
+            ], sensors: [DeviceID("s"): Treatment(scale: 1e300), DeviceID("held"): Treatment(scale: 1e300)])
+        func lost(_ arrival: Arrival, at seconds: Int64 = 0) -> [DeliveryClass: Int64] {
+            pipeline.step(arrival, now: Self.at(seconds)).lost
+        }
+        // No valid topic.
+        var wild = Self.publish("a/b", "1")
+        wild.source = .device(DeviceID("d+"))
+        #expect(lost(wild) == [.events: 1] && lost(wild) == [.events: 1])
+        #expect(lost(Self.publish("a/b", "1")).isEmpty)
+        // No finite number, no name that can be a level; what the deadband holds back is not lost.
+        #expect(lost(Self.publish("n/1", #"{"a":1e300,"b":2e300,"c":1,"d/#":1}"#)) == [DeliveryClass("bulk"): 3])
+        #expect(lost(Self.publish("n/1", #"{"c":1}"#), at: 1).isEmpty)
+        // Sensors alike, as far as a rule takes their values.
+        #expect(lost(Self.sample(.number(1e300))) == [.telemetry: 1])
+        #expect(lost(Self.sample(.number(1e300), metric: "m")) == [.events: 1])
+        #expect(lost(Self.sample(.number(1), metric: "m/#")) == [.events: 1])
+        #expect(lost(Self.sample(.number(1), metric: "m")).isEmpty)
+        var other = Self.sample(.number(1e300))
+        other.topic = "lan/s"
+        #expect(lost(other).isEmpty)
+        other.topic = "sensors/held"
+        other.source = .sensor(DeviceID("held"))
+        #expect(lost(other).isEmpty)
+    }
+
     @Test func routesAreRememberedWithoutMixingDevicesOrGrowing() throws {
         var pipeline = ReadingPipeline(rules: [try Self.rule("#", "{device}/{topic}")])
         for round in 0..<3 {

@@ -30,6 +30,8 @@ final class Ingest: Sendable {
         var held: [OutboxStore.Entry] = []
         /// What was lost behind it.
         var losses: [Loss] = []
+        /// What could not be made, and has not been told.
+        var unmade = UnmadeMessages()
     }
 
     private let intake: GatewayIntake
@@ -148,6 +150,10 @@ final class Ingest: Sendable {
             working.withLock { [rest] in $0.held = rest }
             if !rest.isEmpty, (try? await Task.sleep(for: .milliseconds(100))) == nil { return }
         }
+        working.withLock { working in
+            for loss in working.unmade.takeAll() { working.losses.merge(loss) }
+        }
+        noteLosses(outbox)
     }
 
     /// Takes what has come, on the thread that it came on, when the outbox is idle: it is on its way then without any
@@ -172,7 +178,7 @@ final class Ingest: Sendable {
 
     private func process(_ taken: GatewayIntake.Taken, with working: inout Working) -> [OutboxStore.Entry] {
         let batch = taken.batch
-        working.losses += taken.losses
+        for loss in taken.losses { working.losses.merge(loss) }
         let now = time.now()
         var entries = working.held
         working.held = []
@@ -193,6 +199,7 @@ final class Ingest: Sendable {
             {
                 sensors.command(arrival.topic, payload: payload)
             }
+            working.unmade.add(step.lost, at: arrival.time)
             local += step.local
             if let last = step.messages.indices.last {
                 for (index, message) in step.messages.enumerated() {
@@ -207,9 +214,17 @@ final class Ingest: Sendable {
         }
         if canExpire {
             let step = working.pipeline.expire(now: now)
+            working.unmade.add(step.lost, at: now)
             local += step.local
             entries += step.messages.map { .init(message: $0, settle: nil) }
             note(step.readings)
+        }
+        for loss in working.unmade.take(now: now.instant) { working.losses.merge(loss) }
+        if let pause = working.unmade.wait(now: now.instant) {
+            Task.detached { [intake] in
+                try? await Task.sleep(for: pause)
+                intake.nudge()
+            }
         }
         if !local.isEmpty { broker.publish(local) }
         if !unforwarded.isEmpty { broker.settle(unforwarded) }
@@ -271,15 +286,22 @@ final class Ingest: Sendable {
             return working.losses
         }
         guard !losses.isEmpty else { return }
-        logger.warning(
-            "more came than could be taken; a gap record tells the upstream",
-            metadata: ["lost": "\(losses.reduce(0) { $0 + $1.count })"])
+        // What could not be made has been told one by one.
+        let overflow = losses.filter { $0.reason == .overflow }.reduce(0) { $0 + $1.count }
+        if overflow > 0 {
+            logger.warning(
+                "more came than could be taken; a gap record tells the upstream", metadata: ["lost": "\(overflow)"])
+        }
         do throws(OutboxError) {
             try outbox.note(losses)
         } catch {
             // Another file is about to take the place of a damaged one: it is told then.
             logger.error("what was lost cannot be noted yet", metadata: ["error": "\(error)"])
-            working.withLock { $0.losses = losses + $0.losses }
+            working.withLock { working in
+                let later = working.losses
+                working.losses = losses
+                for loss in later { working.losses.merge(loss) }
+            }
         }
     }
 
