@@ -85,6 +85,10 @@ import Upstream
                 .refused(at: 30, 30), .refused(at: 100, 100), .refused(at: 110, 500), .refused(at: 120, 120),
                 .refused(at: 130, 130), .refused(at: 179, 179), .offer(at: 180, 180),
             ], floor: Self.floorIn2079)
+        // Once a day is often enough.
+        play(
+            [.refused(at: 30, 30), .refused(at: 86_440, 86_450), .offer(at: 172_900, 172_890)],
+            floor: Self.floorIn2079)
         // Whatever it is, it is not before the build.
         play((0..<200).map { .refused(at: 30 + $0, -200 * 86_400 + $0) })
     }

@@ -34,9 +34,7 @@ struct TrustedClock: Sendable {
         /// Adds an offer that agrees: a line takes its time, and a quartz is up to 200 ppm off.
         /// - Returns: `false` when it does not agree.
         mutating func add(offset: Int64, at boot: Int64) -> Bool {
-            guard isAlive(boot), abs(offset - self.offset) <= 10 * TrustedClock.second + (boot - last) / 5_000 else {
-                return false
-            }
+            guard abs(offset - self.offset) <= 10 * TrustedClock.second + (boot - last) / 5_000 else { return false }
             (self.offset, last) = (offset, max(last, boot))
             count += 1
             return true
