@@ -187,6 +187,12 @@ import Upstream
         #expect(rules(more) == ["a telemetry x", "# held"])
     }
 
+    @Test func fragmentsThatNobodyCanListHoldWhatNoRuleTakes() throws {
+        try directory.write("", to: "conf.d")
+        let (settings, errors) = try usable(SettingsTests.minimal + "[[forward]]\nfrom = \"a\"\nto = \"x\"\n")
+        #expect(rules(settings) == ["a telemetry x", "# held"] && errors.count == 1, "\(errors)")
+    }
+
     /// A header that came twice has lost what stands behind it.
     @Test func whatCameTwiceIsInDoubt() throws {
         let (settings, errors) = try usable(
