@@ -12,9 +12,16 @@ let strict: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+/// Swift 6.2 sees races in the outbox where 6.3 sees that there are none; it compiles that room in Swift 5 mode.
+#if compiler(>=6.3)
+    let outbox = strict
+#else
+    let outbox = [.swiftLanguageMode(.v5)] + strict.dropFirst()
+#endif
+
 /// One concept of the gateway. Imports only point down; `.ci/check-imports` holds the table of what may import what.
-func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+func room(_ name: String, _ dependencies: [Target.Dependency] = [], _ settings: [SwiftSetting] = strict) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -63,7 +70,7 @@ let package = Package(
         ),
         room("Sensors", ["CGpiod", "CModbus", "CSerial", "Readings", "Settings", .log]),
         room("Pipeline", ["Readings"]),
-        room("Outbox", ["Readings", "Database", .deque]),
+        room("Outbox", ["Readings", "Database", .deque], outbox),
         room("Registry", ["CCrypt", "Database", "MQTT", "Readings", .nio("NIOCore")]),
         room("Upstream", ["CMosquitto", "Outbox", "Readings", .log]),
         room("Admin", [.nio("NIOCore"), .nio("NIOPosix"), .log]),
