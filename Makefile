@@ -5,7 +5,7 @@ ARGS ?=
 SWIFT ?= swift
 PREFIX ?= /usr/local
 
-.PHONY: all demo test test-gpio test-powercut bench release install format clean
+.PHONY: all demo test test-gpio test-powercut bench release install install-files deb deb-native test-arm format clean
 
 all:
 	.ci/dependencies build
@@ -38,13 +38,39 @@ bench:
 release:
 	.ci/dependencies build
 	.ci/check-size
+	packaging/documents .build-release/documents .build-release/tidegate
 
+# systemd-sysusers makes the service's user, then. The unit and the rules lie where Debian's are, whatever the prefix.
 install: release
-	install -Dm755 .build-release/tidegate $(DESTDIR)$(PREFIX)/bin/tidegate
-	install -Dm644 systemd/tidegate.service $(DESTDIR)/lib/systemd/system/tidegate.service
+	$(MAKE) install-files
+	install -Dm644 systemd/tidegate.service $(DESTDIR)/usr/lib/systemd/system/tidegate.service
+	sed -i 's,=/usr/bin/,=$(PREFIX)/bin/,' $(DESTDIR)/usr/lib/systemd/system/tidegate.service
 	install -Dm644 systemd/tidegate.sysusers $(DESTDIR)/usr/lib/sysusers.d/tidegate.conf
-	install -Dm644 udev/60-tidegate.rules $(DESTDIR)/lib/udev/rules.d/60-tidegate.rules
-	[ -e $(DESTDIR)/etc/tidegate/tidegate.toml ] || install -Dm644 tidegate.sample.toml $(DESTDIR)/etc/tidegate/tidegate.toml
+	install -Dm644 udev/60-tidegate.rules $(DESTDIR)/usr/lib/udev/rules.d/60-tidegate.rules
+
+# What a package puts in place in the same way; it brings the rest by debian/.
+BINARY ?= .build-release/tidegate
+DOCUMENTS ?= .build-release/documents
+ZSH ?= $(PREFIX)/share/zsh/site-functions
+install-files:
+	install -Dm755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/tidegate
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $(DOCUMENTS)/*.1
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man5 $(DOCUMENTS)/*.5
+	install -Dm644 $(DOCUMENTS)/tidegate.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tidegate
+	install -Dm644 $(DOCUMENTS)/_tidegate $(DESTDIR)$(ZSH)/_tidegate
+	install -Dm644 $(DOCUMENTS)/tidegate.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/tidegate.fish
+	install -Dm644 tidegate.sample.toml $(DESTDIR)$(PREFIX)/share/doc/tidegate/examples/tidegate.toml
+
+# Packages for arm64 and amd64, from Debian's packages alone: .build-deb/tidegate_VERSION_ARCHITECTURE.deb (SUITE=bookworm:
+# for Debian 12; ARCHITECTURES=arm64: only that). Needs root, since it works in root folders of its own.
+deb:
+	.ci/dependencies deb
+	packaging/deb
+
+# A package for this very machine, compiled with the swift on PATH.
+deb-native:
+	.ci/dependencies native
+	packaging/native
 
 format:
 	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Benchmarks
