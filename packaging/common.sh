@@ -4,14 +4,16 @@
 # compiled Swift modules do not load across versions.
 swiftlang=${SWIFTLANG:-6.2.3-1}
 # Where Debian's packages come from: this machine's own mirror, unless said otherwise.
-mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' | grep -m1 '/debian/*$')}
+mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' | awk '/\/debian\/*$/ && !seen++')}
+mirror=${mirror:-http://deb.debian.org/debian}
 # The Debian that packages are for unless said otherwise.
 current=13
 # Root folders, and what was built in them. Everything is made under another name and moved here when it is complete.
 cache=$PWD/.build-deb
 mkdir -p "$cache"
 
-# copy_source FOLDER OS-RELEASE -- what is packaged, without what was built, into FOLDER, for the Debian of that os-release(5).
+# copy_source FOLDER OS-RELEASE -- what is packaged into FOLDER, without what was built, for the Debian that the file
+# OS-RELEASE names.
 copy_source() {
   local release
   rm -rf "$1"
@@ -44,13 +46,14 @@ make_root() {
   echo "$wanted" >"$root.made"
 }
 
-# enter ROOT FOLDER:PLACE... -- COMMAND... -- runs COMMAND in a root folder, with folders and files of this machine in it. The
-# mounts are its own, and go when it ends, however it ends.
+# enter ROOT FOLDER:PLACE... -- COMMAND... -- runs COMMAND in a root folder, with folders and files of this machine in
+# it. The mounts are its own, and go when it ends, however it ends.
 enter() {
-  local root=$1
+  local root=$1 name environment=(PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8)
   shift
+  for name in http_proxy https_proxy no_proxy; do [ -z "${!name-}" ] || environment+=("$name=${!name}"); done
   # shellcheck disable=SC2016
-  unshare --mount --pid --fork --kill-child --mount-proc="$root/proc" bash -euc '
+  env -i "${environment[@]}" unshare --mount --pid --fork --kill-child --mount-proc="$root/proc" bash -euc '
     root=$1; shift
     while [ "$1" != -- ]; do
       place=$root${1#*:}
@@ -59,6 +62,6 @@ enter() {
       shift
     done
     shift
-    exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 chroot "$root" "$@"
+    exec chroot "$root" "$@"
   ' enter "$root" /dev:/dev /etc/resolv.conf:/etc/resolv.conf "$@"
 }
