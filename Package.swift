@@ -12,6 +12,9 @@ let strict: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+/// What no message passes through is compiled for size: the binary's is a feature.
+let small: [SwiftSetting] = [.unsafeFlags(["-Osize"], .when(configuration: .release))]
+
 /// Swift 6.2 sees races in the outbox where 6.3 sees that there are none; it compiles that room in Swift 5 mode.
 #if compiler(>=6.3)
     let outbox = strict
@@ -20,8 +23,11 @@ let strict: [SwiftSetting] = [
 #endif
 
 /// One concept of the gateway. Imports only point down; `.ci/check-imports` holds the table of what may import what.
-func room(_ name: String, _ dependencies: [Target.Dependency] = [], _ settings: [SwiftSetting] = strict) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+/// - Parameter isHot: every message passes through it, and speed counts for more than size.
+func room(
+    _ name: String, _ dependencies: [Target.Dependency] = [], isHot: Bool = false, _ settings: [SwiftSetting] = strict
+) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: isHot ? settings : settings + small)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -51,28 +57,30 @@ let package = Package(
     targets: [
         .target(name: "CLinux"),
         .target(name: "CCrypt", linkerSettings: [.linkedLibrary("crypt"), .linkedLibrary("crypto")]),
+        .target(name: "COpenSSL", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+        .target(name: "CPCRE2", linkerSettings: [.linkedLibrary("pcre2-8")]),
+        .target(name: "CZlib", linkerSettings: [.linkedLibrary("z")]),
         .target(name: "CGpiod", linkerSettings: [.linkedLibrary("gpiod")]),
         .target(name: "CSerial"),
         .systemLibrary(name: "CModbus", pkgConfig: "libmodbus", providers: [.apt(["libmodbus-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
 
-        room("Readings"),
+        room("Readings", isHot: true),
         room("Settings"),
-        room("Database", ["CSQLite"]),
-        room("MQTT", [.nio("NIOCore"), .deque]),
+        room("Database", ["CSQLite", "CZlib"], isHot: true),
+        room("MQTT", [.nio("NIOCore"), .deque], isHot: true),
         room(
             "Broker",
             [
                 "MQTT", "Readings", .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOHTTP1"), .nio("NIOWebSocket"), .ssl,
                 .log,
-            ]
-        ),
+            ], isHot: true),
         room("Sensors", ["CGpiod", "CModbus", "CSerial", "Readings", "Settings", .log]),
-        room("Pipeline", ["Readings"]),
-        room("Outbox", ["Readings", "Database", .deque], outbox),
+        room("Pipeline", ["CPCRE2", "Readings"], isHot: true),
+        room("Outbox", ["Readings", "Database", .deque], isHot: true, outbox),
         room("Registry", ["CCrypt", "Database", "MQTT", "Readings", .nio("NIOCore")]),
-        room("Upstream", ["CMosquitto", "Outbox", "Readings", .log]),
+        room("Upstream", ["CMosquitto", "COpenSSL", "Outbox", "Readings", .log], isHot: true),
         room("Admin", [.nio("NIOCore"), .nio("NIOPosix"), .log]),
         room(
             "Gateway",
@@ -85,7 +93,7 @@ let package = Package(
         .executableTarget(
             name: "tidegate",
             dependencies: ["Gateway", "Admin", "Sensors", "Settings", .argumentParser],
-            swiftSettings: strict
+            swiftSettings: strict + small
         ),
 
         .target(

@@ -25,6 +25,16 @@ package enum ControlClient {
     /// A page of the queue holds a whole message, which may be as large as MQTT allows.
     private static let pageLimit = 1 << 30
 
+    /// Whether a gateway listens there.
+    package static func isAnswered(socketPath path: String) throws(Failure) -> Bool {
+        do throws(Failure) {
+            close(try connect(path))
+            return true
+        } catch .notRunning {
+            return false
+        }
+    }
+
     package static func status(socketPath path: String) throws(Failure) -> GatewayStatus {
         let answer = try ask(Array("status".utf8), path: path)
         guard let status = answer.status else { throw .badAnswer(answer.error ?? "nothing") }
@@ -73,10 +83,10 @@ package enum ControlClient {
         return String(decoding: data, as: UTF8.self)
     }
 
-    private static func exchange(_ request: [UInt8], path: String, limit: Int) throws(Failure) -> [UInt8] {
+    /// - Returns: a socket that the caller closes.
+    private static func connect(_ path: String) throws(Failure) -> Int32 {
         let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw .io(path: path, code: errno) }
-        defer { close(descriptor) }
         var patience = timeval(tv_sec: 30, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
@@ -84,21 +94,30 @@ package enum ControlClient {
         address.sun_family = sa_family_t(AF_UNIX)
         let name = Array(path.utf8)
         guard name.count < MemoryLayout.size(ofValue: address.sun_path) else {
+            close(descriptor)
             throw .io(path: path, code: ENAMETOOLONG)
         }
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: name) }
         let connected = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
             }
         }
         guard connected == 0 else {
-            switch errno {
+            let code = errno
+            close(descriptor)
+            switch code {
             case ENOENT, ECONNREFUSED: throw .notRunning(path: path)
             case EACCES, EPERM: throw .permission(path: path)
-            case let code: throw .io(path: path, code: code)
+            default: throw .io(path: path, code: code)
             }
         }
+        return descriptor
+    }
+
+    private static func exchange(_ request: [UInt8], path: String, limit: Int) throws(Failure) -> [UInt8] {
+        let descriptor = try connect(path)
+        defer { close(descriptor) }
         var rest = request[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }

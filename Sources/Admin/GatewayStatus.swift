@@ -3,8 +3,11 @@
 package struct GatewayStatus: Codable, Hashable, Sendable {
     /// The upstream link.
     package struct Link: Codable, Hashable, Sendable {
-        /// `connected`, `connecting`, `waiting` (for the next try) or `stopped`.
+        /// `resolving`, `connecting`, `authenticated`, `confirmed`, `suspect`, `down` (until the next try), `starting`,
+        /// `stopping`, `stopped` or `not configured`. Whether it is connected is what ``secondsSinceConfirmation`` says.
         package var state: String
+        /// The broker has let us in.
+        package var isUp: Bool { ["authenticated", "confirmed", "suspect"].contains(state) }
         package var url: String
         package var secondsInState: Double
         /// Since the upstream last confirmed anything end to end; absent before the first time.
@@ -14,12 +17,25 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
         package var acknowledged: UInt64
         package var refused: UInt64
         package var reconnects: UInt64
+        /// Messages that came from upstream.
+        package var received: UInt64
+        /// Messages that had been at this gateway before, and went no further.
+        package var looped: UInt64
+        /// Of the URL's host, the address that was last connected to.
+        package var address: String?
+        /// The MQTT version tried or spoken.
+        package var version: String?
+        /// Days until the certificates of the connection end: the gateway's own, and the broker's.
+        package var certificateDays: Double?
+        package var brokerCertificateDays: Double?
         /// Why the link is not up, and what to do about it; absent while it is.
         package var problem: String?
 
         package init(
             state: String, url: String, secondsInState: Double, secondsSinceConfirmation: Double?, inFlight: Int,
-            published: UInt64, acknowledged: UInt64, refused: UInt64, reconnects: UInt64, problem: String?
+            published: UInt64, acknowledged: UInt64, refused: UInt64, reconnects: UInt64, received: UInt64 = 0,
+            looped: UInt64 = 0, address: String? = nil, version: String? = nil, certificateDays: Double? = nil,
+            brokerCertificateDays: Double? = nil, problem: String?
         ) {
             self.state = state
             self.url = url
@@ -30,6 +46,12 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
             self.acknowledged = acknowledged
             self.refused = refused
             self.reconnects = reconnects
+            self.received = received
+            self.looped = looped
+            self.address = address
+            self.version = version
+            self.certificateDays = certificateDays
+            self.brokerCertificateDays = brokerCertificateDays
             self.problem = problem
         }
     }
@@ -258,6 +280,10 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
 
     package var gateway: String
     package var version: String
+    /// The gateway's own.
+    package var processID: Int?
+    /// What of the settings is not in use, and why.
+    package var settingsProblems: [String]?
     package var uptimeSeconds: Double
     /// The wall clock is trusted; what is read while it is not gets its time later, where that is possible.
     package var clockIsTrusted: Bool

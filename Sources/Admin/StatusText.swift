@@ -3,7 +3,12 @@ extension GatewayStatus {
     package var text: String {
         var lines: [String] = []
         lines.append("\(gateway)  tidegate \(version), up \(Self.age(uptimeSeconds))")
+        if let settingsProblems, !settingsProblems.isEmpty {
+            lines.append("settings  NOT ALL IN USE")
+            lines += settingsProblems.flatMap(Self.indented)
+        }
         lines.append("upstream  \(linkText)")
+        if let certificates = certificateText { lines.append("tls       \(certificates)") }
         if let problem = link.problem { lines += Self.indented(problem) }
         if let problem = intake.storeProblem {
             lines.append("store     MESSAGES CANNOT BE STORED, devices wait")
@@ -48,6 +53,7 @@ extension GatewayStatus {
     }
 
     private var linkText: String {
+        guard !link.url.isEmpty else { return link.state.uppercased() }
         var text = "\(link.state) \(link.url) for \(Self.age(link.secondsInState))"
         if let confirmed = link.secondsSinceConfirmation {
             text += ", last confirmed \(Self.age(confirmed)) ago"
@@ -56,8 +62,22 @@ extension GatewayStatus {
         }
         text += ", \(link.inFlight) in flight, \(link.acknowledged) delivered"
         if link.refused > 0 { text += ", \(link.refused) REFUSED" }
+        if link.looped > 0 { text += ", \(link.looped) LOOPED" }
         return text
     }
+
+    /// Certificates that end soon are told in capitals.
+    private var certificateText: String? {
+        let ends = [("the gateway's certificate", link.certificateDays), ("the broker's", link.brokerCertificateDays)]
+        let parts = ends.compactMap { name, days -> String? in
+            guard let days else { return nil }
+            guard days > 0 else { return "\(name) HAS EXPIRED" }
+            return days < Self.soonDays
+                ? "\(name) ENDS IN \(Self.age(days * 86_400))" : "\(name) ends in \(Int(days)) days"
+        }
+        return parts.isEmpty ? nil : parts.joined(separator: ", ")
+    }
+    private static let soonDays = 21.0
 
     private var lanText: String {
         var parts = ["\(lan.sessions) sessions", "\(lan.subscriptions) subscriptions", "\(lan.retained) retained"]

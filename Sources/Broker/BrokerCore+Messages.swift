@@ -92,7 +92,8 @@ extension BrokerCore {
             Arrival(
                 source: .device(DeviceID(session.identifier)), topic: publish.topic,
                 body: .payload(Array(publish.payload.readableBytesView)), retain: publish.retain, time: time.now(),
-                settle: token))
+                expiry: publish.properties.messageExpiryInterval.map { .seconds(Int64($0)) },
+                properties: publish.properties.message, settle: token))
     }
 
     /// A message is safe: its PUBACK or PUBREC leaves, each connection's in order. Reading goes on where it had to stop.
@@ -157,7 +158,7 @@ extension BrokerCore {
         for message in messages {
             let publish = Publish(
                 topic: message.topic, payload: ByteBuffer(bytes: message.payload), qos: .atLeastOnce,
-                retain: message.retain)
+                retain: message.retain, properties: Properties(message))
             if publish.retain { store(retained: publish, from: nil) }
             distribute(publish, from: nil)
         }

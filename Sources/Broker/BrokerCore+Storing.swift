@@ -1,6 +1,7 @@
 import Logging
 import MQTT
 import NIOCore
+import Readings
 
 /// What is kept over a restart, and what waits for that: acknowledgements leave only when what they promise is on disk.
 extension BrokerCore {
@@ -29,7 +30,7 @@ extension BrokerCore {
         let logger = logger
         let core = NIOLoopBound(self, eventLoop: loop)
         Task {
-            var pause = Duration.milliseconds(100)
+            var pauses = GrowingPause(GrowingPause.disk)
             while true {
                 do {
                     try await store.commit(batch)
@@ -40,9 +41,7 @@ extension BrokerCore {
                         "sessions cannot be stored; devices wait for their acknowledgement",
                         metadata: ["waiting": "\(batch.count)", "error": "\(text)"])
                     loop.execute { core.value.journal.problem = text }
-                    // A retry interval: a full disk tells nobody when it has room again.
-                    do { try await Task.sleep(for: pause) } catch { return }
-                    pause = min(pause * 2, .seconds(10))
+                    do { try await Task.sleep(for: pauses.next()) } catch { return }
                 }
             }
             loop.execute { core.value.committed() }

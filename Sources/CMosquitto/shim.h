@@ -58,12 +58,12 @@ static inline const char *cmosquitto_digits(int64_t number, char buffer[24]) {
     return place;
 }
 
-/* Publishes with QoS 1. `envelope` is NULL for MQTT 3.1.1. Returns an MOSQ_ERR_ value; all arguments are copied. */
+/* Publishes with QoS 1. `envelope` is NULL for MQTT 3.1.1. `properties` are sent besides and freed, whatever happens.
+ * Returns an MOSQ_ERR_ value; all arguments are copied. */
 static inline int cmosquitto_publish(
     struct mosquitto *client, int *packet_identifier, const char *topic, const void *payload, int length, bool retain,
-    const cmosquitto_envelope *envelope
+    const cmosquitto_envelope *envelope, mosquitto_property *properties
 ) {
-    mosquitto_property *properties = NULL;
     int result = MOSQ_ERR_SUCCESS;
     if (envelope) {
         char sequence[24], time[24], up[24];

@@ -28,6 +28,8 @@ package struct Statement: ~Copyable {
         try check(sqlite3_bind_int64(handle, index, value))
     }
 
+    package func bindNull(at index: Int32) throws(SQLiteError) { try check(sqlite3_bind_null(handle, index)) }
+
     /// Binds a copy of the text.
     package func bind(_ text: String, at index: Int32) throws(SQLiteError) {
         var text = text
@@ -107,6 +109,12 @@ package struct Statement: ~Copyable {
 
     /// The column's length in bytes (UTF-8 for text); reads no more of a blob than its header.
     package func byteCount(at column: Int32) -> Int { Int(sqlite3_column_bytes(handle, column)) }
+
+    /// Adds the bytes of a text or blob column, without copying them.
+    package func add(_ column: Int32, to checksum: inout Checksum) {
+        guard let start = sqlite3_column_blob(handle, column) else { return }
+        checksum.add(UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, column))))
+    }
 
     /// A copy of the text in `column`; ill-formed UTF-8 is repaired.
     package func text(at column: Int32) -> String {

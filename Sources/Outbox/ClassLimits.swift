@@ -28,6 +28,9 @@ package struct ClassLimits: Hashable, Sendable {
     package var maximumCount: Int64?
     /// Elapsed time after which a message is dropped unsent; `nil` for never.
     package var maximumAge: Duration?
+    /// Elapsed time after which a message is of no use, also on its way beyond the gateway; `nil` for never. A
+    /// publisher's own, if that is shorter, goes before.
+    package var expiry: Duration?
     package var overflow: Overflow
     package var order = Order.inOrder
     /// The class's share of the way upstream while others wait as well, in proportion to theirs: 1…9.

@@ -8,7 +8,7 @@ internal import Readings
 /// comes ends the moment.
 struct CommitSchedule: Sendable {
     /// The longest that a message waits for others.
-    static let interval = Duration.milliseconds(20)
+    static let interval = Duration.milliseconds(25)
     /// The pause that ends the wait.
     static let pause = Duration.microseconds(1_500)
     /// So much is written without waiting for more.
@@ -17,15 +17,13 @@ struct CommitSchedule: Sendable {
     /// Settled rows that are recorded together, and how long they wait for it.
     static let settledMessages = 25
     static let settledInterval = Duration.milliseconds(5)
-    /// Between attempts while the disk fails.
-    static let retryDelay = Duration.milliseconds(100)...Duration.seconds(10)
 
     /// How long a message may be in memory alone, the time of a commit left over.
     static func patience(_ commitAfter: Duration) -> Duration { commitAfter - min(commitAfter / 10, interval) }
 
     private var awaited: (since: Instant, last: Instant, count: Int, bytes: Int64)?
     private var settledDue: Instant?
-    private var failures = 0
+    private var pauses = GrowingPause(GrowingPause.disk)
     /// Not before this.
     private(set) var earliest = Instant(nanoseconds: .min)
 
@@ -64,10 +62,8 @@ struct CommitSchedule: Sendable {
 
     /// - Parameter isPartlyDone: what must not wait was stored; the next of it should not wait either.
     mutating func failed(now: Instant, isPartlyDone: Bool = false) {
-        var delay = Self.retryDelay.lowerBound
-        for _ in 0..<min(failures, 7) { delay = min(delay * 2, Self.retryDelay.upperBound) }
-        failures += 1
-        earliest = now + (isPartlyDone ? Self.retryDelay.lowerBound : delay)
+        let pause = pauses.next()
+        earliest = now + (isPartlyDone ? GrowingPause.disk.lowerBound : pause)
     }
 }
 

@@ -40,14 +40,11 @@ struct Opening {
         var streams: [Stream] = []
         // Messages were on their way that the file knows nothing of: nobody can tell which sequences are used.
         let epoch = file.isAhead ? Epoch.random(first: 1).value : nil
-        for (number, name, counters, epochs) in try file.streams(
-            Array(configuration.classes.keys), numberedFrom: first)
-        {
+        for stored in try file.streams(Array(configuration.classes.keys), numberedFrom: first) {
+            let last = MessageID(stream: stored.number, sequence: stored.counters.next - 1)
             var stream = Stream(
-                number: number, name: name, limits: configuration.limits(of: name), counters: counters, epochs: epochs,
-                tailGap: counters.next > counters.head
-                    ? try file.gap(at: MessageID(stream: number, sequence: counters.next - 1)) : nil
-            )
+                stored, limits: configuration.limits(of: stored.name),
+                tailGap: stored.counters.next > stored.counters.head ? try file.gap(at: last) : nil)
             if let epoch { stream.begin(epoch) }
             streams.append(stream)
         }

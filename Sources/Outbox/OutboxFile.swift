@@ -26,6 +26,16 @@ final class OutboxFile {
         /// Number of the boot that `time.instant` belongs to.
         var boot: Int64
         var time: Timestamp
+        /// Elapsed time after which the message is of no use.
+        var expiry: Duration?
+    }
+
+    /// What the file says of one class's stream.
+    struct StoredStream: Sendable {
+        var number: Int64
+        var name: DeliveryClass
+        var counters: Counters
+        var epochs: Epochs
     }
 
     let connection: Connection
@@ -85,11 +95,10 @@ final class OutboxFile {
         self.boot = isBootStored ? findBoot.integer(at: 0) : (hasBoot ? findBoot.integer(at: 0) : 0) + 1
         findBoot.reset()
 
-        let columns = "id, format, boot, instant, unix, quality, topic, payload, retain"
+        let columns = "id, format, boot, instant, unix, quality, topic, payload, retain, expiry, properties, checksum"
         insertRow = try Statement(
             """
-            INSERT INTO message(id, format, boot, instant, unix, quality, topic, payload, retain)
-            VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)
+            INSERT INTO message(\(columns)) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """, on: connection, doing: "append to the outbox \(path)")
         deleteRange = try Statement(
             "DELETE FROM message WHERE id BETWEEN ? AND ?", on: connection,
@@ -107,13 +116,13 @@ final class OutboxFile {
             doing: "count in the outbox \(path)")
         insertRefused = try Statement(
             """
-            INSERT INTO refused(stream, format, retain, boot, instant, unix, quality, reason, topic, payload)
-            VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            INSERT INTO refused(\(Self.refusedColumns)) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """, on: connection, doing: "set a message aside in \(path)")
         moveRefused = try Statement(
             """
-            INSERT INTO refused(stream, reason, format, retain, boot, instant, unix, quality, topic, payload)
-            SELECT ?, ?, format, retain, boot, instant, unix, quality, topic, payload FROM message WHERE id = ?
+            INSERT INTO refused(\(Self.refusedColumns))
+            SELECT ?, ?, format, retain, boot, instant, unix, quality, topic, payload, expiry, properties FROM message
+            WHERE id = ?
             """, on: connection, doing: "set a message aside in \(path)")
         selectBoot = try Statement(
             "SELECT name, offset FROM boot WHERE id = ?", on: connection, doing: "read the boots of the outbox \(path)")
@@ -188,9 +197,9 @@ final class OutboxFile {
 
     /// The streams in the file, by class, after making those that are missing.
     /// - Parameter first: those that are made are numbered from here on, at least.
-    func streams(_ classes: [DeliveryClass], numberedFrom first: Int64) throws(SQLiteError) -> [(
-        number: Int64, name: DeliveryClass, counters: Counters, epochs: Epochs
-    )] {
+    func streams(
+        _ classes: [DeliveryClass], numberedFrom first: Int64
+    ) throws(SQLiteError) -> [StoredStream] {
         try makeStreams(classes, numberedFrom: first)
         let doing = "read the streams of \(connection.path)"
         var epochs: [Int64: [Epoch]] = [:]
@@ -201,7 +210,7 @@ final class OutboxFile {
                 Epoch(first: selectEpochs.integer(at: 1), value: UInt64(clamping: selectEpochs.integer(at: 2))))
         }
         selectEpochs.reset()
-        var streams: [(number: Int64, name: DeliveryClass, counters: Counters, epochs: Epochs)] = []
+        var streams: [StoredStream] = []
         let select = try Statement(
             "SELECT id, class, next, head, count, bytes, dropped FROM stream ORDER BY id", on: connection, doing: doing)
         while try select.step() {
@@ -209,13 +218,13 @@ final class OutboxFile {
                 throw SQLiteError(condition: .corrupt, doing: doing, reason: "a stream is without an epoch")
             }
             streams.append(
-                (
-                    select.integer(at: 0), DeliveryClass(select.text(at: 1)),
-                    Counters(
+                StoredStream(
+                    number: select.integer(at: 0), name: DeliveryClass(select.text(at: 1)),
+                    counters: Counters(
                         next: select.integer(at: 2), head: select.integer(at: 3), count: select.integer(at: 4),
                         bytes: select.integer(at: 5), dropped: select.integer(at: 6)
                     ),
-                    Epochs(epochs)
+                    epochs: Epochs(epochs)
                 ))
         }
         select.reset()
@@ -253,14 +262,18 @@ final class OutboxFile {
     func insert(_ message: Message, id: MessageID) throws(SQLiteError) {
         try bind(id: id, format: Int64(message.format.rawValue), boot: boot, time: message.time)
         try insertRow.bind(message.retain ? 1 : 0, at: 9)
-        try insertRow.run(text: message.topic, at: 7, blob: message.payload, at: 8)
+        try insertRow.run(
+            topic: message.topic, at: 7, payload: message.payload, at: 8,
+            expiry: message.expiry?.wholeNanoseconds, at: 10, properties: message.properties?.stored, at: 11,
+            checksumAt: 12)
     }
 
     /// Writes a gap record in the place of the last message it speaks for. Inside a transaction.
     func insert(_ gap: Gap, stream: Int64, boot: Int64, time: Timestamp) throws(SQLiteError) {
         try bind(id: MessageID(stream: stream, sequence: gap.last), format: Self.gapFormat, boot: boot, time: time)
         try insertRow.bind(0, at: 9)
-        try insertRow.run(text: "", at: 7, blob: gap.stored, at: 8)
+        try insertRow.run(
+            topic: "", at: 7, payload: gap.stored, at: 8, expiry: nil, at: 10, properties: nil, at: 11, checksumAt: 12)
     }
 
     private func bind(id: MessageID, format: Int64, boot: Int64, time: Timestamp) throws(SQLiteError) {
@@ -286,14 +299,16 @@ final class OutboxFile {
     func insertRefused(_ message: Message, stream: Int64, reason: String) throws(SQLiteError) {
         try ensureBootIsStored()
         try insertRefused.bind(stream, at: 1)
-        try insertRefused.bind(Int64(message.format.rawValue), at: 2)
-        try insertRefused.bind(message.retain ? 1 : 0, at: 3)
-        try insertRefused.bind(boot, at: 4)
-        try insertRefused.bind(message.time.instant.nanoseconds, at: 5)
-        try insertRefused.bind(message.time.unixNanoseconds, at: 6)
-        try insertRefused.bind(message.time.quality.stored, at: 7)
-        try insertRefused.bind(reason, at: 8)
-        try insertRefused.run(text: message.topic, at: 9, blob: message.payload, at: 10)
+        try insertRefused.bind(reason, at: 2)
+        try insertRefused.bind(Int64(message.format.rawValue), at: 3)
+        try insertRefused.bind(message.retain ? 1 : 0, at: 4)
+        try insertRefused.bind(boot, at: 5)
+        try insertRefused.bind(message.time.instant.nanoseconds, at: 6)
+        try insertRefused.bind(message.time.unixNanoseconds, at: 7)
+        try insertRefused.bind(message.time.quality.stored, at: 8)
+        try insertRefused.run(
+            topic: message.topic, at: 9, payload: message.payload, at: 10,
+            expiry: message.expiry?.wholeNanoseconds, at: 11, properties: message.properties?.stored, at: 12)
         try trimRefused()
     }
 
@@ -315,6 +330,8 @@ final class OutboxFile {
     }
 
     private static let keptRefused = 1_000
+    static let refusedColumns =
+        "stream, reason, format, retain, boot, instant, unix, quality, topic, payload, expiry, properties"
 
     /// How many messages of a stream were refused and are kept.
     func refusedCount(_ stream: Int64) throws(SQLiteError) -> Int64 {
@@ -340,7 +357,8 @@ final class OutboxFile {
     ) throws(SQLiteError) {
         let select = try Statement(
             """
-            SELECT id, stream, format, retain, boot, instant, unix, quality, reason, topic, payload FROM refused
+            SELECT id, stream, format, retain, boot, instant, unix, quality, reason, topic, payload, expiry, properties
+            FROM refused
             WHERE id > ? AND (?2 IS NULL OR stream = ?2) ORDER BY id
             """, on: connection, doing: "read what was refused in \(connection.path)")
         try select.bind(number, at: 1)
@@ -353,7 +371,8 @@ final class OutboxFile {
                 retain: select.integer(at: 3) != 0, deliveryClass: DeliveryClass(""),
                 time: Timestamp(
                     instant: Instant(nanoseconds: select.integer(at: 5)), unixNanoseconds: select.integer(at: 6),
-                    quality: TimeQuality(stored: select.integer(at: 7))))
+                    quality: TimeQuality(stored: select.integer(at: 7))),
+                expiry: select.duration(at: 11), properties: select.properties(at: 12))
             let refused = Refused(
                 number: select.integer(at: 0), stream: select.integer(at: 1), boot: select.integer(at: 4),
                 reason: select.text(at: 8), message: message)
@@ -365,11 +384,11 @@ final class OutboxFile {
     func refusedSizes(stream: Int64?) throws(SQLiteError) -> [(number: Int64, stream: Int64, bytes: Int64)] {
         let condition = stream.map { " WHERE stream = \($0)" } ?? ""
         let select = try Statement(
-            "SELECT id, stream, topic, payload FROM refused\(condition) ORDER BY id", on: connection,
+            "SELECT id, stream, topic, payload, properties FROM refused\(condition) ORDER BY id", on: connection,
             doing: "read what was refused in \(connection.path)")
         var found: [(number: Int64, stream: Int64, bytes: Int64)] = []
         while try select.step() {
-            let bytes = Int64(select.byteCount(at: 2) + select.byteCount(at: 3))
+            let bytes = Int64(select.byteCount(at: 2) + select.byteCount(at: 3) + select.byteCount(at: 4))
             found.append((select.integer(at: 0), select.integer(at: 1), OutboxStore.bytesPerMessage + bytes))
         }
         return found
@@ -378,13 +397,22 @@ final class OutboxFile {
     /// Makes a message that was refused one that waits. Inside a transaction.
     func moveFromRefused(_ number: Int64, to id: MessageID) throws(SQLiteError) {
         let doing = "take a message back in \(connection.path)"
+        let select = try Statement(
+            "SELECT topic, payload, properties FROM refused WHERE id = ?", on: connection, doing: doing)
+        try select.bind(number, at: 1)
+        var checksum = Checksum()
+        if try select.step() { for column in Int32(0)...2 { select.add(column, to: &checksum) } }
+        select.reset()
         let copy = try Statement(
             """
-            INSERT INTO message(id, format, retain, boot, instant, unix, quality, topic, payload)
-            SELECT ?, format, retain, boot, instant, unix, quality, topic, payload FROM refused WHERE id = ?
+            INSERT INTO message(id, checksum, format, retain, boot, instant, unix, quality, topic, payload, expiry,
+                properties)
+            SELECT ?, ?, format, retain, boot, instant, unix, quality, topic, payload, expiry, properties FROM refused
+            WHERE id = ?
             """, on: connection, doing: doing)
         try copy.bind(id.rawValue, at: 1)
-        try copy.bind(number, at: 2)
+        try copy.bind(checksum.stored, at: 2)
+        try copy.bind(number, at: 3)
         try copy.run()
         try connection.execute("DELETE FROM refused WHERE id = \(number)", doing: doing)
     }
@@ -440,6 +468,19 @@ final class OutboxFile {
             Message.Format(rawValue: UInt8(clamping: file.selectAfter.integer(at: 1))) ?? .opaque
         }
         var retain: Bool { file.selectAfter.integer(at: 8) != 0 }
+        var properties: MessageProperties? { file.selectAfter.properties(at: 10) }
+
+        /// Looks whether topic, payload and properties are still what was written.
+        func check() throws(SQLiteError) {
+            guard !file.selectAfter.isNull(at: 11) else { return }
+            var checksum = Checksum()
+            for column: Int32 in [6, 7, 10] { file.selectAfter.add(column, to: &checksum) }
+            guard checksum.stored == file.selectAfter.integer(at: 11) else {
+                throw SQLiteError(
+                    condition: .corrupt, doing: "read the outbox \(file.connection.path)",
+                    reason: "a message is not what was written: its checksum does not match")
+            }
+        }
     }
 
     /// The first message after `id` in its stream that is no gap record.
@@ -509,13 +550,43 @@ final class OutboxFile {
     private static func head(_ row: borrowing Statement) -> Head {
         Head(
             id: MessageID(rawValue: row.integer(at: 0)), isGap: row.integer(at: 1) == gapFormat,
-            bytes: OutboxStore.bytesPerMessage + Int64(row.byteCount(at: 6) + row.byteCount(at: 7)),
+            bytes: OutboxStore.bytesPerMessage
+                + Int64(row.byteCount(at: 6) + row.byteCount(at: 7) + row.byteCount(at: 10)),
             boot: row.integer(at: 2),
             time: Timestamp(
                 instant: Instant(nanoseconds: row.integer(at: 3)), unixNanoseconds: row.integer(at: 4),
                 quality: TimeQuality(stored: row.integer(at: 5))
-            )
+            ),
+            expiry: row.duration(at: 9)
         )
+    }
+}
+
+extension Statement {
+    fileprivate func duration(at column: Int32) -> Duration? {
+        isNull(at: column) ? nil : .nanoseconds(integer(at: column))
+    }
+
+    fileprivate func properties(at column: Int32) -> MessageProperties? {
+        isNull(at: column) ? nil : MessageProperties(stored: bytes(at: column))
+    }
+
+    /// Runs an insertion of a message.
+    /// - Parameter checksumAt: where the table keeps one.
+    func run(
+        topic: String, at topicIndex: Int32, payload: [UInt8], at payloadIndex: Int32, expiry: Int64?,
+        at expiryIndex: Int32, properties: [UInt8]?, at propertiesIndex: Int32, checksumAt checksumIndex: Int32? = nil
+    ) throws(SQLiteError) {
+        if let expiry { try bind(expiry, at: expiryIndex) } else { try bindNull(at: expiryIndex) }
+        if let properties { try bind(properties, at: propertiesIndex) } else { try bindNull(at: propertiesIndex) }
+        if let checksumIndex {
+            var checksum = Checksum()
+            checksum.add(topic)
+            checksum.add(payload)
+            if let properties { checksum.add(properties) }
+            try bind(checksum.stored, at: checksumIndex)
+        }
+        try run(text: topic, at: topicIndex, blob: payload, at: payloadIndex)
     }
 }
 

@@ -66,4 +66,13 @@ let outboxSchema = Migrations([
     """
     ALTER TABLE boot ADD COLUMN offset INTEGER;
     """,
+    // 4. After how many nanoseconds a message is of no use any more, what its publisher said of it beside the payload,
+    // and a checksum over topic, payload and that. A row without one is of an earlier version.
+    """
+    ALTER TABLE message ADD COLUMN expiry INTEGER;
+    ALTER TABLE message ADD COLUMN properties BLOB;
+    ALTER TABLE message ADD COLUMN checksum INTEGER;
+    ALTER TABLE refused ADD COLUMN expiry INTEGER;
+    ALTER TABLE refused ADD COLUMN properties BLOB;
+    """,
 ])

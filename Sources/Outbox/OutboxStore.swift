@@ -45,6 +45,8 @@ package actor OutboxStore {
         package var isHistorical: Bool
         /// It was stored: part of a backlog.
         package var isStored = false
+        /// How long it is still of use, more than nothing; `nil`: it stays of use.
+        package var remaining: Duration?
         package var message: Message
 
         /// `epoch` as it goes over the wire: 16 hexadecimal digits.
@@ -65,6 +67,10 @@ package actor OutboxStore {
     /// Bytes that could still be written, when they are so few that classes without a reserve must make do with what
     /// they have; `nil` otherwise.
     package nonisolated var shortage: Int64? { latestShortage.withLock { $0 } }
+
+    private nonisolated let ownEpochs: Mutex<Set<String>>
+    /// Whether messages of this outbox go, or went, under an epoch, as it goes over the wire.
+    package nonisolated func isOwn(epoch: String) -> Bool { ownEpochs.withLock { $0.contains(epoch) } }
 
     /// The outbox's thread, for tasks that are at home there.
     package nonisolated let executor: ThreadExecutor
@@ -129,6 +135,7 @@ package actor OutboxStore {
         file = opening.file
         streams = opening.streams
         streamIndex = Self.index(of: opening.streams)
+        ownEpochs = Mutex(Self.epochs(of: opening.streams))
         self.configuration = configuration
         space = DiskSpace(minimumFree: configuration.minimumFree)
         ballast = Ballast(path: "\(configuration.path)-reserve", bytes: configuration.minimumFree / 2)
@@ -141,6 +148,16 @@ package actor OutboxStore {
 
     private static func index(of streams: [Stream]) -> [DeliveryClass: Int] {
         Dictionary(uniqueKeysWithValues: streams.enumerated().map { ($0.element.name, $0.offset) })
+    }
+
+    private static func epochs(of streams: [Stream]) -> Set<String> {
+        Set(streams.flatMap { $0.epochs.all.map { Epoch.digits(of: $0.value) } })
+    }
+
+    /// Streams have come, or have begun an epoch.
+    func noteEpochs() {
+        let present = Self.epochs(of: streams)
+        ownEpochs.withLock { $0.formUnion(present) }
     }
 
     // MARK: Visits
@@ -191,6 +208,20 @@ package actor OutboxStore {
         available()
         startTimer(now: now)
         return rest
+    }
+
+    /// Takes note of messages that were lost on their way here: gap records tell the upstream, at the place where the
+    /// streams are now.
+    package func note(_ losses: [Loss]) throws(OutboxError) {
+        _ = try openFile()
+        let now = configuration.time.now().instant
+        for loss in losses {
+            guard let index = streamIndex[loss.deliveryClass] else { throw .unknownClass(loss.deliveryClass) }
+            streams[index].lose(loss.count, from: loss.from, to: loss.to)
+        }
+        commitDue(now: now)
+        available()
+        startTimer(now: now)
     }
 
     /// Whether they are too many for `share` of the memory, together with what is there.
@@ -260,7 +291,8 @@ package actor OutboxStore {
 
     /// What a message counts against the bounds.
     static func bytes(of message: Message) -> Int64 {
-        bytesPerMessage + Int64(message.topic.utf8.count + message.payload.count)
+        bytesPerMessage
+            + Int64(message.topic.utf8.count + message.payload.count + (message.properties?.storedByteCount ?? 0))
     }
 
     func tell() {
@@ -341,14 +373,7 @@ package actor OutboxStore {
         noteTime(file)
         measureSpace(file)
         do throws(SQLiteError) {
-            do throws(SQLiteError) {
-                try write(everything, file, now: now)
-            } catch {
-                guard error.condition == .diskFull else { throw error }
-                // What the log has in the file already makes room in the log.
-                try file.connection.restartLog()
-                try write(everything, file, now: now)
-            }
+            try withLogRestarted(file) { () throws(SQLiteError) in try write(everything, file, now: now) }
             schedule.succeeded()
             latestProblem.withLock { $0 = nil }
             if !space.isShort { ballast.hold() }
@@ -361,6 +386,19 @@ package actor OutboxStore {
         if streams.allSatisfy({ $0.count == 0 }) {
             // Only space is at stake, and the next empty moment comes.
             try? file.giveBackPages()
+        }
+    }
+
+    /// Does it, and when the disk is full once more: what the log has in the file already makes room in the log.
+    private func withLogRestarted(
+        _ file: OutboxFile, _ body: () throws(SQLiteError) -> Void
+    ) throws(SQLiteError) {
+        do throws(SQLiteError) {
+            try body()
+        } catch {
+            guard error.condition == .diskFull else { throw error }
+            try file.connection.restartLog()
+            try body()
         }
     }
 
@@ -454,6 +492,7 @@ package actor OutboxStore {
     ///   - storedLimit: of stored ones at most this many, shared between the classes likewise.
     package func claim(limit: Int, byteLimit: Int, storedLimit: Int = .max) throws(OutboxError) -> [Claimed] {
         let file = try openFile()
+        let now = configuration.time.now().instant
         noteTime(file)
         expire(file)
         let waiting = streams.indices.filter { streams[$0].unclaimed > 0 }
@@ -475,9 +514,8 @@ package actor OutboxStore {
                     try streams[index].claim(
                         atMost: isSecondRound ? limit : share,
                         atMostStored: isSecondRound ? .max : storedShares[index] ?? .max, stored: &storedLeft, &budget,
-                        file,
-                        gapTopic: configuration.gapTopic,
-                        into: &claimed
+                        file, now: now, opened: opened, isDiskFailing: problem != nil,
+                        gapTopic: configuration.gapTopic, into: &claimed
                     )
                 } catch {
                     failed(error)
@@ -485,6 +523,11 @@ package actor OutboxStore {
                     if claimed.isEmpty { throw .database(error) }
                 }
             }
+        }
+        if isVisited, claimed.isEmpty {
+            // What has expired gives way in a transaction, which is not for a visitor's thread.
+            schedule.isNeeded(now: now)
+            startTimer(now: now)
         }
         return claimed
     }
@@ -520,6 +563,7 @@ package actor OutboxStore {
     private func beginEpoch() {
         let epoch = Epoch.random(first: 1).value
         for index in streams.indices { streams[index].begin(epoch) }
+        noteEpochs()
         isEpochUntold = true
     }
 
@@ -548,35 +592,65 @@ package actor OutboxStore {
     }
 
     /// The upstream will never take these messages, for the reasons given: they are set aside in the file, and gap
-    /// records take their places. Cost: one sync.
+    /// records take their places. Where the disk takes nothing they are not kept: what follows them must not wait for
+    /// the disk. Cost: one sync.
     /// - Returns: the records, which are on their way now. A record that is refused itself is settled instead: that it
     ///   was refused is in the log.
-    /// - Throws: when the commit failed: nothing has changed.
+    /// - Throws: when the file cannot be read: nothing has changed.
     package func setAside(_ refused: [(id: MessageID, reason: String)]) throws(OutboxError) -> [Claimed] {
         guard !refused.isEmpty else { return [] }
         let file = try openFile()
+        let gapTopic = configuration.gapTopic
         var drafts = streams
-        var replacements: [Stream.Replacement] = []
-        var rest: [MessageID] = []
+        var replaced = Replaced()
         do throws(SQLiteError) {
-            try file.transaction(doing: "set messages aside in") { () throws(SQLiteError) in
-                for (id, reason) in refused {
-                    guard let index = drafts.firstIndex(where: { $0.number == id.stream }) else { continue }
-                    let replacement = try drafts[index].setAside(
-                        id, reason: reason, file, gapTopic: configuration.gapTopic)
-                    if let replacement { replacements.append(replacement) } else { rest.append(id) }
+            try withLogRestarted(file) { () throws(SQLiteError) in
+                drafts = streams
+                try file.transaction(doing: "set messages aside in") { () throws(SQLiteError) in
+                    replaced = try Self.replace(refused, in: &drafts) { stream, id, reason throws(SQLiteError) in
+                        try stream.setAside(id, reason: reason, file, gapTopic: gapTopic)
+                    }
+                    for draft in drafts where draft.mustWrite { try draft.writeCounters(file) }
                 }
-                for draft in drafts where draft.mustWrite { try draft.writeCounters(file) }
             }
         } catch {
             failed(error)
-            throw .database(error)
+            drafts = streams
+            replaced = try perform { () throws(SQLiteError) in
+                try Self.replace(refused, in: &drafts) { stream, id, _ throws(SQLiteError) in
+                    try stream.leaveOut(id, file, gapTopic: gapTopic)
+                }
+            }
         }
         streams = drafts
+        let (replacements, rest) = (replaced.records, replaced.others)
         for replacement in replacements { receipts.isSafe(replacement.receipt) }
         tell()
         try settle(rest)
         return replacements.map(\.claimed)
+    }
+
+    /// What came of messages that were refused.
+    private struct Replaced {
+        var records: [Stream.Replacement] = []
+        /// In whose place none stands.
+        var others: [MessageID] = []
+    }
+
+    private static func replace(
+        _ refused: [(id: MessageID, reason: String)], in streams: inout [Stream],
+        _ body: (inout Stream, MessageID, String) throws(SQLiteError) -> Stream.Replacement?
+    ) throws(SQLiteError) -> Replaced {
+        var replaced = Replaced()
+        for (id, reason) in refused {
+            guard let index = streams.firstIndex(where: { $0.number == id.stream }) else { continue }
+            if let record = try body(&streams[index], id, reason) {
+                replaced.records.append(record)
+            } else {
+                replaced.others.append(id)
+            }
+        }
+        return replaced
     }
 
     /// The link is gone: everything on its way is handed out again, in the original order, and what was in memory is
@@ -643,7 +717,7 @@ package actor OutboxStore {
         let last = streams.map(\.number).max() ?? 0
         file = nil
         var quarantined: String?
-        var pause = Duration.milliseconds(100)
+        var pauses = GrowingPause(GrowingPause.disk)
         while !isClosed {
             do throws(OutboxError) {
                 if quarantined == nil { quarantined = try Opening.moveAside(configuration.path) }
@@ -652,9 +726,7 @@ package actor OutboxStore {
                 break
             } catch {
                 latestProblem.withLock { $0 = error }
-                // A full disk tells nobody when it has room again.
-                try? await Task.sleep(for: pause)
-                pause = min(pause * 2, .seconds(10))
+                try? await Task.sleep(for: pauses.next())
             }
         }
         isReplacing = false
@@ -671,6 +743,7 @@ package actor OutboxStore {
         file = opening.file
         streams = renewed
         streamIndex = Self.index(of: renewed)
+        noteEpochs()
         isEpochUntold = false
         schedule = CommitSchedule()
         schedule.isNeeded(now: now)
@@ -681,20 +754,28 @@ package actor OutboxStore {
         startTimer(now: now)
     }
 
-    /// Drops what has waited for too long. A failure leaves it for the next time: better late than stuck.
+    /// Drops what has waited for too long. While the disk fails each of them is told by itself when its turn comes.
     private func expire(_ file: OutboxFile) {
         guard !isVisited else { return }
         let now = configuration.time.now().instant
         do throws(SQLiteError) {
-            for index in streams.indices where try streams[index].hasExpired(file, now: now, opened: opened) {
+            for index in streams.indices
+            where try streams[index].hasExpired(file, now: now, opened: opened) && streams[index].mayExpire {
                 var draft = streams[index]
-                _ = try file.transaction(doing: "drop expired messages of") { () throws(SQLiteError) in
-                    try draft.commit(0, file, now: now, opened: opened)
+                try withLogRestarted(file) { () throws(SQLiteError) in
+                    draft = streams[index]
+                    _ = try file.transaction(doing: "drop expired messages of") { () throws(SQLiteError) in
+                        try draft.commit(0, file, now: now, opened: opened)
+                    }
                 }
                 streams[index] = draft
             }
         } catch {
-            return
+            // A commit is tried from now on: its success is what ends the problem.
+            if problem == nil { schedule.failed(now: now) }
+            failed(error)
+            schedule.isNeeded(now: now)
+            startTimer(now: now)
         }
     }
 

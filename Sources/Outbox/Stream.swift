@@ -33,6 +33,8 @@ struct Stream {
     private var cursor: Int64
     /// Settled rows at or beyond the head that are still in the file: `false` once removed.
     private var removals: Set<MessageID> = []
+    /// Stored, and on their way as gap records that are not in the file.
+    private var leftOut: Set<MessageID> = []
     /// Rows below the head that are still in the file, as far as is known.
     private var garbage: Int64 = 0
     /// Settled since the last commit: a crash would deliver them again.
@@ -59,16 +61,13 @@ struct Stream {
         var time: Timestamp
     }
 
-    init(
-        number: Int64, name: DeliveryClass, limits: ClassLimits, counters: OutboxFile.Counters, epochs: Epochs,
-        tailGap: Gap?
-    ) {
-        self.number = number
-        self.name = name
+    init(_ stored: OutboxFile.StoredStream, limits: ClassLimits, tailGap: Gap?) {
+        number = stored.number
+        name = stored.name
         deliveryClass = name.salvaged ?? name
         self.limits = limits
-        self.counters = counters
-        self.epochs = epochs
+        counters = stored.counters
+        epochs = stored.epochs
         self.tailGap = tailGap
         cursor = counters.head - 1
         // A crash may have left some; one range removes them all.
@@ -127,6 +126,8 @@ struct Stream {
     /// Takes the message under the next sequence. Whether the class refuses it is asked before.
     mutating func add(_ message: Message, receipt: Receipt, now: Instant) {
         let bytes = OutboxStore.bytes(of: message)
+        var message = message
+        if let expiry = limits.expiry { message.expiry = min(message.expiry ?? expiry, expiry) }
         rate.took(bytes, now: now)
         unstored.append(
             UnstoredMessages.Item(
@@ -149,12 +150,19 @@ struct Stream {
     /// - Returns: whether it was left out.
     mutating func leavesOut(_ message: Message) -> Bool {
         guard !hasRoom(for: OutboxStore.bytes(of: message)) else { return false }
+        lose(1, from: message.time, to: message.time)
+        return true
+    }
+
+    /// Messages are lost that would come now; their sequences tell the consumer.
+    mutating func lose(_ count: Int64, from: Timestamp, to: Timestamp) {
         let sequence = counters.next
-        counters.next += 1
-        counters.dropped += 1
+        counters.next += count
+        counters.dropped += count
         mustWrite = true
-        let unix = message.time.unixNanoseconds
-        var gap = Gap(count: 1, first: sequence, last: sequence, from: unix, to: unix, reason: .overflow)
+        var gap = Gap(
+            count: count, first: sequence, last: sequence + count - 1, from: from.unixNanoseconds,
+            to: to.unixNanoseconds, reason: .overflow)
         // One that is on its way stays as it is, and so does an earlier epoch's.
         if let last = tailGap?.last, last <= cursor || !epochs.areTogether(last, sequence) { tailGap = nil }
         if let tail = tailGap {
@@ -163,12 +171,11 @@ struct Stream {
             var merged = tail
             merged.append(gap)
             gap = merged
-            pendingGaps.append(PendingGap(gap: gap, storedAt: storedAt, time: message.time))
+            pendingGaps.append(PendingGap(gap: gap, storedAt: storedAt, time: to))
         } else {
-            pendingGaps.append(PendingGap(gap: gap, storedAt: nil, time: message.time))
+            pendingGaps.append(PendingGap(gap: gap, storedAt: nil, time: to))
         }
         tailGap = gap
-        return true
     }
 
     /// From the next message that goes out on, sequences count under another epoch.
@@ -217,6 +224,9 @@ struct Stream {
         // What stays in memory would be lost by a crash without having been anywhere: its sequences are not used up.
         var written = counters
         if places < unstored.placeCount { written.next = unstored[places].sequence }
+        if let pending = pendingGaps.first {
+            written.next = min(written.next, (pending.storedAt.map { $0 + 1 } ?? pending.gap.first))
+        }
         try file.write(written, stream: number)
     }
 
@@ -229,7 +239,11 @@ struct Stream {
         for place in 0..<places {
             let item = unstored[place]
             guard !item.isSettled else { continue }
-            try file.insert(item.message, id: id(item.sequence))
+            if let gap = item.gap {
+                try file.insert(gap, stream: number, boot: file.boot, time: item.message.time)
+            } else {
+                try file.insert(item.message, id: id(item.sequence))
+            }
             counters.count += 1
             counters.bytes += item.bytes
             stored.receipts.append(item.receipt)
@@ -252,6 +266,9 @@ struct Stream {
 
     /// The commit has succeeded: what it stored is in memory no longer.
     mutating func forgetStored(_ stored: Stored) { if stored.places > 0 { unstored.removeFirst(stored.places) } }
+
+    /// A longer record is to take the place of this one: it stays where it is until then.
+    private func isExtended(_ head: OutboxFile.Head) -> Bool { pendingGaps.first?.storedAt == head.id.sequence }
 
     /// Writes the records of the messages refused since the last commit.
     private mutating func writePendingGaps(_ file: OutboxFile) throws(SQLiteError) {
@@ -310,6 +327,7 @@ struct Stream {
         var isAtEpoch = false
         try file.rows(after: id(place)) { head, row throws(SQLiteError) in
             if removals.contains(head.id) { return true }
+            if isExtended(head) { return false }
             if liveStoredCount > 0, liveWindow.contains(head.id) { return false }
             if let gap, !epochs.areTogether(gap.last, head.id.sequence) {
                 isAtEpoch = true
@@ -372,33 +390,74 @@ struct Stream {
     /// Hands out the next messages, as far as the budget goes.
     mutating func claim(
         atMost limit: Int, atMostStored storedLimit: Int, stored: inout Int, _ budget: inout ClaimBudget,
-        _ file: OutboxFile, gapTopic: (DeliveryClass) -> String, into claimed: inout [OutboxStore.Claimed]
+        _ file: OutboxFile, now: Instant, opened: Instant, isDiskFailing: Bool, gapTopic: (DeliveryClass) -> String,
+        into claimed: inout [OutboxStore.Claimed]
     ) throws(SQLiteError) {
         var left = limit
-        if limits.order == .interleave { claimUnstored(&left, &budget, file, into: &claimed) }
+        if limits.order == .interleave {
+            claimUnstored(&left, &budget, file, now: now, gapTopic: gapTopic, into: &claimed)
+        }
         if left > 0, stored > 0, unclaimedStored > 0 {
             let count = try claimStored(
-                atMost: min(left, stored, storedLimit), &budget, file, gapTopic: gapTopic, into: &claimed)
+                atMost: min(left, stored, storedLimit), &budget, file, now: now, opened: opened,
+                isDiskFailing: isDiskFailing, gapTopic: gapTopic, into: &claimed)
             left -= count
             stored -= count
         }
-        if left > 0, unclaimedStored == 0 { claimUnstored(&left, &budget, file, into: &claimed) }
+        if left > 0, unclaimedStored == 0 {
+            claimUnstored(&left, &budget, file, now: now, gapTopic: gapTopic, into: &claimed)
+        }
     }
 
     private mutating func claimUnstored(
-        _ left: inout Int, _ budget: inout ClaimBudget, _ file: OutboxFile, into claimed: inout [OutboxStore.Claimed]
+        _ left: inout Int, _ budget: inout ClaimBudget, _ file: OutboxFile, now: Instant,
+        gapTopic: (DeliveryClass) -> String, into claimed: inout [OutboxStore.Claimed]
     ) {
         // What was refused before them has its place before them.
         guard pendingGaps.isEmpty else { return }
-        while left > 0, let item = unstored.peek(), budget.take(Int(item.bytes - OutboxStore.bytesPerMessage)) {
+        while left > 0, var item = unstored.peek() {
+            var remaining: Duration?
+            if let expiry = item.message.expiry {
+                let left = expiry - (now - item.message.time.instant)
+                if left > .zero {
+                    remaining = left
+                } else {
+                    item = expire(item, gapTopic: gapTopic)
+                }
+            }
+            guard budget.take(Int(item.bytes - OutboxStore.bytesPerMessage)) else { return }
             unstored.take()
             liveWindow.append(id(item.sequence), bytes: item.bytes)
             var message = item.message
             // This boot's: nothing that would have to be read.
             try? file.restamp(&message, boot: file.boot)
-            claimed.append(self.claimed(id(item.sequence), boot: file.bootName, message, isHistorical: false))
+            var next = self.claimed(id(item.sequence), boot: file.bootName, message, isHistorical: false)
+            next.remaining = remaining
+            claimed.append(next)
             left -= 1
         }
+    }
+
+    /// Puts a gap record in the place of a message in memory that is of no use any more.
+    private mutating func expire(
+        _ item: UnstoredMessages.Item, gapTopic: (DeliveryClass) -> String
+    ) -> UnstoredMessages.Item {
+        let (gap, record) = recordInPlace(of: item.sequence, item.message.time, reason: .expired, gapTopic: gapTopic)
+        counters.dropped += 1
+        mustWrite = true
+        return unstored.replace(item.sequence, with: gap, as: record, bytes: Self.gapBytes) ?? item
+    }
+
+    /// A gap record for one message, and as it goes upstream.
+    private func recordInPlace(
+        of sequence: Int64, _ time: Timestamp, reason: Gap.Reason, gapTopic: (DeliveryClass) -> String
+    ) -> (gap: Gap, message: Message) {
+        let unix = time.unixNanoseconds
+        let gap = Gap(count: 1, first: sequence, last: sequence, from: unix, to: unix, reason: reason)
+        let payload = gap.payload(deliveryClass: deliveryClass, epoch: epochs.epoch(of: sequence))
+        return (
+            gap, Message(topic: gapTopic(deliveryClass), payload: payload, deliveryClass: deliveryClass, time: time)
+        )
     }
 
     private func claimed(_ id: MessageID, boot: BootID, _ message: Message, isHistorical: Bool) -> OutboxStore.Claimed {
@@ -409,8 +468,8 @@ struct Stream {
     }
 
     private mutating func claimStored(
-        atMost limit: Int, _ budget: inout ClaimBudget, _ file: OutboxFile,
-        gapTopic: (DeliveryClass) -> String, into claimed: inout [OutboxStore.Claimed]
+        atMost limit: Int, _ budget: inout ClaimBudget, _ file: OutboxFile, now: Instant, opened: Instant,
+        isDiskFailing: Bool, gapTopic: (DeliveryClass) -> String, into claimed: inout [OutboxStore.Claimed]
     ) throws(SQLiteError) -> Int {
         var taken: [OutboxStore.Claimed] = []
         /// What comes into the window, in order.
@@ -425,6 +484,7 @@ struct Stream {
                 passed = head.id
                 return true
             }
+            if isExtended(head) { return false }
             // What went out of memory and was stored since belongs to the stored ones once the cursor has passed it.
             if liveStoredCount > adopted, liveWindow.contains(head.id) {
                 entering.append((head.id, head.bytes))
@@ -432,18 +492,27 @@ struct Stream {
                 passed = head.id
                 return true
             }
+            let left = head.expiry.map { $0 - age(head, file, now: now, opened: opened) }
+            let isExpired = left.map { $0 <= .zero } == true
+            // What is of no use any more gives way in a transaction of its own, which makes one record of a run of them.
+            // Without one, each of them is told by itself, and nothing has to be written.
+            if isExpired, !isDiskFailing { return false }
             guard taken.count < limit, remaining.take(Int(head.bytes - OutboxStore.bytesPerMessage)) else {
                 return false
             }
+            try row.check()
             if boot.number != head.boot { boot = (head.boot, try file.bootID(head.boot)) }
             var message = Message(
-                topic: "", payload: row.payload, retain: row.retain, deliveryClass: deliveryClass, time: head.time
+                topic: "", payload: row.payload, retain: row.retain, deliveryClass: deliveryClass, time: head.time,
+                expiry: head.expiry, properties: row.properties
             )
             if head.isGap {
                 message.topic = gapTopic(deliveryClass)
                 let record = Self.record(head, message.payload)
                 message.payload = record.payload(
                     deliveryClass: deliveryClass, epoch: epochs.epoch(of: head.id.sequence))
+            } else if isExpired {
+                (_, message) = recordInPlace(of: head.id.sequence, head.time, reason: .expired, gapTopic: gapTopic)
             } else {
                 message.topic = row.topic
                 message.format = row.format
@@ -451,6 +520,7 @@ struct Stream {
             }
             var next = self.claimed(head.id, boot: boot.id, message, isHistorical: isHistorical)
             next.isStored = true
+            next.remaining = isExpired ? nil : left
             taken.append(next)
             entering.append((head.id, head.bytes))
             passed = head.id
@@ -510,21 +580,11 @@ struct Stream {
     mutating func setAside(
         _ id: MessageID, reason: String, _ file: OutboxFile, gapTopic: (DeliveryClass) -> String
     ) throws(SQLiteError) -> Replacement? {
-        func record(_ time: Timestamp) -> (gap: Gap, message: Message) {
-            let unix = time.unixNanoseconds
-            let gap = Gap(
-                count: 1, first: id.sequence, last: id.sequence, from: unix, to: unix, reason: .refused)
-            let payload = gap.payload(deliveryClass: deliveryClass, epoch: epochs.epoch(of: id.sequence))
-            return (
-                gap,
-                Message(topic: gapTopic(deliveryClass), payload: payload, deliveryClass: deliveryClass, time: time)
-            )
-        }
         let isStored = storedWindow.contains(id) || (liveWindow.contains(id) && id.sequence <= storedThrough)
         if isStored {
             guard let head = try file.message(at: id), !head.isGap else { return nil }
             try file.moveToRefused(id, reason: reason)
-            let (gap, message) = record(head.time)
+            let (gap, message) = recordInPlace(of: id.sequence, head.time, reason: .refused, gapTopic: gapTopic)
             try file.insert(gap, stream: number, boot: head.boot, time: head.time)
             counters.bytes += Self.gapBytes - head.bytes
             mustWrite = true
@@ -535,17 +595,41 @@ struct Stream {
                 claimed: claimed(id, boot: boot, message, isHistorical: false), receipt: .none)
         }
         guard liveWindow.contains(id), let item = unstored.item(at: id.sequence) else { return nil }
-        let (_, message) = record(item.message.time)
-        guard item.message.topic != message.topic else { return nil }
+        guard let replacement = leaveOut(item, file, gapTopic: gapTopic) else { return nil }
         try file.insertRefused(item.message, stream: number, reason: reason)
-        let bytes = OutboxStore.bytes(of: message)
-        let receipt = unstored.replace(id.sequence, with: message, bytes: bytes)
-        liveWindow.resize(id, bytes: bytes)
+        return replacement
+    }
+
+    /// The same where nothing can be written: the message is told of and not kept.
+    mutating func leaveOut(
+        _ id: MessageID, _ file: OutboxFile, gapTopic: (DeliveryClass) -> String
+    ) throws(SQLiteError) -> Replacement? {
+        if storedWindow.contains(id) || (liveWindow.contains(id) && id.sequence <= storedThrough) {
+            guard !leftOut.contains(id), let head = try file.message(at: id), !head.isGap else { return nil }
+            leftOut.insert(id)
+            let (_, message) = recordInPlace(of: id.sequence, head.time, reason: .refused, gapTopic: gapTopic)
+            let boot = try file.bootID(head.boot)
+            return Replacement(claimed: claimed(id, boot: boot, message, isHistorical: false), receipt: .none)
+        }
+        guard liveWindow.contains(id), let item = unstored.item(at: id.sequence) else { return nil }
+        return leaveOut(item, file, gapTopic: gapTopic)
+    }
+
+    /// Puts the record in the place of a message in memory.
+    private mutating func leaveOut(
+        _ item: UnstoredMessages.Item, _ file: OutboxFile, gapTopic: (DeliveryClass) -> String
+    ) -> Replacement? {
+        let id = id(item.sequence)
+        guard item.gap == nil else { return nil }
+        let (gap, message) = recordInPlace(of: item.sequence, item.message.time, reason: .refused, gapTopic: gapTopic)
+        unstored.replace(item.sequence, with: gap, as: message, bytes: Self.gapBytes, receipt: Receipt.none)
+        liveWindow.resize(id, bytes: Self.gapBytes)
         return Replacement(
-            claimed: claimed(id, boot: file.bootName, message, isHistorical: false), receipt: receipt)
+            claimed: claimed(id, boot: file.bootName, message, isHistorical: false), receipt: item.receipt)
     }
 
     private mutating func settleStored(_ id: MessageID, _ bytes: Int64) {
+        leftOut.remove(id)
         if id.sequence == tailGap?.last { tailGap = nil }
         counters.count -= 1
         counters.bytes -= bytes
@@ -564,6 +648,7 @@ struct Stream {
     mutating func release() {
         storedWindow.removeAll()
         liveWindow.removeAll()
+        leftOut = []
         liveStoredCount = 0
         unstored.release()
         cursor = counters.head - 1
@@ -608,7 +693,8 @@ struct Stream {
         try file.rows(after: id(start)) { head, row throws(SQLiteError) in
             guard !removals.contains(head.id) else { return true }
             var message = Message(
-                topic: "", payload: row.payload, retain: row.retain, deliveryClass: deliveryClass, time: head.time)
+                topic: "", payload: row.payload, retain: row.retain, deliveryClass: deliveryClass, time: head.time,
+                expiry: head.expiry, properties: row.properties)
             if head.isGap {
                 message.payload = Self.record(head, message.payload).payload(
                     deliveryClass: deliveryClass, epoch: epochs.epoch(of: head.id.sequence))
@@ -623,7 +709,9 @@ struct Stream {
         for place in 0..<unstored.placeCount {
             let item = unstored[place]
             guard item.sequence > sequence, !item.isSettled else { continue }
-            guard body(waiting(id(item.sequence), boot: file.bootName, item.message, isGap: false)) else { return }
+            guard body(waiting(id(item.sequence), boot: file.bootName, item.message, isGap: item.gap != nil)) else {
+                return
+            }
         }
     }
 
@@ -634,17 +722,22 @@ struct Stream {
             message: message)
     }
 
+    /// Whether what has expired may give way now. Where records wait for a commit, messages in memory stand before
+    /// them, and the commit comes first.
+    var mayExpire: Bool { pendingGaps.isEmpty || unstored.count == 0 }
+
     /// Whether the first message that could be dropped has waited for too long.
     mutating func hasExpired(_ file: OutboxFile, now: Instant, opened: Instant) throws(SQLiteError) -> Bool {
-        guard limits.maximumAge != nil, unclaimedStored > 0 else { return false }
+        guard unclaimedStored > 0 else { return false }
         if oldestUnclaimed == nil { oldestUnclaimed = try file.firstMessage(after: id(cursor)) }
         guard let oldestUnclaimed else { return false }
         return hasExpired(oldestUnclaimed, file, now: now, opened: opened)
     }
 
     private func hasExpired(_ head: OutboxFile.Head, _ file: OutboxFile, now: Instant, opened: Instant) -> Bool {
-        guard let maximumAge = limits.maximumAge else { return false }
-        return age(head, file, now: now, opened: opened) > maximumAge
+        guard limits.maximumAge != nil || head.expiry != nil else { return false }
+        let age = age(head, file, now: now, opened: opened)
+        return limits.maximumAge.map { age > $0 } == true || head.expiry.map { age >= $0 } == true
     }
 
     /// Elapsed time since the message was taken; of an earlier boot's message only what this process has seen of it.

@@ -9,6 +9,8 @@ struct UnstoredMessages: Sendable {
     struct Item: Sendable {
         let sequence: Int64
         var message: Message
+        /// What the file holds instead of `message`, which then is a gap record as it goes upstream.
+        var gap: Gap?
         /// As the class counts them.
         var bytes: Int64
         /// When the outbox took it.
@@ -76,16 +78,20 @@ struct UnstoredMessages: Sendable {
         place(of: sequence).map { items[$0] }.flatMap { $0.isSettled ? nil : $0 }
     }
 
-    /// Puts another message in the place of one that is here.
-    /// - Returns: whose acknowledgement waited for that.
-    mutating func replace(_ sequence: Int64, with message: Message, bytes: Int64) -> Receipt {
-        guard let place = place(of: sequence) else { return .none }
-        let receipt = items[place].receipt
+    /// Puts a gap record in the place of a message that is here.
+    /// - Parameter receipt: whose acknowledgement waits for it; `nil`: as before.
+    /// - Returns: what is there now; `nil` when there was none.
+    @discardableResult
+    mutating func replace(
+        _ sequence: Int64, with gap: Gap, as message: Message, bytes: Int64, receipt: Receipt? = nil
+    ) -> Item? {
+        guard let place = place(of: sequence) else { return nil }
         self.bytes += bytes - items[place].bytes
         items[place].message = message
+        items[place].gap = gap
         items[place].bytes = bytes
-        items[place].receipt = .none
-        return receipt
+        if let receipt { items[place].receipt = receipt }
+        return items[place]
     }
 
     /// Acknowledgements come from the front nearly always.

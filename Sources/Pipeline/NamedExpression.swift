@@ -1,10 +1,11 @@
-import _StringProcessing
+internal import CPCRE2
 
-/// A regular expression with at least one named group, as settings write it: `T=(?<temperature>[-0-9.]+)`.
+/// A regular expression with at least one named group, as settings write it: `T=(?<temperature>[-0-9.]+)`
+/// (pcre2pattern(3)). Looking for it takes a bounded number of steps, whatever a device sends.
 ///
-/// Unchecked because of `regex` only: a `Regex` is an immutable program once made, but its type is not marked
-/// Sendable for the sake of custom components written in code, which a pattern from a file cannot hold.
-package struct NamedExpression: @unchecked Sendable {
+/// Unchecked because of `handle` only: a compiled pattern is never changed, and may be used by several threads at the
+/// same time (pcre2api(3), "Multithreading").
+package final class NamedExpression: @unchecked Sendable {
     package enum Failure: Error, Hashable, Sendable, CustomStringConvertible {
         case syntax(String)
         case noNamedGroup
@@ -18,31 +19,57 @@ package struct NamedExpression: @unchecked Sendable {
     }
 
     package let pattern: String
-    private let regex: Regex<AnyRegexOutput>
+    private let handle: OpaquePointer
+    /// Named groups and their numbers, in the pattern's order.
+    private let groups: [(name: String, number: Int)]
 
     package init(_ pattern: String) throws(Failure) {
-        let regex: Regex<AnyRegexOutput>
-        do {
-            regex = try Regex(pattern)
-        } catch {
-            throw .syntax("\(error)")
-        }
-        // The group names are known only from a match; what opens one is plain to see, `(?<=` and `(?<!` left out.
-        let opensGroup = pattern.split(separator: "(?").dropFirst().contains { rest in
-            let name = rest.first == "P" ? rest.dropFirst() : rest
-            return name.first == "<" && name.dropFirst().first.map { $0.isLetter || $0 == "_" } == true
-        }
-        guard opensGroup else { throw .noNamedGroup }
         self.pattern = pattern
-        self.regex = regex
+        var reason = [CChar](repeating: 0, count: 256)
+        var place = 0
+        var text = pattern
+        let made = text.withUTF8 { bytes in
+            bytes.withMemoryRebound(to: CChar.self) {
+                cpcre2_compile($0.baseAddress, $0.count, &reason, reason.count, &place)
+            }
+        }
+        guard let made else {
+            let words = String(decoding: reason.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+            throw .syntax("\(words), at its byte \(place + 1)")
+        }
+        handle = made
+        groups = (0..<cpcre2_name_count(made)).map { index in
+            var number: UInt32 = 0
+            let name = String(cString: cpcre2_name(made, index, &number))
+            return (name, Int(number))
+        }
+        guard !groups.isEmpty else { throw .noNamedGroup }
     }
+
+    deinit { cpcre2_free(handle) }
 
     /// The named groups of the first match, in the pattern's order; groups that did not take part are left out.
     func firstMatch(in text: String) -> [(name: String, text: Substring)]? {
-        guard let match = try? regex.firstMatch(in: text) else { return nil }
-        return match.output.compactMap { group in
-            guard let name = group.name, let text = group.substring else { return nil }
-            return (name, text)
+        var text = text
+        var bounds = [Int](repeating: -1, count: 2 * (cpcre2_group_count(handle) + 1))
+        let isFound = text.withUTF8 { bytes in
+            bytes.withMemoryRebound(to: CChar.self) { characters in
+                bounds.withUnsafeMutableBufferPointer { bounds in
+                    bounds.withMemoryRebound(to: UInt.self) {
+                        cpcre2_match(handle, characters.baseAddress, characters.count, $0.baseAddress)
+                    }
+                }
+            }
+        }
+        guard isFound else { return nil }
+        return groups.compactMap { name, number in
+            let (start, end) = (bounds[2 * number], bounds[2 * number + 1])
+            // All bits are set for a group that took no part.
+            guard start >= 0, end >= start else { return nil }
+            let utf8 = text.utf8
+            return (
+                name, text[utf8.index(utf8.startIndex, offsetBy: start)..<utf8.index(utf8.startIndex, offsetBy: end)]
+            )
         }
     }
 }

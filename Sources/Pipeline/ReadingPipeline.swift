@@ -180,13 +180,14 @@ package struct ReadingPipeline: Sendable {
                 step.messages.append(
                     Message(
                         topic: topic, payload: reading.json, format: .reading, retain: arrival.retain,
-                        deliveryClass: rule.deliveryClass, time: arrival.time))
+                        deliveryClass: rule.deliveryClass, time: arrival.time, expiry: arrival.expiry,
+                        properties: arrival.properties?.ofAnotherPayload))
             }
         } else {
             step.messages.append(
                 Message(
                     topic: upstream, payload: payload, retain: arrival.retain, deliveryClass: rule.deliveryClass,
-                    time: arrival.time))
+                    time: arrival.time, expiry: arrival.expiry, properties: arrival.properties))
         }
         return step
     }

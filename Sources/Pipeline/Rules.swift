@@ -35,9 +35,6 @@ package struct AcceptRules: Sendable {
 
     package init(_ rules: [AcceptRule]) { self.rules = rules }
 
-    /// What to subscribe to upstream.
-    package var filters: [String] { rules.map(\.from.description) }
-
     /// Where a message from upstream comes out on the LAN; `nil` when no rule matches or the result is not a valid
     /// topic name.
     package func localTopic(for topic: String) -> String? {

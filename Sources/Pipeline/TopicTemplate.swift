@@ -65,6 +65,31 @@ package struct TopicTemplate: Hashable, Sendable, CustomStringConvertible {
         self.parts = parts
     }
 
+    /// A filter for all topics that the template can make of what `filter` matches.
+    package func reach(of filter: TopicFilter) -> String {
+        // Stands in no topic.
+        let device = "\0"
+        let text = parts.map { part in
+            switch part {
+            case .text(let text): text
+            case .topic: filter.description
+            case .device: device
+            case .single: "+"
+            case .remainder: "#"
+            }
+        }.joined()
+        var levels: [String] = []
+        for level in text.split(separator: "/", omittingEmptySubsequences: false) {
+            // {topic} may stand in the midst of a template, and a filter's "#" does not.
+            if level.contains("#") {
+                levels.append("#")
+                break
+            }
+            levels.append(level.contains(device) || level.contains("+") ? "+" : String(level))
+        }
+        return levels.joined(separator: "/")
+    }
+
     private static func parse(_ level: Substring, gateway: String, into parts: inout [Part]) throws(Failure) {
         var rest = level
         while let open = rest.firstIndex(of: "{") {

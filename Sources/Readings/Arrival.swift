@@ -37,17 +37,24 @@ package struct Arrival: Sendable {
     /// The publisher asked that the message be retained.
     package var retain: Bool
     package var time: Timestamp
+    /// How long after `time` the message is of no use any more; `nil`: it stays of use.
+    package var expiry: Duration?
+    /// What the publisher said of it beside the payload; `nil` where that is nothing.
+    package var properties: MessageProperties?
     /// What to hand back once the message is safe; `nil` where nobody waits (QoS 0, sensors).
     package var settle: SettleToken?
 
     package init(
-        source: Source, topic: String, body: Body, retain: Bool = false, time: Timestamp, settle: SettleToken? = nil
+        source: Source, topic: String, body: Body, retain: Bool = false, time: Timestamp, expiry: Duration? = nil,
+        properties: MessageProperties? = nil, settle: SettleToken? = nil
     ) {
         self.source = source
         self.topic = topic
         self.body = body
         self.retain = retain
         self.time = time
+        self.expiry = expiry
+        self.properties = properties
         self.settle = settle
     }
 }

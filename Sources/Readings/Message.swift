@@ -32,10 +32,15 @@ package struct Message: Hashable, Sendable {
     package var retain: Bool
     package var deliveryClass: DeliveryClass
     package var time: Timestamp
+    /// How long after `time` it is of no use any more, in elapsed time; `nil`: it stays of use.
+    package var expiry: Duration?
+    /// What its publisher said of it beside the payload.
+    package var properties: MessageProperties?
 
     package init(
         topic: String, payload: [UInt8], format: Format = .opaque, retain: Bool = false,
-        deliveryClass: DeliveryClass = .telemetry, time: Timestamp
+        deliveryClass: DeliveryClass = .telemetry, time: Timestamp, expiry: Duration? = nil,
+        properties: MessageProperties? = nil
     ) {
         self.topic = topic
         self.payload = payload
@@ -43,6 +48,8 @@ package struct Message: Hashable, Sendable {
         self.retain = retain
         self.deliveryClass = deliveryClass
         self.time = time
+        self.expiry = expiry
+        self.properties = properties
     }
 }
 
@@ -52,10 +59,18 @@ package struct LocalMessage: Hashable, Sendable {
     package var topic: String
     package var payload: [UInt8]
     package var retain: Bool
+    /// For how long it is of use; `nil`: it stays so.
+    package var expiry: Duration?
+    package var properties: MessageProperties?
 
-    package init(topic: String, payload: [UInt8], retain: Bool = false) {
+    package init(
+        topic: String, payload: [UInt8], retain: Bool = false, expiry: Duration? = nil,
+        properties: MessageProperties? = nil
+    ) {
         self.topic = topic
         self.payload = payload
         self.retain = retain
+        self.expiry = expiry
+        self.properties = properties
     }
 }

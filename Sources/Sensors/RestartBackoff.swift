@@ -23,8 +23,9 @@ package struct RestartBackoff: Sendable {
     ) -> Duration {
         if now - started >= Self.healthyPeriod { self = Self() }
         if isAbsent { absences += 1 } else { failures += 1 }
-        let doubled = Self.minimum * (1 << min((isAbsent ? absences : failures) - 1, 10))
-        let limit = isAbsent ? Self.absentMaximum : Self.maximum
-        return min(doubled, limit) * Double.random(in: 0.8...1.2, using: &random)
+        let pause = GrowingPause.length(
+            after: (isAbsent ? absences : failures) - 1,
+            Self.minimum...(isAbsent ? Self.absentMaximum : Self.maximum))
+        return pause * Double.random(in: 0.8...1.2, using: &random)
     }
 }

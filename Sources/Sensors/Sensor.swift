@@ -11,6 +11,9 @@ package protocol Sensor: Sendable {
     /// What of the board it takes; `nil`: nothing that anybody else could want.
     var claim: SensorClaim? { get }
 
+    /// The device files that it opens, as far as they are there now; none where it opens none. May read the file system.
+    func deviceFiles() -> [String]
+
     /// Opens the device and delivers what it measures, until the task is cancelled. Throws when the device fails: the
     /// supervisor tells why, waits and runs it again, so it opens everything anew each time.
     ///
@@ -23,6 +26,7 @@ extension Sensor {
     package var interval: Duration? { nil }
     package var commands: [String?] { [] }
     package var claim: SensorClaim? { nil }
+    package func deviceFiles() -> [String] { [] }
 }
 
 /// A part of the board that a sensor takes, so that two of them wanting it is a mistake in the settings.

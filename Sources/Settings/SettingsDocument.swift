@@ -1,6 +1,6 @@
 /// One settings file, or several merged: its tables by the declared sections.
 package struct SettingsDocument: Sendable {
-    package private(set) var root: TOMLTable
+    package internal(set) var root: TOMLTable
 
     package init(_ root: TOMLTable) { self.root = root }
 

@@ -71,6 +71,24 @@ package struct TOMLTable: Sendable {
         }
     }
 
+    /// Where each key stands, those without a readable value included.
+    var keyPositions: [(key: String, position: SourcePosition)] {
+        entries.map { ($0.key, $0.keyPosition) } + unreadable.filter { index[$0.key] == nil }.map { ($0.key, $0.value) }
+    }
+
+    /// Removes a key, as if it had never been there.
+    mutating func takeOut(_ key: String) {
+        unreadable[key] = nil
+        guard index[key] != nil else { return }
+        entries.removeAll { $0.key == key }
+        index = Dictionary(uniqueKeysWithValues: entries.enumerated().map { ($0.element.key, $0.offset) })
+    }
+
+    /// Gives a key that is there another value.
+    mutating func replace(_ key: String, with value: TOMLValue) {
+        if let place = index[key] { entries[place].node.value = value }
+    }
+
     /// Merges a later file's table over this one: tables key by key, arrays of tables one after the other, anything
     /// else replaced. A key that is a table, or an array of tables, in one file and something else in the other is a
     /// mistake; the earlier one stays.

@@ -1,4 +1,6 @@
 internal import CMosquitto
+internal import Glibc
+internal import Readings
 
 /// What libmosquitto's callbacks reported, until the link's thread picks it up after the call that caused them.
 ///
@@ -8,9 +10,14 @@ final class BrokerNews {
     struct Answer: Hashable {
         /// Zero for success.
         var code: UInt8
+        /// The broker has kept our session: subscriptions, and messages that came meanwhile.
+        var isSessionPresent = false
         var receiveMaximum: Int?
         var maximumPacketBytes: Int?
         var supportsQoS1 = true
+        var supportsSubscriptionIdentifiers = true
+        /// The client identifier that the broker chose, as we had none.
+        var assignedIdentifier: String?
     }
 
     struct Acknowledgement: Hashable {
@@ -23,28 +30,34 @@ final class BrokerNews {
         var reason: UInt8
     }
 
+    /// A message as it came.
+    struct Incoming {
+        var arrival: UpstreamArrival
+        /// Of the subscriptions that it came for, as far as the broker says.
+        var subscriptions: [UInt32]
+    }
+
     var answer: Answer?
     var acknowledgements: [Acknowledgement] = []
     var subscriptions: [SubscriptionAnswer] = []
-    var arrivals: [UpstreamArrival] = []
+    /// Packet identifiers of UNSUBACKs.
+    var unsubscriptions: [Int32] = []
+    var incoming: [Incoming] = []
     /// The reason code of the broker's DISCONNECT.
     var disconnectReason: UInt8?
     /// The library's last complaint, for a person to read.
     var complaint: String?
+    /// Messages that were larger than allowed.
     var discarded: UInt64 = 0
 
-    private let filters: [String]
     private let maximumPayloadBytes: Int
 
-    init(filters: [String], maximumPayloadBytes: Int) {
-        self.filters = filters
-        self.maximumPayloadBytes = maximumPayloadBytes
-    }
+    init(maximumPayloadBytes: Int) { self.maximumPayloadBytes = maximumPayloadBytes }
 
     /// Sets the callbacks of a client that was made with this object's address.
     static func listen(to client: OpaquePointer) {
-        mosquitto_connect_v5_callback_set(client) { _, news, code, _, properties in
-            BrokerNews.at(news)?.answered(code, properties)
+        mosquitto_connect_v5_callback_set(client) { _, news, code, flags, properties in
+            BrokerNews.at(news)?.answered(code, flags: flags, properties)
         }
         mosquitto_disconnect_v5_callback_set(client) { client, news, code, _ in
             // Also called for errors of the library's own, which the loop's return value tells better.
@@ -62,9 +75,12 @@ final class BrokerNews {
                 SubscriptionAnswer(packetIdentifier: packetIdentifier, reason: UInt8(clamping: granted[0]))
             )
         }
-        mosquitto_message_v5_callback_set(client) { _, news, message, _ in
+        mosquitto_unsubscribe_v5_callback_set(client) { _, news, packetIdentifier, _ in
+            BrokerNews.at(news)?.unsubscriptions.append(packetIdentifier)
+        }
+        mosquitto_message_v5_callback_set(client) { _, news, message, properties in
             guard let message else { return }
-            BrokerNews.at(news)?.received(message.pointee)
+            BrokerNews.at(news)?.received(message.pointee, properties)
         }
         mosquitto_log_callback_set(client) { _, news, level, text in
             guard level & Int32(MOSQ_LOG_ERR | MOSQ_LOG_WARNING) != 0, let text else { return }
@@ -72,48 +88,107 @@ final class BrokerNews {
         }
     }
 
+    /// The library writes a line for each packet for as long as somebody listens, which costs it as much as sending
+    /// the packet does. What it complains of is of interest until the broker has let us in.
+    static func ignoreLog(of client: OpaquePointer) { mosquitto_log_callback_set(client, nil) }
+
     private static func at(_ pointer: UnsafeMutableRawPointer?) -> BrokerNews? {
         pointer.map { Unmanaged<BrokerNews>.fromOpaque($0).takeUnretainedValue() }
     }
 
-    private func answered(_ code: Int32, _ properties: OpaquePointer?) {
-        var answer = Answer(code: UInt8(clamping: code))
-        var receiveMaximum: UInt16 = 0
-        if mosquitto_property_read_int16(properties, Int32(MQTT_PROP_RECEIVE_MAXIMUM.rawValue), &receiveMaximum, false)
-            != nil
-        {
-            answer.receiveMaximum = Int(receiveMaximum)
-        }
-        var maximumPacketBytes: UInt32 = 0
-        if mosquitto_property_read_int32(
-            properties, Int32(MQTT_PROP_MAXIMUM_PACKET_SIZE.rawValue), &maximumPacketBytes, false
-        ) != nil {
-            answer.maximumPacketBytes = Int(maximumPacketBytes)
-        }
-        var maximumQoS: UInt8 = 0
-        if mosquitto_property_read_byte(properties, Int32(MQTT_PROP_MAXIMUM_QOS.rawValue), &maximumQoS, false) != nil {
-            answer.supportsQoS1 = maximumQoS >= 1
-        }
+    private func answered(_ code: Int32, flags: Int32, _ properties: OpaquePointer?) {
+        var answer = Answer(code: UInt8(clamping: code), isSessionPresent: flags & 1 != 0)
+        answer.receiveMaximum = properties.integer16(MQTT_PROP_RECEIVE_MAXIMUM).map { Int($0) }
+        answer.maximumPacketBytes = properties.integer32(MQTT_PROP_MAXIMUM_PACKET_SIZE).map { Int($0) }
+        answer.supportsQoS1 = properties.byte(MQTT_PROP_MAXIMUM_QOS) != 0
+        answer.supportsSubscriptionIdentifiers = properties.byte(MQTT_PROP_SUBSCRIPTION_ID_AVAILABLE) != 0
+        answer.assignedIdentifier = properties.text(MQTT_PROP_ASSIGNED_CLIENT_IDENTIFIER)
         self.answer = answer
     }
 
-    /// A session may still hold subscriptions of an earlier configuration, hence the check against the filters.
-    private func received(_ message: mosquitto_message) {
+    private func received(_ message: mosquitto_message, _ properties: OpaquePointer?) {
         let length = Int(message.payloadlen)
-        guard let topic = message.topic, length <= maximumPayloadBytes,
-            filters.contains(where: { filter in
-                var matches = false
-                return mosquitto_topic_matches_sub(filter, topic, &matches) == MOSQ_ERR_SUCCESS.intValue && matches
-            })
-        else {
+        guard let topic = message.topic, length <= maximumPayloadBytes else {
             discarded += 1
             return
         }
-        arrivals.append(
-            UpstreamArrival(
-                topic: String(cString: topic),
-                payload: [UInt8](UnsafeRawBufferPointer(start: message.payload, count: length)), retain: message.retain
-            )
-        )
+        var arrival = UpstreamArrival(
+            topic: String(cString: topic),
+            payload: [UInt8](UnsafeRawBufferPointer(start: message.payload, count: length)), retain: message.retain)
+        guard properties != nil else {
+            incoming.append(Incoming(arrival: arrival, subscriptions: []))
+            return
+        }
+        arrival.expiry = properties.integer32(MQTT_PROP_MESSAGE_EXPIRY_INTERVAL).map { .seconds(Int64($0)) }
+        arrival.properties = .received(
+            isText: properties.byte(MQTT_PROP_PAYLOAD_FORMAT_INDICATOR) == 1,
+            contentType: properties.text(MQTT_PROP_CONTENT_TYPE),
+            responseTopic: properties.text(MQTT_PROP_RESPONSE_TOPIC),
+            correlationData: properties.data(MQTT_PROP_CORRELATION_DATA), user: properties.userProperties)
+        incoming.append(Incoming(arrival: arrival, subscriptions: properties.subscriptionIdentifiers))
+    }
+}
+
+/// A list of properties as the library hands it to a callback; reading it changes nothing.
+extension OpaquePointer? {
+    fileprivate func byte(_ kind: mqtt5_property) -> UInt8? {
+        var value: UInt8 = 0
+        return mosquitto_property_read_byte(self, Int32(kind.rawValue), &value, false) == nil ? nil : value
+    }
+
+    fileprivate func integer16(_ kind: mqtt5_property) -> UInt16? {
+        var value: UInt16 = 0
+        return mosquitto_property_read_int16(self, Int32(kind.rawValue), &value, false) == nil ? nil : value
+    }
+
+    fileprivate func integer32(_ kind: mqtt5_property) -> UInt32? {
+        var value: UInt32 = 0
+        return mosquitto_property_read_int32(self, Int32(kind.rawValue), &value, false) == nil ? nil : value
+    }
+
+    fileprivate func text(_ kind: mqtt5_property) -> String? {
+        var value: UnsafeMutablePointer<CChar>?
+        guard mosquitto_property_read_string(self, Int32(kind.rawValue), &value, false) != nil, let value else {
+            return nil
+        }
+        defer { free(value) }
+        return String(cString: value)
+    }
+
+    fileprivate func data(_ kind: mqtt5_property) -> [UInt8]? {
+        var value: UnsafeMutableRawPointer?
+        var length: UInt16 = 0
+        guard mosquitto_property_read_binary(self, Int32(kind.rawValue), &value, &length, false) != nil else {
+            return nil
+        }
+        defer { free(value) }
+        return [UInt8](UnsafeRawBufferPointer(start: value, count: Int(length)))
+    }
+
+    fileprivate var userProperties: [MessageProperties.UserProperty] {
+        var found: [MessageProperties.UserProperty] = []
+        var place = self
+        while true {
+            var name: UnsafeMutablePointer<CChar>?
+            var value: UnsafeMutablePointer<CChar>?
+            place = mosquitto_property_read_string_pair(
+                place, Int32(MQTT_PROP_USER_PROPERTY.rawValue), &name, &value, !found.isEmpty)
+            guard place != nil, let name, let value else { return found }
+            found.append(MessageProperties.UserProperty(String(cString: name), String(cString: value)))
+            free(name)
+            free(value)
+        }
+    }
+
+    fileprivate var subscriptionIdentifiers: [UInt32] {
+        var found: [UInt32] = []
+        var place = self
+        while true {
+            var value: UInt32 = 0
+            place = mosquitto_property_read_varint(
+                place, Int32(MQTT_PROP_SUBSCRIPTION_IDENTIFIER.rawValue), &value, !found.isEmpty)
+            guard place != nil else { return found }
+            found.append(value)
+        }
     }
 }

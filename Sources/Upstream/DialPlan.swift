@@ -1,16 +1,137 @@
-/// What the next connection attempt tries: which address, which IP family, which MQTT version. Pure.
+/// Where the next connection attempt goes: which URL, which of its host's addresses, which MQTT version. Pure.
+///
+/// A round goes through the URLs in their order and through all addresses of each. A new round begins with the first
+/// URL, unless the connection before was made and did not hold: then the others have their turn first.
 struct DialPlan: Sendable {
-    private let addresses: [UpstreamAddress]
-    private let choice: UpstreamConfiguration.ProtocolChoice
+    enum Step: Hashable, Sendable {
+        /// Ask the resolver for the host's addresses, and tell ``resolved(_:)``.
+        case resolve(UpstreamAddress)
+        /// Connect to `host`, one of the addresses of the URL's host.
+        case connect(UpstreamAddress, host: String)
+    }
+
+    private var urls: [UpstreamAddress]
+    private var versions: [VersionPlan]
+    /// Which URL it is the turn of.
+    private(set) var place = 0
+    /// How many URLs have had their turn in this round.
+    private var tried = 0
+    /// Of the URL's host, those that have not been tried in this round; `nil` before the resolver has answered.
+    private var untried: [String]?
+    private var current: String?
+    /// The broker was asked in the other version already, at this address.
+    private var hasSwitched = false
+
+    init(urls: [UpstreamAddress], choice: UpstreamConfiguration.ProtocolChoice) {
+        precondition(!urls.isEmpty, "an upstream has at least one URL")
+        self.urls = urls
+        versions = urls.map { _ in VersionPlan(choice) }
+    }
+
+    var url: UpstreamAddress { urls[place] }
     /// The version that the next attempt speaks.
+    var version: WireVersion { versions[place].version }
+    /// A round has more to try after the present attempt.
+    var hasOthers: Bool { untried?.isEmpty == false || tried + 1 < urls.count }
+
+    /// The URLs that go before the one of the present connection, for a trial.
+    var preferred: [UpstreamAddress] { Array(urls[..<place]) }
+
+    /// A plan for them alone.
+    var forPreferred: DialPlan? {
+        guard place > 0 else { return nil }
+        var plan = self
+        plan.urls = preferred
+        plan.versions = Array(versions[..<place])
+        (plan.place, plan.tried, plan.untried, plan.current, plan.hasSwitched) = (0, 0, nil, nil, false)
+        return plan
+    }
+
+    /// Takes over what such a plan has found out about versions.
+    mutating func learn(from plan: DialPlan) {
+        for (index, version) in plan.versions.enumerated() where plan.urls[index] == urls[index] {
+            versions[index] = version
+        }
+    }
+
+    /// What to do now.
+    mutating func next() -> Step {
+        if untried == nil, url.isLiteral { untried = [url.host] }
+        if untried?.isEmpty == false, let host = untried?.removeFirst() {
+            current = host
+            hasSwitched = false
+            return .connect(url, host: host)
+        }
+        if let current { return .connect(url, host: current) }
+        return .resolve(url)
+    }
+
+    /// The resolver has found the host's addresses, in its order of preference; at least one.
+    ///
+    /// The families take turns (RFC 8305, section 4): behind a router that announces one and loses its packets, the
+    /// other one is not the last to be tried.
+    mutating func resolved(_ hosts: [String]) {
+        guard let first = hosts.first else { return }
+        let isV6 = first.contains(":")
+        var preferred = hosts.filter { $0.contains(":") == isV6 }[...]
+        var others = hosts.filter { $0.contains(":") != isV6 }[...]
+        var order: [String] = []
+        while !preferred.isEmpty || !others.isEmpty {
+            if let host = preferred.popFirst() { order.append(host) }
+            if let host = others.popFirst() { order.append(host) }
+        }
+        untried = order
+        current = nil
+    }
+
+    /// The attempt, or the question to the resolver, failed.
+    /// - Returns: whether the round goes on.
+    mutating func failed() -> Bool {
+        current = nil
+        if untried?.isEmpty == false { return true }
+        untried = nil
+        tried += 1
+        place = (place + 1) % urls.count
+        if tried < urls.count { return true }
+        tried = 0
+        place = 0
+        return false
+    }
+
+    /// The connection that was made is gone.
+    mutating func lost(wasStable: Bool) {
+        (current, untried, tried) = (nil, nil, 0)
+        place = wasStable ? 0 : (place + 1) % urls.count
+    }
+
+    /// A connection to a URL that goes before has taken over.
+    mutating func handedOver(to url: UpstreamAddress) {
+        place = urls.firstIndex(of: url) ?? place
+        (current, untried, tried) = (nil, nil, 0)
+    }
+
+    /// The broker said that it does not know the version.
+    /// - Returns: whether to try the other one at the same address.
+    mutating func refusedVersion() -> Bool {
+        defer { hasSwitched = true }
+        return versions[place].refused() && !hasSwitched
+    }
+
+    /// The broker answered in the version spoken.
+    mutating func answered() { versions[place].answered() }
+
+    mutating func closedBeforeAnswer() { versions[place].closedBeforeAnswer() }
+}
+
+/// Which MQTT version to speak to one broker. Pure.
+struct VersionPlan: Sendable {
+    private let choice: UpstreamConfiguration.ProtocolChoice
     private(set) var version: WireVersion
     /// An answer has proved that `version` is understood.
-    private var isVersionKnown = false
+    private var isKnown = false
     private var closes = 0
 
-    init(addresses: [UpstreamAddress], choice: UpstreamConfiguration.ProtocolChoice) {
-        precondition(!addresses.isEmpty, "an upstream has at least one address")
-        self.addresses = addresses
+    init(_ choice: UpstreamConfiguration.ProtocolChoice) {
         self.choice = choice
         switch choice {
         case .automatic: version = .v5
@@ -18,24 +139,15 @@ struct DialPlan: Sendable {
         }
     }
 
-    /// Addresses take turns as failures add up.
-    func address(failures: Int) -> UpstreamAddress { addresses[failures % addresses.count] }
-
-    /// Whether to leave IPv6 aside this time. libmosquitto tries one address of a name without blocking, IPv6 first:
-    /// behind a router that announces IPv6 and loses its packets it would never get through.
-    func isIPv4Only(failures: Int) -> Bool {
-        !address(failures: failures).isIPv6Literal && failures / addresses.count % 2 == 1
+    /// - Returns: whether there is another one to try.
+    mutating func refused() -> Bool {
+        isKnown = false
+        change()
+        return choice == .automatic
     }
 
-    /// The broker said that it does not know the version.
-    mutating func refusedVersion() {
-        isVersionKnown = false
-        switchVersion()
-    }
-
-    /// The broker answered in the version spoken.
     mutating func answered() {
-        isVersionKnown = true
+        isKnown = true
         closes = 0
     }
 
@@ -43,12 +155,12 @@ struct DialPlan: Sendable {
     /// proxies do when their broker is down. 5.0 gets two attempts for each of 3.1.1; a version that once was
     /// understood is kept.
     mutating func closedBeforeAnswer() {
-        guard !isVersionKnown else { return }
+        guard !isKnown else { return }
         closes += 1
-        if version == .v311 || closes % 3 == 2 { switchVersion() }
+        if version == .v311 || closes % 3 == 2 { change() }
     }
 
-    private mutating func switchVersion() {
+    private mutating func change() {
         guard choice == .automatic else { return }
         version = version == .v5 ? .v311 : .v5
     }

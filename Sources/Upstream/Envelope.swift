@@ -20,7 +20,10 @@ struct Envelope {
             let historical = claimed.isHistorical ? 5 + "historical".utf8.count + "1".utf8.count : 0
             let up = upMilliseconds(claimed)
             let upBytes = up < 0 ? 0 : 5 + "up".utf8.count + decimalDigits(up)
-            let properties = 6 * 5 + names + values + upBytes + historical
+            let expiry = claimed.remaining == nil ? 0 : 5
+            let properties =
+                6 * 5 + names + values + upBytes + historical + expiry
+                + (claimed.message.properties?.packetBytes ?? 0)
             remaining += variableLengthBytes(properties) + properties
         }
         return 1 + variableLengthBytes(remaining) + remaining
@@ -46,6 +49,27 @@ struct Envelope {
                 }
             }
         }
+    }
+
+    /// What the publisher said of the message, and how long it is of use, as properties of the library's, which
+    /// whoever gets them frees. What a broker may end the connection for is left out.
+    func properties(of claimed: OutboxStore.Claimed) throws(LinkFault) -> OpaquePointer? {
+        guard claimed.remaining != nil || claimed.message.properties != nil else { return nil }
+        var list = PropertyList()
+        if let remaining = claimed.remaining {
+            list.add(MQTT_PROP_MESSAGE_EXPIRY_INTERVAL, UInt32(clamping: max(1, remaining.components.seconds)))
+        }
+        if let properties = claimed.message.properties {
+            if properties.isText { list.add(MQTT_PROP_PAYLOAD_FORMAT_INDICATOR, UInt8(1)) }
+            if let type = properties.contentType, type.isPublishable { list.add(MQTT_PROP_CONTENT_TYPE, type) }
+            if let topic = properties.responseTopic, topic.isPublishable { list.add(MQTT_PROP_RESPONSE_TOPIC, topic) }
+            if let data = properties.correlationData { list.add(MQTT_PROP_CORRELATION_DATA, data) }
+            for hop in properties.hops where hop.isPublishable { list.add(MessageProperties.hopName, hop) }
+            for property in properties.user where property.name.isPublishable && property.value.isPublishable {
+                list.add(property.name, property.value)
+            }
+        }
+        return try list.take()
     }
 
     private func unixMilliseconds(_ claimed: OutboxStore.Claimed) -> Int64 {
@@ -75,5 +99,31 @@ struct Envelope {
         case ..<2_097_152: 3
         default: 4
         }
+    }
+}
+
+extension String {
+    /// Without the characters that a receiver may close the connection over (MQTT 5.0 §1.5.4); libmosquitto does not
+    /// send most of them.
+    fileprivate var isPublishable: Bool {
+        unicodeScalars.allSatisfy { scalar in
+            switch scalar.value {
+            case 0...0x1F, 0x7F...0x9F, 0xFDD0...0xFDEF: false
+            case let value: value & 0xFFFE != 0xFFFE
+            }
+        }
+    }
+}
+
+extension MessageProperties {
+    /// Bytes that they take in a packet (MQTT 5.0 §2.2.2.2).
+    fileprivate var packetBytes: Int {
+        var bytes = isText ? 2 : 0
+        if let contentType { bytes += 3 + contentType.utf8.count }
+        if let responseTopic { bytes += 3 + responseTopic.utf8.count }
+        if let correlationData { bytes += 3 + correlationData.count }
+        for hop in hops { bytes += 5 + Self.hopName.utf8.count + hop.utf8.count }
+        for property in user { bytes += 5 + property.name.utf8.count + property.value.utf8.count }
+        return bytes
     }
 }

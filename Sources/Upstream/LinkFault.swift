@@ -12,10 +12,16 @@ package enum LinkFault: Error, Hashable, Sendable, CustomStringConvertible {
     case closedBeforeAnswer(UpstreamAddress)
     /// The broker refused the CONNECT.
     case refused(UpstreamAddress, ConnectRefusal)
-    /// The TLS handshake failed. `detail` is OpenSSL's.
-    case tls(UpstreamAddress, detail: String)
-    /// A certificate or key file cannot be used.
+    /// The resolver has not answered in time.
+    case unresolved(host: String, within: Duration)
+    /// The TLS handshake failed.
+    case tls(UpstreamAddress, TLSFailure)
+    /// A certificate or key file cannot be read.
     case file(path: String, code: Int32)
+    /// A certificate or key file holds nothing of use; why, in OpenSSL's words.
+    case badFile(String, String)
+    /// The link's thread hung in a call, and another took its place.
+    case stuck(Duration)
     /// The established connection broke; `code` is the errno, or 0 when the broker closed it.
     case broken(code: Int32)
     /// The broker said DISCONNECT (5.0) with this reason code.
@@ -31,16 +37,19 @@ package enum LinkFault: Error, Hashable, Sendable, CustomStringConvertible {
     /// libmosquitto failed; `reason` is its own text.
     case library(doing: String, reason: String)
 
-    package var description: String { "cannot \(doing): \(reason)\n  try: \(remedy)" }
+    package var description: String { "\(summary)\n  try: \(remedy)" }
+
+    /// What was tried and why it failed, on one line.
+    package var summary: String { "cannot \(doing): \(reason)" }
 
     private var doing: String {
         switch self {
-        case .resolve(let host, _): "find the upstream \(host)"
+        case .resolve(let host, _), .unresolved(let host, _): "find the upstream \(host)"
         case .connect(let address, _), .noAnswer(let address, _), .closedBeforeAnswer(let address),
             .refused(let address, _), .tls(let address, _):
             "connect to the upstream \(address)"
-        case .file(let path, _): "use the file \(path) for the upstream's TLS"
-        case .broken, .disconnected, .keepAlive, .stalled, .protocol: "keep the link to the upstream"
+        case .file(let path, _), .badFile(let path, _): "use the file \(path) for the upstream's TLS"
+        case .broken, .disconnected, .keepAlive, .stalled, .protocol, .stuck: "keep the link to the upstream"
         case .postponed: "deliver to the upstream"
         case .library(let doing, _): doing
         }
@@ -50,11 +59,14 @@ package enum LinkFault: Error, Hashable, Sendable, CustomStringConvertible {
     package var reason: String {
         switch self {
         case .resolve(_, let reason): reason
+        case .unresolved(_, let duration): "the resolver has not answered within \(duration)"
         case .connect(_, let code), .file(_, let code): errorText(code)
         case .noAnswer(_, let duration): "no answer within \(duration)"
         case .closedBeforeAnswer: "the broker closed the connection without an answer"
         case .refused(_, let refusal): "the broker refused: \(refusal)"
-        case .tls(_, let detail): "TLS failed: \(detail)"
+        case .tls(_, let failure): "TLS failed: \(failure.reason)"
+        case .badFile(_, let reason): reason
+        case .stuck(let duration): "a call did not come back for \(duration)"
         case .broken(let code): code == 0 ? "the broker closed the connection" : errorText(code)
         case .disconnected(let code): "the broker disconnected us: \(ReasonText.of(code))"
         case .keepAlive(let duration): "no sign of life from the broker for \(duration)"
@@ -68,13 +80,16 @@ package enum LinkFault: Error, Hashable, Sendable, CustomStringConvertible {
     /// What a person can do.
     package var remedy: String {
         switch self {
-        case .resolve: "check the host in upstream.url and the gateway's DNS (resolvectl query)"
+        case .resolve, .unresolved: "check the host in upstream.url and the gateway's DNS (resolvectl query)"
         case .connect: "check that the broker runs, listens on that port and is not behind a firewall"
         case .noAnswer: "check the route to the broker, and that the port speaks MQTT (mqtts:// where it wants TLS)"
         case .closedBeforeAnswer: "check the port (mqtt:// or mqtts://?) and the broker's log"
         case .refused(_, let refusal): refusal.remedy
-        case .tls:
-            "check upstream.ca_file, the client certificate, the host name in the broker's certificate and the clock"
+        case .tls(_, let failure): failure.remedy
+        case .badFile:
+            "put a PEM file there: certificate first, then those that lead to its root; the key without a passphrase"
+        case .stuck:
+            "nothing: it is connected again; if it happens often, look at the storage that the certificates are on"
         case .file: "check the path and that the service's user may read the file"
         case .broken: "nothing: it is connected again; if it happens often, look at the line and the broker's log"
         case .disconnected: "look at the broker's log; check that no other client uses the same gateway.id"

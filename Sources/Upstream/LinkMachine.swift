@@ -1,30 +1,46 @@
 internal import Readings
 
-/// When to connect, when to give up on a connection and when to try again.
+/// When to look for the broker, when to give up on it and when to try again.
 ///
-/// Pure: time and randomness are parameters. The link's thread feeds it with what happened and does what it says.
+/// Pure: time and randomness are parameters. The link's thread feeds it with what happened and does what it says; where
+/// the next attempt goes is the ``DialPlan``'s.
 ///
-///     idle ─▶ connecting ─▶ connected ─▶ stopping ─▶ farewell ─▶ stopped
-///                 │  ▲          │
-///                 ▼  │          │
-///               backoff ◀───────┘
+///     idle ─▶ resolving ─▶ connecting ─▶ authenticated ─▶ confirmed ⇄ suspect ─▶ stopping ─▶ farewell ─▶ stopped
+///              │   ▲         │   ▲              │             │           │
+///              ▼   │         ▼   │              ▼             ▼           ▼
+///              down ◀────────────┴──────────────┴─────────────┴───────────┘
 struct LinkMachine: Sendable {
     struct Policy: Hashable, Sendable {
+        /// For the resolver to find the host's addresses.
+        var resolveTimeout: Duration
+        /// For one of several addresses to take the connection, before the next one gets its turn.
+        var reachTimeout: Duration
+        /// From the start of an attempt to CONNACK.
         var connectTimeout: Duration
+        /// With something on its way and no acknowledgement, the link is suspect for so long,
+        var suspectAfter: Duration
+        /// and down after this.
         var progressTimeout: Duration
         var reconnectDelay: ClosedRange<Duration>
         var stableAfter: Duration
     }
 
     enum State: Hashable, Sendable {
-        /// Not started. → connecting, stopped
+        /// Not started. → down, stopped
         case idle
-        /// Pausing after a failure. → connecting, stopped
-        case backoff(until: Instant)
-        /// From the start of the attempt to CONNACK. → connected, backoff, stopped
-        case connecting(deadline: Instant)
-        /// → backoff, stopping
-        case connected(since: Instant, lastConfirmation: Instant)
+        /// Pausing after a failure, or about to go on with the next address. → resolving, connecting, stopped
+        case down(until: Instant)
+        /// → connecting, down, stopped
+        case resolving(deadline: Instant)
+        /// From the start of the attempt to CONNACK; `reach`: until when the address has to take the connection.
+        /// → authenticated, down, stopped
+        case connecting(reach: Instant?, deadline: Instant)
+        /// The broker let us in, and has acknowledged nothing yet. → confirmed, suspect, down, stopping
+        case authenticated(since: Instant)
+        /// The broker has acknowledged something on this connection. → suspect, down, stopping
+        case confirmed(since: Instant, last: Instant)
+        /// Something is on its way, and nothing has been acknowledged for too long. → confirmed, down, stopping
+        case suspect(since: Instant, last: Instant?)
         /// No new messages; waits for the acknowledgement of those on their way. → farewell, stopped
         case stopping(deadline: Instant)
         /// `offline` is on its way. → stopped
@@ -34,8 +50,10 @@ struct LinkMachine: Sendable {
 
     enum Action: Hashable, Sendable {
         case none
-        /// Start an attempt with a fresh client.
-        case connect
+        /// Do what the plan says next, and tell ``resolving(now:)`` or ``connecting(now:hasOthers:)``.
+        case dial
+        /// Whether the address has taken the connection: if not, report it as lost.
+        case checkReach
         /// Nothing came in time: report it with `lost`.
         case giveUp(Reason)
         /// Publish `offline` and call `farewellAcknowledged` once it is acknowledged.
@@ -45,58 +63,107 @@ struct LinkMachine: Sendable {
     }
 
     enum Reason: Hashable, Sendable {
+        case unresolved
         case noAnswer
         case stalled
     }
 
     private(set) var state = State.idle
-    /// Attempts and unstable connections that failed since the last stable one.
+    /// Rounds over all addresses and unstable connections that failed since the last stable one.
     private(set) var failures = 0
     let policy: Policy
 
     init(policy: Policy) { self.policy = policy }
 
+    /// The broker has let us in, and the link is neither lost nor to end.
+    var isUp: Bool { since != nil }
+
+    /// Since when it is up.
+    private var since: Instant? {
+        switch state {
+        case .authenticated(let since), .confirmed(let since, _), .suspect(let since, _): since
+        case .idle, .down, .resolving, .connecting, .stopping, .farewell, .stopped: nil
+        }
+    }
+
     // MARK: What happened
 
     mutating func start(now: Instant) -> Action {
         guard state == .idle else { return .none }
-        state = .connecting(deadline: now + policy.connectTimeout)
-        return .connect
+        state = .down(until: now)
+        return .dial
+    }
+
+    /// The resolver was asked.
+    mutating func resolving(now: Instant) {
+        guard case .down = state else { return }
+        state = .resolving(deadline: now + policy.resolveTimeout)
+    }
+
+    /// A connection was begun.
+    /// - Parameter hasOthers: there are more addresses to try.
+    mutating func connecting(now: Instant, hasOthers: Bool) {
+        switch state {
+        case .down, .resolving:
+            state = .connecting(
+                reach: hasOthers ? now + policy.reachTimeout : nil, deadline: now + policy.connectTimeout)
+        default: return
+        }
+    }
+
+    /// The address has taken the connection: the rest is the broker's.
+    mutating func reached() {
+        guard case .connecting(_, let deadline) = state else { return }
+        state = .connecting(reach: nil, deadline: deadline)
     }
 
     /// CONNACK said yes.
     mutating func accepted(now: Instant) {
         guard case .connecting = state else { return }
-        state = .connected(since: now, lastConfirmation: now)
+        state = .authenticated(since: now)
     }
+
+    /// Another connection has taken this one's place, and the broker has let it in.
+    mutating func handedOver(now: Instant) { if isUp { state = .authenticated(since: now) } }
+
+    /// The connection is gone, and another one, begun before, is to take its place.
+    /// - Parameter deadline: until when the broker has to let that one in.
+    mutating func replaced(deadline: Instant) { if isUp { state = .connecting(reach: nil, deadline: deadline) } }
 
     /// The broker acknowledged something.
-    mutating func confirmed(now: Instant) {
-        guard case .connected(let since, _) = state else { return }
-        state = .connected(since: since, lastConfirmation: now)
-    }
+    mutating func confirmed(now: Instant) { if let since { state = .confirmed(since: since, last: now) } }
 
     /// The attempt failed or the connection is gone. While stopping, that ends it: nobody waits for a reconnect.
-    mutating func lost(now: Instant, using random: inout some RandomNumberGenerator) {
+    /// - Parameter hasNext: the plan has another address for this round, which is tried without a pause.
+    mutating func lost(now: Instant, hasNext: Bool = false, using random: inout some RandomNumberGenerator) {
         switch state {
-        case .idle, .backoff, .stopped: return
+        case .idle, .down, .stopped: return
         case .stopping, .farewell: state = .stopped
-        case .connecting:
-            failures += 1
-            state = .backoff(until: now + delay(using: &random))
-        case .connected(let since, _):
-            failures = now - since >= policy.stableAfter ? 1 : failures + 1
-            state = .backoff(until: now + delay(using: &random))
+        case .resolving, .connecting:
+            if hasNext {
+                state = .down(until: now)
+            } else {
+                failures += 1
+                state = .down(until: now + delay(using: &random))
+            }
+        case .authenticated(let since), .confirmed(let since, _), .suspect(let since, _):
+            failures = isStable(since: since, now: now) ? 1 : failures + 1
+            state = .down(until: now + delay(using: &random))
         }
     }
+
+    /// Whether the present connection has held for long enough to be worth coming back to.
+    func isStable(now: Instant) -> Bool { since.map { isStable(since: $0, now: now) } ?? false }
+
+    private func isStable(since: Instant, now: Instant) -> Bool { now - since >= policy.stableAfter }
 
     /// - Parameter deadline: when to end at the latest, acknowledged or not.
     mutating func stop(deadline: Instant) -> Action {
         switch state {
-        case .idle, .backoff, .connecting:
+        case .idle, .down, .resolving, .connecting:
             state = .stopped
             return .close
-        case .connected:
+        case .authenticated, .confirmed, .suspect:
             state = .stopping(deadline: deadline)
             return .none
         case .stopping(let earlier):
@@ -117,34 +184,46 @@ struct LinkMachine: Sendable {
 
     // MARK: Time
 
-    /// What is due. `.giveUp` leaves the state to ``lost(now:using:)``.
+    /// What is due. `.giveUp` and `.checkReach` leave the state to what is told next.
     /// - Parameters:
     ///   - oldestUnacknowledged: since when nothing that is on its way was acknowledged; `nil` when nothing is.
     mutating func tick(now: Instant, oldestUnacknowledged: Instant?) -> Action {
         switch state {
-        case .backoff(let until) where now >= until:
-            state = .connecting(deadline: now + policy.connectTimeout)
-            return .connect
-        case .connecting(let deadline) where now >= deadline: return .giveUp(.noAnswer)
-        case .connected:
-            guard let oldestUnacknowledged, now >= oldestUnacknowledged + policy.progressTimeout else { return .none }
-            return .giveUp(.stalled)
+        case .down(let until) where now >= until: return .dial
+        case .resolving(let deadline) where now >= deadline: return .giveUp(.unresolved)
+        case .connecting(_, let deadline) where now >= deadline: return .giveUp(.noAnswer)
+        case .connecting(let reach?, _) where now >= reach: return .checkReach
+        case .authenticated, .confirmed, .suspect:
+            guard let oldestUnacknowledged else { return .none }
+            if now >= oldestUnacknowledged + policy.progressTimeout { return .giveUp(.stalled) }
+            if now >= oldestUnacknowledged + policy.suspectAfter { suspect() }
+            return .none
         case .stopping(let deadline) where now >= deadline, .farewell(let deadline) where now >= deadline:
             state = .stopped
             return .close
         case .stopping(let deadline) where oldestUnacknowledged == nil:
             state = .farewell(deadline: deadline)
             return .sayFarewell
-        case .idle, .backoff, .connecting, .stopping, .farewell, .stopped: return .none
+        case .idle, .down, .resolving, .connecting, .stopping, .farewell, .stopped: return .none
+        }
+    }
+
+    private mutating func suspect() {
+        switch state {
+        case .authenticated(let since): state = .suspect(since: since, last: nil)
+        case .confirmed(let since, let last): state = .suspect(since: since, last: last)
+        default: return
         }
     }
 
     /// When `tick` has something to do at the latest; `nil` when time alone changes nothing.
     func deadline(oldestUnacknowledged: Instant?) -> Instant? {
         switch state {
-        case .backoff(let until): until
-        case .connecting(let deadline), .stopping(let deadline), .farewell(let deadline): deadline
-        case .connected: oldestUnacknowledged.map { $0 + policy.progressTimeout }
+        case .down(let until): until
+        case .resolving(let deadline), .stopping(let deadline), .farewell(let deadline): deadline
+        case .connecting(let reach, let deadline): min(reach ?? deadline, deadline)
+        case .authenticated, .confirmed: oldestUnacknowledged.map { $0 + policy.suspectAfter }
+        case .suspect: oldestUnacknowledged.map { $0 + policy.progressTimeout }
         case .idle, .stopped: nil
         }
     }
@@ -153,11 +232,7 @@ struct LinkMachine: Sendable {
     /// when their broker does.
     private func delay(using random: inout some RandomNumberGenerator) -> Duration {
         let shortest = policy.reconnectDelay.lowerBound.wholeNanoseconds
-        let longest = policy.reconnectDelay.upperBound.wholeNanoseconds
-        var ceiling = shortest
-        for _ in 0..<min(failures, 62) where ceiling < longest {
-            ceiling = ceiling > longest / 2 ? longest : ceiling * 2
-        }
+        let ceiling = GrowingPause.length(after: failures, policy.reconnectDelay).wholeNanoseconds
         return .nanoseconds(Int64.random(in: max(shortest, ceiling / 2)...max(shortest, ceiling), using: &random))
     }
 }

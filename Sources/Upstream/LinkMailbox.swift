@@ -30,19 +30,22 @@ final class LinkMailbox: Sendable {
         var refused: [Refused] = []
         /// How long the newest acknowledgement took; `nil` when there was none since the last report.
         var latency: Duration?
-        /// The number of the connection that is up, counted from 1; `nil` while there is none.
+        /// The number of the connection that is up; `nil` while there is none.
         var connection: UInt64?
         var isStopped = false
     }
 
     /// Raised by whatever the task must look at.
-    let changed = Signal()
+    let changed: Signal
+    /// Another mailbox, with another thread, has taken this one's place.
+    private let isLeft = Atomic(false)
     private let orders = Mutex(Orders())
     private let report = Mutex(Report())
     /// An eventfd(2) that ends the thread's poll.
     let alarm: Int32
 
-    init() throws(LinkFault) {
+    init(changed: Signal) throws(LinkFault) {
+        self.changed = changed
         alarm = cmosquitto_alarm()
         guard alarm >= 0 else { throw .library(doing: "prepare the upstream link", reason: errorText(errno)) }
     }
@@ -67,6 +70,14 @@ final class LinkMailbox: Sendable {
         ring()
         changed.raise()
     }
+
+    /// Nobody reads what the thread says any more; it is to end as soon as it can.
+    func leave() {
+        isLeft.store(true, ordering: .releasing)
+        ring()
+    }
+
+    var isAbandoned: Bool { isLeft.load(ordering: .acquiring) }
 
     var stopDeadline: Instant? { orders.withLock { $0.stopDeadline } }
 
@@ -100,7 +111,8 @@ final class LinkMailbox: Sendable {
         _ = read(alarm, &count, 8)
     }
 
-    private func ring() {
+    /// Ends the thread's poll.
+    func ring() {
         var one: UInt64 = 1
         _ = write(alarm, &one, 8)
     }

@@ -6,12 +6,27 @@ package struct LinkSnapshot: Sendable {
         /// Not started.
         case idle
         /// Waiting to try again.
-        case backoff(until: Instant)
+        case down(until: Instant)
+        /// Looking up the broker's name.
+        case resolving(deadline: Instant)
         case connecting(deadline: Instant)
-        case connected
+        /// The broker has let us in, and acknowledged nothing yet.
+        case authenticated
+        /// The broker acknowledges what it gets: ``LinkSnapshot/lastConfirmation`` says when it last did.
+        case confirmed
+        /// Something is on its way, and the broker has been silent for too long.
+        case suspect
         /// Waiting for the last acknowledgements.
         case stopping
         case stopped
+
+        /// The broker has let us in, and the link is not about to end.
+        package var isUp: Bool {
+            switch self {
+            case .authenticated, .confirmed, .suspect: true
+            case .idle, .down, .resolving, .connecting, .stopping, .stopped: false
+            }
+        }
     }
 
     /// A filter that the broker did not accept, with the SUBACK's reason code.
@@ -26,12 +41,14 @@ package struct LinkSnapshot: Sendable {
     }
 
     package var state = State.idle
-    /// When it entered the state.
+    /// Since when it is in the state; of an up link, since when it is up.
     package var since: Instant
     /// When the broker last proved that it is there; `nil` before the first time. Kept across connections.
     package var lastConfirmation: Instant?
-    /// The address tried or connected to.
+    /// The URL tried or connected to.
     package var address: UpstreamAddress?
+    /// Of its host, the address that was last connected to.
+    package var peer: String?
     /// The MQTT version tried or spoken.
     package var version: WireVersion?
     /// Messages on their way.
@@ -43,16 +60,25 @@ package struct LinkSnapshot: Sendable {
     /// Messages that can never be delivered and left the outbox.
     package var refused: UInt64 = 0
     package var lastRefusal: PublicationRefusal?
+    /// How often the broker has let us in.
+    package var connections: UInt64 = 0
     /// Connections made after the first.
-    package var reconnects: UInt64 = 0
+    package var reconnects: UInt64 { connections == 0 ? 0 : connections - 1 }
     /// Messages that came from upstream and were handed on.
     package var received: UInt64 = 0
     /// Messages that came from upstream and were not: larger than allowed, or on no filter of ours.
     package var discarded: UInt64 = 0
+    /// Messages from upstream that had been at this gateway before, and went no further.
+    package var looped: UInt64 = 0
     /// Why the link last went or stayed down; kept when it is up again.
     package var lastFault: LinkFault?
     package var lastFaultAt: Instant?
     package var refusedSubscriptions: [SubscriptionRefusal] = []
+    /// When the certificates of the present or last connection end, Unix seconds: ours, and the broker's.
+    package var certificateExpiry: Int64?
+    package var brokerCertificateExpiry: Int64?
+    /// Why the certificates in the files are not the ones in use; `nil` when they are.
+    package var certificateProblem: LinkFault?
 
     package init(since: Instant) { self.since = since }
 }

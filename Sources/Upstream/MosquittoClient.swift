@@ -17,6 +17,8 @@ final class MosquittoClient {
     let news: BrokerNews
     let address: UpstreamAddress
     let version: WireVersion
+    /// `nil` without TLS.
+    let tls: ClientTLS?
     private let handle: OpaquePointer
     private let keepAliveInterval: Duration
     /// The TLS handshake is not known to be over: until CONNACK.
@@ -25,19 +27,26 @@ final class MosquittoClient {
 
     private static let libraryReady = mosquitto_lib_init() == MOSQ_ERR_SUCCESS.intValue
 
-    /// Prepares a client; no I/O but reading the TLS files.
-    init(_ configuration: UpstreamConfiguration, address: UpstreamAddress, version: WireVersion) throws(LinkFault) {
+    /// Prepares a client; no I/O.
+    /// - Parameters:
+    ///   - identifier: empty for one that the broker is to choose.
+    ///   - tls: for an address that wants it.
+    ///   - hasWill: whether the broker is to say `offline` when the connection breaks.
+    init(
+        _ configuration: UpstreamConfiguration, address: UpstreamAddress, version: WireVersion, identifier: String,
+        tls: ClientTLS?, hasWill: Bool = true
+    ) throws(LinkFault) {
         self.address = address
         self.version = version
+        self.tls = tls
         isHandshaking = address.transport == .tls
         keepAliveInterval = configuration.keepAlive
-        news = BrokerNews(
-            filters: configuration.subscriptions, maximumPayloadBytes: configuration.maximumIncomingBytes
-        )
-        let keepsSession = !configuration.subscriptions.isEmpty
+        news = BrokerNews(maximumPayloadBytes: configuration.maximumIncomingBytes)
+        // Without a name of ours there is no session to come back to.
+        let keepsSession = !configuration.subscriptions.isEmpty && !identifier.isEmpty
         guard Self.libraryReady,
             let handle = mosquitto_new(
-                configuration.clientIdentifier, !keepsSession, Unmanaged.passUnretained(news).toOpaque()
+                identifier.isEmpty ? nil : identifier, !keepsSession, Unmanaged.passUnretained(news).toOpaque()
             )
         else { throw .library(doing: "prepare the upstream client", reason: errorText(errno)) }
         self.handle = handle
@@ -56,72 +65,67 @@ final class MosquittoClient {
                 ?? mosquitto_username_pw_set(handle, username, nil)
             try Self.check(result, "set the user name and password")
         }
-        try Self.check(
-            mosquitto_will_set(
-                handle, configuration.stateTopic, Int32(LinkState.offline.utf8.count), LinkState.offline, 1, true
-            ),
-            "set the will on \(configuration.stateTopic)"
-        )
-        if address.transport == .tls { try setTLS(configuration.tls) }
+        if hasWill {
+            try Self.check(
+                mosquitto_will_set(
+                    handle, configuration.stateTopic, Int32(LinkState.offline.utf8.count), LinkState.offline, 1, true
+                ),
+                "set the will on \(configuration.stateTopic)"
+            )
+        }
+        if let tls {
+            try Self.check(mosquitto_void_option(handle, MOSQ_OPT_SSL_CTX, tls.context), "set up TLS")
+            try Self.check(mosquitto_int_option(handle, MOSQ_OPT_SSL_CTX_WITH_DEFAULTS, 0), "set up TLS")
+        }
     }
 
     deinit { mosquitto_destroy(handle) }
 
     // MARK: Connecting
 
-    /// Starts to connect and returns before it is done; resolving the name may block for as long as the resolver
-    /// tries. The answer comes as ``BrokerNews/answer``.
-    func connect(_ configuration: UpstreamConfiguration, isIPv4Only: Bool) throws(LinkFault) {
+    /// Starts to connect and returns before it is done. The answer comes as ``BrokerNews/answer``.
+    /// - Parameter host: a numeric address, so that the library has nothing to look up.
+    func connect(_ configuration: UpstreamConfiguration, host: String) throws(LinkFault) {
         if version == .v5 { try setConnectProperties(configuration) }
         let keepAlive = Int32(clamping: configuration.keepAlive.components.seconds)
         let result = mosquitto_connect_bind_async(
-            handle, address.host, Int32(address.port), max(5, min(keepAlive, 65_535)), isIPv4Only ? "0.0.0.0" : nil
+            handle, host, Int32(address.port), max(5, min(keepAlive, 65_535)), nil
         )
         let code = errno
         switch result {
         case MOSQ_ERR_SUCCESS.intValue, MOSQ_ERR_CONN_PENDING.intValue: return
-        // The library leaves getaddrinfo(3)'s result in errno.
-        case MOSQ_ERR_EAI.intValue: throw .resolve(host: address.host, reason: String(cString: gai_strerror(code)))
         default: throw fault(result, code: code)
         }
     }
 
     private func setConnectProperties(_ configuration: UpstreamConfiguration) throws(LinkFault) {
-        var properties: OpaquePointer?
-        defer { mosquitto_property_free_all(&properties) }
+        var properties = PropertyList()
         if !configuration.subscriptions.isEmpty {
-            try Self.check(
-                mosquitto_property_add_int32(
-                    &properties, Int32(MQTT_PROP_SESSION_EXPIRY_INTERVAL.rawValue),
-                    UInt32(clamping: configuration.sessionExpiry.components.seconds)
-                ),
-                "set the session expiry"
-            )
+            properties.add(
+                MQTT_PROP_SESSION_EXPIRY_INTERVAL, UInt32(clamping: configuration.sessionExpiry.components.seconds))
         }
-        try Self.check(
-            mosquitto_property_add_int32(
-                &properties, Int32(MQTT_PROP_MAXIMUM_PACKET_SIZE.rawValue),
-                UInt32(clamping: max(configuration.maximumIncomingBytes, 1024))
-            ),
-            "set the maximum packet size"
-        )
-        try Self.check(cmosquitto_set_connect_properties(handle, properties), "set the CONNECT properties")
+        properties.add(
+            MQTT_PROP_MAXIMUM_PACKET_SIZE, UInt32(clamping: max(configuration.maximumIncomingBytes, 1024)))
+        try properties.with { list throws(LinkFault) in
+            try Self.check(cmosquitto_set_connect_properties(handle, list), "set the CONNECT properties")
+        }
     }
 
-    private func setTLS(_ tls: UpstreamConfiguration.TLS) throws(LinkFault) {
-        for path in [tls.authorityFile, tls.certificateFile, tls.keyFile] {
-            guard let path, access(path, R_OK) != 0 else { continue }
-            throw .file(path: path, code: errno)
-        }
-        let bundle = "/etc/ssl/certs/ca-certificates.crt"
-        let authorities = tls.authorityFile ?? (access(bundle, R_OK) == 0 ? bundle : nil)
-        try Self.check(
-            mosquitto_tls_set(
-                handle, authorities, authorities == nil ? "/etc/ssl/certs" : nil, tls.certificateFile, tls.keyFile, nil
-            ),
-            "set the TLS files"
-        )
+    /// Whether the peer has taken the TCP connection.
+    var isReached: Bool {
+        guard let socket else { return false }
+        var address = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        return withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getpeername(socket, $0, &length) }
+        } == 0
     }
+
+    /// When the certificate ends that the broker showed, Unix seconds; `nil` without TLS.
+    var serverExpiry: Int64? { tls == nil ? nil : ClientTLS.expiry(ofServerOn: mosquitto_ssl_get(handle)) }
+
+    /// The broker has let us in: the library's log is of no interest any more.
+    func ignoreLog() { BrokerNews.ignoreLog(of: handle) }
 
     // MARK: The loop
 
@@ -145,7 +149,7 @@ final class MosquittoClient {
         if isHandshaking { try checkHandshake() }
         // What the handshake held back.
         if isHandshaking { try write() }
-        if socket == nil { throw fault(MOSQ_ERR_CONN_LOST.intValue, code: 0) }
+        if socket == nil { throw lost }
     }
 
     /// The socket is writable.
@@ -169,10 +173,10 @@ final class MosquittoClient {
 
     /// A peer that closes in the middle of the handshake looks like success to the library, for ever.
     private func checkHandshake() throws(LinkFault) {
-        guard let socket else { throw fault(MOSQ_ERR_CONN_LOST.intValue, code: 0) }
+        guard let socket else { throw lost }
         var byte: UInt8 = 0
         let count = recv(socket, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT))
-        if count == 0 { throw fault(MOSQ_ERR_CONN_LOST.intValue, code: 0) }
+        if count == 0 { throw lost }
         let code = errno
         if count < 0, code != EAGAIN, code != EINTR { throw fault(MOSQ_ERR_ERRNO.intValue, code: code) }
     }
@@ -181,26 +185,47 @@ final class MosquittoClient {
 
     /// Publishes with QoS 1.
     /// - Returns: the library's result, and the packet identifier when it is MOSQ_ERR_SUCCESS.
+    /// - Parameter properties: sent besides the envelope, and freed.
     func publish(
-        topic: String, payload: [UInt8], retain: Bool, envelope: UnsafePointer<cmosquitto_envelope>?
+        topic: String, payload: [UInt8], retain: Bool, envelope: UnsafePointer<cmosquitto_envelope>? = nil,
+        properties: OpaquePointer? = nil
     ) -> (result: Int32, packetIdentifier: Int32) {
         var packetIdentifier: Int32 = 0
         let result = payload.withUnsafeBytes {
             cmosquitto_publish(
-                handle, &packetIdentifier, topic, $0.baseAddress, Int32(clamping: $0.count), retain, envelope
+                handle, &packetIdentifier, topic, $0.baseAddress, Int32(clamping: $0.count), retain, envelope,
+                properties
             )
         }
         return (result, packetIdentifier)
     }
 
-    /// Subscribes with QoS 1; with 5.0 our own publications do not come back, and retain flags stay as published.
+    /// Subscribes with QoS 1; with 5.0 our own publications do not come back, retain flags stay as published, and what
+    /// is retained comes only when the session does not have the subscription yet.
+    /// - Parameter identifier: what the broker is to name the subscription by, where it can.
     /// - Returns: the packet identifier.
-    func subscribe(_ filter: String) throws(LinkFault) -> Int32 {
+    func subscribe(_ filter: String, identifier: UInt32?) throws(LinkFault) -> Int32 {
         var packetIdentifier: Int32 = 0
-        // No Local on a shared subscription is a protocol error [MQTT-3.8.3-4].
-        let noLocal = filter.hasPrefix("$share/") ? 0 : MQTT_SUB_OPT_NO_LOCAL.rawValue
-        let options = version == .v5 ? noLocal | MQTT_SUB_OPT_RETAIN_AS_PUBLISHED.rawValue : 0
-        let result = mosquitto_subscribe_v5(handle, &packetIdentifier, filter, 1, Int32(options), nil)
+        let options =
+            MQTT_SUB_OPT_NO_LOCAL.rawValue | MQTT_SUB_OPT_RETAIN_AS_PUBLISHED.rawValue
+            | MQTT_SUB_OPT_SEND_RETAIN_NEW.rawValue
+        var properties = PropertyList()
+        if version == .v5, let identifier {
+            properties.add(variable: identifier, MQTT_PROP_SUBSCRIPTION_IDENTIFIER)
+        }
+        let (result, code) = try properties.with { list in
+            let result = mosquitto_subscribe_v5(
+                handle, &packetIdentifier, filter, 1, version == .v5 ? Int32(options) : 0, list)
+            return (result, errno)
+        }
+        if result != MOSQ_ERR_SUCCESS.intValue { throw fault(result, code: code) }
+        return packetIdentifier
+    }
+
+    /// - Returns: the packet identifier.
+    func unsubscribe(_ filter: String) throws(LinkFault) -> Int32 {
+        var packetIdentifier: Int32 = 0
+        let result = mosquitto_unsubscribe_v5(handle, &packetIdentifier, filter, nil)
         let code = errno
         if result != MOSQ_ERR_SUCCESS.intValue { throw fault(result, code: code) }
         return packetIdentifier
@@ -218,19 +243,24 @@ final class MosquittoClient {
         )
     }
 
+    /// The peer has closed the connection.
+    var lost: LinkFault { fault(MOSQ_ERR_CONN_LOST.intValue, code: 0) }
+
     /// - Parameter code: errno after the call.
     func fault(_ result: Int32, code: Int32) -> LinkFault {
         let isUp = news.answer != nil
         if let reason = news.disconnectReason { return .disconnected(reason: reason) }
-        // 2.0.21 reports a failed handshake as a failed read or write; only its complaint tells.
-        if isHandshaking, let complaint = news.complaint { return .tls(address, detail: complaint) }
+        // A broker that does not accept our certificate may say so after the handshake (RFC 8446, section 4.4.2.4). 2.0.21
+        // reports a failed handshake as a failed read or write; only its complaint tells.
+        if !isUp, let failure = tls?.failure { return .tls(address, failure) }
+        if isHandshaking, let complaint = news.complaint { return .tls(address, .other(complaint)) }
         switch result {
         case MOSQ_ERR_CONN_LOST.intValue, MOSQ_ERR_NO_CONN.intValue:
             return isUp ? .broken(code: 0) : .closedBeforeAnswer(address)
         case MOSQ_ERR_ERRNO.intValue where isHandshaking && code == 0: return .closedBeforeAnswer(address)
         case MOSQ_ERR_ERRNO.intValue: return isUp ? .broken(code: code) : .connect(address, code: code)
         case MOSQ_ERR_TLS.intValue, MOSQ_ERR_TLS_HANDSHAKE.intValue:
-            return .tls(address, detail: news.complaint ?? "no details")
+            return .tls(address, .other(news.complaint ?? "no details"))
         case MOSQ_ERR_KEEPALIVE.intValue: return .keepAlive(keepAliveInterval)
         case MOSQ_ERR_PROTOCOL.intValue, MOSQ_ERR_MALFORMED_PACKET.intValue, MOSQ_ERR_CONN_REFUSED.intValue:
             return .protocol(detail: String(cString: mosquitto_strerror(result)))

@@ -8,6 +8,9 @@ package struct Secret: Hashable, Sendable, CustomStringConvertible, CustomDebugS
         self.bytes = bytes
     }
 
+    /// The bytes themselves, for whoever must know them to keep them back.
+    package var revealed: [UInt8] { bytes }
+
     package var description: String { "••••" }
     package var debugDescription: String { description }
     package var customMirror: Mirror { Mirror(self, children: []) }

@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// Where an upstream broker listens: `mqtt://host`, `mqtts://host:8883`, `mqtt://[2001:db8::1]:1883`.
 package struct UpstreamAddress: Hashable, Sendable, CustomStringConvertible {
     package enum Transport: Hashable, Sendable {
@@ -72,6 +74,16 @@ package struct UpstreamAddress: Hashable, Sendable, CustomStringConvertible {
 
     /// Whether the host is an IPv6 address rather than a name.
     var isIPv6Literal: Bool { host.contains(":") }
+
+    /// Whether the host is an address rather than a name.
+    var isLiteral: Bool { Self.isAddress(host) }
+
+    /// Whether it is an IPv4 or IPv6 address (inet_pton(3)), perhaps with a zone.
+    static func isAddress(_ host: String) -> Bool {
+        var address = in6_addr()
+        let bare = String(host.prefix { $0 != "%" })
+        return inet_pton(AF_INET, bare, &address) == 1 || inet_pton(AF_INET6, bare, &address) == 1
+    }
 
     /// Letters, digits, `-`, `.` and, because local networks have them, `_`; at most 253 bytes (RFC 1123, §2.1).
     private static func isHostName(_ text: String) -> Bool {

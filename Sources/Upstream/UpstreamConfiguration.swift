@@ -20,12 +20,25 @@ package struct UpstreamConfiguration: Sendable {
 
     /// Who to trust and who to be on `mqtts://` connections. The broker's certificate is always checked, its name too.
     package struct TLS: Hashable, Sendable {
+        package enum Version: Hashable, Sendable {
+            case v12
+            case v13
+        }
+
         /// PEM file of the authorities to trust; `nil` for the system's.
         package var authorityFile: String?
         /// PEM file of the client's certificate (chain), with `keyFile`.
         package var certificateFile: String?
         /// PEM file of the client's private key, without a passphrase.
         package var keyFile: String?
+        /// The name that the broker's certificate must be for, and that is asked for (SNI); `nil` for the URL's host.
+        package var serverName: String?
+        /// The protocol to ask for (ALPN, RFC 7301), 1…255 bytes; `nil` for none.
+        package var alpn: String?
+        /// The oldest version that is spoken.
+        package var minimumVersion = Version.v12
+
+        var paths: [String] { [authorityFile, certificateFile, keyFile].compactMap(\.self) }
 
         package init(authorityFile: String? = nil, certificateFile: String? = nil, keyFile: String? = nil) {
             self.authorityFile = authorityFile
@@ -36,7 +49,10 @@ package struct UpstreamConfiguration: Sendable {
 
     /// At least one; several are tried in turn, starting with the first after every stable connection.
     package var addresses: [UpstreamAddress]
-    /// Must stay the same across restarts: the broker keeps commands for it while we are away. 1…65,535 bytes.
+    /// Connected to a later one for this long, those before it are tried beside the connection that there is.
+    package var returnAfter = Duration.seconds(300)
+    /// Must stay the same across restarts: the broker keeps commands for it while we are away. At most 65,535 bytes;
+    /// empty: the broker gives one (5.0 only), which is kept while the process lives.
     package var clientIdentifier: String
     package var username: String?
     package var password: Secret?
@@ -44,8 +60,12 @@ package struct UpstreamConfiguration: Sendable {
     package var protocolChoice = ProtocolChoice.automatic
     /// Retained `online` and `offline` are published here (birth and will). A valid topic name.
     package var stateTopic: String
-    /// Topic filters to receive. With none, no session is kept on the broker.
+    /// Topic filters to receive, the more important ones first: of those that overlap, the first counts. With none, no
+    /// session is kept on the broker.
     package var subscriptions: [String]
+    /// A file that keeps which filters the broker was last asked for, so that those of earlier settings are given up;
+    /// `nil` for none.
+    package var subscriptionFile: String?
 
     /// Messages claimed from the outbox and not removed yet, 1…65,535: the most that a crash can duplicate. On the
     /// network there are no more of them than this and than the broker's receive maximum.
@@ -54,8 +74,14 @@ package struct UpstreamConfiguration: Sendable {
     package var windowBytes = 4 << 20
     /// 5 s…65,535 s. A broker that falls silent on an idle link is noticed within twice this.
     package var keepAlive = Duration.seconds(10)
+    /// How long the resolver may take. One that blocks for longer stops nothing but this attempt.
+    package var resolveTimeout = Duration.seconds(15)
+    /// How long one of several addresses may take to accept the connection.
+    package var reachTimeout = Duration.seconds(5)
     /// From the start of an attempt to the broker's CONNACK.
     package var connectTimeout = Duration.seconds(20)
+    /// With something on its way, no PUBACK for this long makes the link suspect.
+    package var suspectAfter = Duration.seconds(3)
     /// With something on its way, no PUBACK for this long takes the link down.
     package var progressTimeout = Duration.seconds(10)
     /// When nothing has been acknowledged for this long, a message of no account is published to ``canaryTopic``, so
@@ -75,8 +101,19 @@ package struct UpstreamConfiguration: Sendable {
     /// Messages and bytes per second of a backlog, at most; `nil` for as much as the upstream takes.
     package var replayRate: Double?
     package var replayBandwidth: Double?
+    /// How often the files of certificates are looked at while the link is up.
+    package var certificateInterval = Duration.seconds(5)
+    /// The link's thread hangs in a call for this long: another one takes its place.
+    package var stuckAfter = Duration.seconds(30)
     /// What ``UpstreamLink/run()`` gives the messages in flight when its task is cancelled.
     package var drainTimeout = Duration.seconds(2)
+
+    var machinePolicy: LinkMachine.Policy {
+        LinkMachine.Policy(
+            resolveTimeout: resolveTimeout, reachTimeout: reachTimeout, connectTimeout: connectTimeout,
+            suspectAfter: min(suspectAfter, progressTimeout), progressTimeout: progressTimeout,
+            reconnectDelay: reconnectDelay, stableAfter: stableAfter)
+    }
 
     var replayLimits: ReplayGovernor.Limits {
         ReplayGovernor.Limits(messagesPerSecond: replayRate, bytesPerSecond: replayBandwidth)

@@ -1,5 +1,4 @@
 internal import CMosquitto
-internal import Glibc
 package import Logging
 package import Outbox
 package import Readings
@@ -17,11 +16,27 @@ package final class UpstreamLink: Sendable {
     private let time: any TimeSource
     private let accepted: @Sendable ([UpstreamArrival]) -> Void
     private let logger: Logger
-    private let mailbox: LinkMailbox
-    private let latest: LinkSnapshotBox
+    /// Raised by whatever ``run()`` must look at.
+    private let changed = Signal()
+    /// The thread that there is, by its doors; another one takes its place when it hangs.
+    private let present: Mutex<Doors>
     private let isStarted = Atomic(false)
+    /// Threads that were left behind in a call and have not come back.
+    private let hanging = Atomic(0)
+    private let beyondHelp = Atomic(false)
     /// Used at home in the outbox, but for the end of a wait.
     private let desk: Mutex<Desk>
+
+    /// What a thread of the link's is spoken to by.
+    private final class Doors: Sendable {
+        let mailbox: LinkMailbox
+        let latest: LinkSnapshotBox
+
+        init(changed: Signal, _ snapshot: LinkSnapshot) throws(LinkFault) {
+            mailbox = try LinkMailbox(changed: changed)
+            latest = LinkSnapshotBox(snapshot)
+        }
+    }
 
     /// The link's dealings with the outbox.
     private struct Desk: Sendable {
@@ -43,7 +58,7 @@ package final class UpstreamLink: Sendable {
     /// - Parameters:
     ///   - accepted: called on the link's thread, in the order of arrival, with what came from upstream since the last
     ///     call (at most a network read's worth). Must not block: the link waits for it. The broker has, or gets at
-    ///     once, the PUBACK.
+    ///     once, the PUBACK. A thread that hung and comes back may call beside the one that has taken its place.
     /// - Throws: when the process is out of file descriptors.
     package init(
         configuration: UpstreamConfiguration, outbox: OutboxStore, time: any TimeSource,
@@ -54,13 +69,14 @@ package final class UpstreamLink: Sendable {
         self.time = time
         self.accepted = accepted
         self.logger = logger
-        mailbox = try LinkMailbox()
+        present = Mutex(try Doors(changed: changed, LinkSnapshot(since: time.now().instant)))
         desk = Mutex(
             Desk(
                 claims: Claims(configuration),
                 governor: ReplayGovernor(configuration.replayLimits, now: time.now().instant)))
-        latest = LinkSnapshotBox(LinkSnapshot(since: time.now().instant))
     }
+
+    private var doors: Doors { present.withLock { $0 } }
 
     /// The version of the libmosquitto that is loaded, "2.0.11".
     package static var libraryVersion: String {
@@ -74,70 +90,104 @@ package final class UpstreamLink: Sendable {
     package func wake() { outbox.assumeIsolated { turn($0, isHeard: false) } }
 
     /// What the link is doing. Cheap, from any thread; at most one turn of the link's loop old.
-    package func snapshot() -> LinkSnapshot { latest.value.withLock { $0 } }
+    package func snapshot() -> LinkSnapshot { doors.latest.value.withLock { $0 } }
 
     /// How often the link's loop has gone round. Stands still, but for a turn per second, when there is nothing to do.
-    package var turns: UInt64 { latest.turns.load(ordering: .relaxed) }
+    package var turns: UInt64 { doors.latest.turns.load(ordering: .relaxed) }
+
+    /// So many of its threads hang that only a new process helps.
+    package var isBeyondHelp: Bool { beyondHelp.load(ordering: .relaxed) }
 
     /// Begins to stop and returns: nothing new is claimed, what is on its way gets until `deadline` to be
     /// acknowledged, then `offline` is published and the connection closed. ``run()`` returns when that is done, and
     /// at the deadline at the latest. What was not acknowledged stays in the outbox.
-    package func shutdown(deadline: Instant) { mailbox.orderStop(deadline: deadline) }
+    package func shutdown(deadline: Instant) { doors.mailbox.orderStop(deadline: deadline) }
 
     /// Connects, delivers and reconnects until ``shutdown(deadline:)``, or until the task is cancelled, which is a
     /// shutdown within ``UpstreamConfiguration/drainTimeout``. To be called once.
     ///
-    /// Resolving a name blocks the link's thread for as long as the resolver tries. A thread that is stuck there at
-    /// the deadline is left behind: it holds nothing of the outbox, notices when it comes back and ends by itself.
+    /// A thread that hangs in a call is left behind, and another one takes its place: it holds nothing of the outbox,
+    /// and ends by itself when it comes back.
     /// - Throws: when the thread cannot be started.
     package func run() async throws(LinkFault) {
         let wasStarted = isStarted.exchange(true, ordering: .relaxed)
         precondition(!wasStarted, "a link runs once")
-        try startThread()
+        try startThread(doors)
+        let supervision = Task.detached { await self.supervise() }
         await withTaskCancellationHandler {
             await withTaskExecutorPreference(outbox.executor) { await serve(outbox) }
         } onCancel: {
             shutdown(deadline: time.now().instant + configuration.drainTimeout)
         }
+        supervision.cancel()
     }
 
     // MARK: The thread
 
-    private func startThread() throws(LinkFault) {
-        let start = ThreadStart { [self] in
+    private func startThread(_ doors: Doors) throws(LinkFault) {
+        try LinkThread.start("upstream") { [self] in
             LinkLoop(
-                configuration: configuration, time: time, mailbox: mailbox, snapshot: latest, accepted: accepted,
+                configuration: configuration, time: time, isOwn: { [outbox] in outbox.isOwn(epoch: $0) },
+                mailbox: doors.mailbox,
+                snapshot: doors.latest,
+                accepted: accepted,
                 report: { [self] in
-                    if !$0 || outbox.visit({ turn($0, isHeard: true) }) == nil { mailbox.changed.raise() }
+                    if !$0 || outbox.visit({ turn($0, isHeard: true) }) == nil { changed.raise() }
                 }, logger: logger
             ).run()
+            if doors.mailbox.isAbandoned { hanging.subtract(1, ordering: .relaxed) }
         }
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        defer { pthread_attr_destroy(&attributes) }
-        pthread_attr_setstacksize(&attributes, 512 << 10)
-        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-        var thread = pthread_t()
-        let context = Unmanaged.passRetained(start)
-        let code = pthread_create(
-            &thread, &attributes,
-            { context in
-                guard let context else { return nil }
-                // SIGPIPE would come from OpenSSL, which writes without MSG_NOSIGNAL; the others are not for this
-                // thread to take.
-                var signals = sigset_t()
-                sigfillset(&signals)
-                pthread_sigmask(SIG_BLOCK, &signals, nil)
-                cmosquitto_name_thread("upstream")
-                Unmanaged<ThreadStart>.fromOpaque(context).takeRetainedValue().body()
-                return nil
-            },
-            context.toOpaque()
-        )
-        guard code == 0 else {
-            context.release()
-            throw .library(doing: "start the upstream's thread", reason: errorText(code))
+    }
+
+    /// So many threads may hang at the same time; with more of them the process needs a new beginning.
+    private static let hangingLimit = 4
+    /// A thread counts as hanging when it was seen at the same call so often.
+    private static let looks = 6
+
+    /// Puts another thread in the place of one that hangs in a call.
+    private func supervise() async {
+        var (call, seen): (Int64, Int) = (0, 0)
+        // Looks are counted, not time: a machine that was asleep has not hung.
+        while (try? await Task.sleep(for: configuration.stuckAfter / Self.looks)) != nil {
+            let present = doors.latest.isInCall.load(ordering: .relaxed)
+            (call, seen) = (present, present != 0 && present == call ? seen + 1 : 0)
+            guard seen >= Self.looks else { continue }
+            seen = 0
+            guard hanging.load(ordering: .relaxed) < Self.hangingLimit else {
+                beyondHelp.store(true, ordering: .relaxed)
+                logger.critical("the upstream's threads hang in calls that do not come back")
+                continue
+            }
+            replaceThread()
         }
+    }
+
+    private func replaceThread() {
+        let old = doors
+        var snapshot = old.latest.value.withLock { $0 }
+        let now = time.now().instant
+        let fault = LinkFault.stuck(configuration.stuckAfter)
+        (snapshot.state, snapshot.since, snapshot.inFlight) = (.down(until: now), now, 0)
+        (snapshot.lastFault, snapshot.lastFaultAt) = (fault, now)
+        logger.error("the upstream's thread hangs; another one takes its place", metadata: ["error": "\(fault)"])
+        do throws(LinkFault) {
+            let fresh = try Doors(changed: changed, snapshot)
+            // Before its thread is there, so that no order goes to the old one any more.
+            present.withLock { $0 = fresh }
+            if let deadline = old.mailbox.stopDeadline { fresh.mailbox.orderStop(deadline: deadline) }
+            do throws(LinkFault) {
+                try startThread(fresh)
+            } catch {
+                present.withLock { $0 = old }
+                if let deadline = fresh.mailbox.stopDeadline { old.mailbox.orderStop(deadline: deadline) }
+                throw error
+            }
+            hanging.add(1, ordering: .relaxed)
+            old.mailbox.leave()
+        } catch {
+            logger.error("the upstream's thread cannot be replaced", metadata: ["error": "\(error)"])
+        }
+        changed.raise()
     }
 
     // MARK: The task
@@ -148,14 +198,14 @@ package final class UpstreamLink: Sendable {
         desk.withLock { $0.isOpen = true }
         var expiry: Expiry?
         while true {
-            if let deadline = mailbox.stopDeadline, expiry == nil || expiry?.deadline != deadline {
+            if let deadline = doors.mailbox.stopDeadline, expiry == nil || expiry?.deadline != deadline {
                 expiry?.cancel()
-                expiry = Expiry(deadline: deadline, after: deadline - time.now().instant, signal: mailbox.changed)
+                expiry = Expiry(deadline: deadline, after: deadline - time.now().instant, signal: changed)
                 desk.withLock { $0.isStopping = true }
             }
             turn(outbox, isHeard: false)
             if desk.withLock({ $0.isStopped }) || expiry?.isOver == true { break }
-            await mailbox.changed.wait()
+            await changed.wait()
         }
         expiry?.cancel()
         desk.withLock { $0.isOpen = false }
@@ -166,6 +216,7 @@ package final class UpstreamLink: Sendable {
     private func turn(_ outbox: isolated OutboxStore, isHeard: Bool) {
         desk.withLock { desk in
             guard desk.isOpen else { return }
+            let mailbox = doors.mailbox
             let report = mailbox.takeReport()
             desk.acknowledged.append(contentsOf: report.settled)
             desk.refused.append(contentsOf: report.refused)
@@ -174,15 +225,16 @@ package final class UpstreamLink: Sendable {
             }
             if report.isStopped {
                 desk.isStopped = true
-                mailbox.changed.raise()
+                changed.raise()
             }
             settle(&desk, outbox)
-            let records = setAside(&desk, outbox)
+            var records = setAside(&desk, outbox)
             guard desk.acknowledged.isEmpty, desk.refused.isEmpty else { return }
             // A changed connection: nothing that was claimed for the old one is on its way any more. Acknowledgements
             // of the old one come before the change, and leave the outbox before the rest is handed out again.
             if report.connection != desk.connection {
                 outbox.release()
+                records = []
                 if report.connection != nil { outbox.attach() }
                 desk.connection = report.connection
                 desk.claims = Claims(configuration)
@@ -192,7 +244,7 @@ package final class UpstreamLink: Sendable {
                 mailbox.order(records, connection: connection, isHeard: isHeard)
             }
             if let connection = desk.connection, !desk.isStopping {
-                refill(&desk, connection: connection, outbox, isHeard: isHeard)
+                refill(&desk, mailbox, connection: connection, outbox, isHeard: isHeard)
             }
         }
     }
@@ -213,7 +265,7 @@ package final class UpstreamLink: Sendable {
     private func setAside(_ desk: inout Desk, _ outbox: isolated OutboxStore) -> [OutboxStore.Claimed] {
         guard !desk.refused.isEmpty else { return [] }
         guard !outbox.isVisited else {
-            mailbox.changed.raise()
+            changed.raise()
             return []
         }
         do throws(OutboxError) {
@@ -229,7 +281,7 @@ package final class UpstreamLink: Sendable {
     }
 
     private func refill(
-        _ desk: inout Desk, connection: UInt64, _ outbox: isolated OutboxStore, isHeard: Bool
+        _ desk: inout Desk, _ mailbox: LinkMailbox, connection: UInt64, _ outbox: isolated OutboxStore, isHeard: Bool
     ) {
         do throws(OutboxError) {
             while desk.claims.freeMessages > 0, desk.claims.freeBytes > 0 {
@@ -264,25 +316,18 @@ package final class UpstreamLink: Sendable {
         Task.detached { [self] in
             try? await Task.sleep(for: wait)
             self.desk.withLock { $0.isWaiting = false }
-            mailbox.changed.raise()
+            changed.raise()
         }
     }
 
     private func failed(_ doing: Logger.Message, _ error: OutboxError) {
         logger.error(doing, metadata: ["error": "\(error)"])
-        let signal = mailbox.changed
+        let signal = changed
         Task.detached {
             try? await Task.sleep(for: .seconds(1))
             signal.raise()
         }
     }
-}
-
-/// What a new thread is to do.
-private final class ThreadStart: Sendable {
-    let body: @Sendable () -> Void
-
-    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
 }
 
 /// What is claimed and still in the outbox, against the window.

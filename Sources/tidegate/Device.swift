@@ -27,7 +27,7 @@ extension Tidegate {
         @OptionGroup var gateway: GatewayOptions
 
         func perform(_ request: DeviceRequest) async throws(GatewayError) {
-            let answer = try await DeviceCommands.perform(request, dataDirectory: try gateway.dataDirectory())
+            let answer = try await DeviceCommands.perform(request, dataDirectory: gateway.dataDirectory)
             if let failure = answer.failure {
                 StandardError.print("tidegate: \(failure.text)")
                 Glibc.exit(failure.exitCode)

@@ -31,11 +31,8 @@ struct QueueOptions: ParsableArguments {
 
     /// Calls `body` with a way to ask, and prints what it throws.
     func use(_ body: (QueueCommands) async throws(GatewayError) -> Void) async throws(GatewayError) {
-        // A data directory may be looked at without its gateway's settings.
-        let commands =
-            gateway.dataDir != nil
-            ? try QueueCommands(try? gateway.load().settings, dataDirectory: try gateway.dataDirectory())
-            : try QueueCommands(try gateway.load().settings, dataDirectory: try gateway.dataDirectory())
+        // A queue may be looked at without its gateway's settings, and when these have mistakes.
+        let commands = try QueueCommands(try? gateway.load().settings, dataDirectory: gateway.dataDirectory)
         do throws(GatewayError) {
             try await body(commands)
         } catch {

@@ -12,13 +12,18 @@ extension Tidegate {
 
         @OptionGroup var settings: SettingsOptions
 
+        @Flag(
+            help: ArgumentHelp(
+                "Run with what can be used when the settings have mistakes.",
+                discussion: "What a mistake stands in is left out, and told in the log and by tidegate status."))
+        var lenient = false
+
         @Option(help: "How much to log: trace, debug, info, notice, warning or error. Overrides the settings.")
         var logLevel: String?
 
         func run() async throws {
             do throws(GatewayError) {
-                let loaded = try SettingsLoader.loadOrFail(settings.path)
-                try await GatewayProcess.run(loaded, logLevel: logLevel)
+                try await GatewayProcess.run(settings.path, isLenient: lenient, logLevel: logLevel)
             } catch {
                 throw exit(with: error)
             }

@@ -18,12 +18,12 @@ struct GatewayOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The data directory, instead of the one in the settings.", valueName: "folder"))
     var dataDir: String?
 
-    /// The data directory; the settings are read only when it is not given.
-    func dataDirectory() throws(GatewayError) -> String {
-        if let dataDir { return dataDir }
-        return try load().dataDirectory
+    /// The data directory; the settings are read only when it is not given. A mistake elsewhere in them does not matter.
+    var dataDirectory: String {
+        dataDir ?? SettingsLoader.loadWhatCanBeUsed(settings.path).settings.gateway.dataDirectory
     }
 
+    /// - Throws: when there is a mistake in the settings.
     func load() throws(GatewayError) -> (settings: GatewaySettings, dataDirectory: String) {
         let loaded = try SettingsLoader.loadOrFail(settings.path)
         return (loaded, dataDir ?? loaded.gateway.dataDirectory)

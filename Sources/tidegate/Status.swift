@@ -19,7 +19,7 @@ extension Tidegate {
 
         func run() throws {
             do throws(GatewayError) {
-                let status = try GatewayProcess.status(dataDirectory: try gateway.dataDirectory())
+                let status = try GatewayProcess.status(dataDirectory: gateway.dataDirectory)
                 print(json ? ControlClient.json(status) : status.text)
             } catch {
                 throw exit(with: error)

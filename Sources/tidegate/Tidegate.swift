@@ -15,6 +15,7 @@ struct Tidegate: AsyncParsableCommand {
               tidegate check          look for mistakes in the settings
               tidegate run            run the gateway (systemd does this on a board)
               tidegate status         what the running gateway is doing
+              tidegate doctor         what is not well, and what to do
               tidegate queue          what waits for the upstream
               tidegate sensor         the board's own sensors: list, read, scan
               tidegate device         who may use the LAN listener
@@ -25,7 +26,10 @@ struct Tidegate: AsyncParsableCommand {
             70 a fault in tidegate itself, 74 reading or writing failed, 77 no permission, 78 wrong settings.
             """,
         version: GatewayVersion.current,
-        subcommands: [Run.self, Demo.self, Check.self, Status.self, Sensor.self, Queue.self, Device.self, Version.self])
+        subcommands: [
+            Run.self, Demo.self, Check.self, FirstBootCommand.self, Status.self, DoctorCommand.self, Bundle.self,
+            Sensor.self, Queue.self, Device.self, Version.self,
+        ])
 }
 
 extension ParsableCommand {

@@ -22,7 +22,7 @@ import Upstream
         #expect(settings.lan.listeners.map(\.endpoint.description) == ["127.0.0.1:1883"])
         #expect(settings.forward.map(\.from.description) == ["#"])
         #expect(settings.accept.map(\.from.description) == ["gw/cmd/#"])
-        #expect(settings.upstream.configuration.subscriptions == ["gw/cmd/#"])
+        #expect(settings.upstream?.configuration.subscriptions == ["gw/cmd/#"])
         #expect(settings.classes == ClassLimits.builtIn)
     }
 
@@ -145,6 +145,48 @@ import Upstream
     func mistakesAreTold(text: String, expected: String) {
         let errors = Self.errors(text)
         #expect(errors.count == 1 && errors[0].hasPrefix(expected), "\(errors)")
+    }
+
+    @Test func rulesForBothWaysAreOneOfEach() throws {
+        let text = Self.minimal + "[[both]]\nlan = \"a/+/#\"\nupstream = \"{gateway}/x/+/#\"\nclass = \"events\"\n"
+        let result = SettingsLoader.load(text: text, name: "f")
+        let settings = try #require(result.settings)
+        #expect(result.diagnostics.isEmpty)
+        // The built-in rules stand behind it.
+        #expect(settings.forward.map(\.from.description) == ["a/+/#", "#"])
+        #expect(settings.forward.map(\.deliveryClass) == [.events, .telemetry])
+        #expect(settings.accept.map(\.from.description) == ["gw/x/+/#", "gw/cmd/#"])
+        let match = try #require(settings.forward[0].from.match("a/b/c/d"))
+        #expect(settings.forward[0].to.expand(topic: "a/b/c/d", device: "", match: match) == "gw/x/b/c/d")
+        #expect(AcceptRules(settings.accept).localTopic(for: "gw/x/b/c/d") == "a/b/c/d")
+        // What one way gives up the other way cannot give back.
+        #expect(
+            Self.errors(Self.minimal + "[[both]]\nlan = \"a/#\"\nupstream = \"b\"\n")
+                == ["f:7:7: error: lan: \"#\" stands for nothing: the \"from\" filter has fewer of them"])
+    }
+
+    @Test(arguments: [
+        ("[[forward]]\nfrom = \"a/#\"\n[[forward]]\nfrom = \"a/b\"\n", "f:8:1: warning: this rule is never used"),
+        (
+            "[[accept]]\nfrom = \"a/+/c\"\nto = \"l/+\"\n[[accept]]\nfrom = \"a/b/+\"\nto = \"m/+\"\n",
+            "f:9:1: warning: this rule and the accept rule \"a/+/c\" at line 6 match the same topics"
+        ),
+        (
+            "[[forward]]\nfrom = \"x/#\"\nto = \"y/#\"\n[[accept]]\nfrom = \"y/z/#\"\nto = \"x/z/#\"\n",
+            "f:9:1: warning: this rule brings down what the forward rule \"x/#\" at line 6 sends up: a loop"
+        ),
+    ])
+    func rulesThatMakeNoSenseTogetherAreWarnedAbout(text: String, expected: String) {
+        let result = SettingsLoader.load(text: Self.minimal + text, name: "f")
+        #expect(result.settings != nil)
+        #expect(
+            result.diagnostics.count == 1 && "\(result.diagnostics[0])".hasPrefix(expected), "\(result.diagnostics)")
+    }
+
+    @Test func filtersThatAnotherOneCoversAreNotSubscribedTo() throws {
+        let rules = ["a/b", "a/#", "c", "c"].map { "[[accept]]\nfrom = \"\($0)\"\nto = \"x\"\n" }.joined()
+        let result = SettingsLoader.load(text: Self.minimal + "time_topic = \"a/time\"\n" + rules, name: "f")
+        #expect(try #require(result.settings).upstream?.configuration.subscriptions == ["a/#", "c"])
     }
 
     @Test func fragmentsAreMergedInTheOrderOfTheirNames() throws {

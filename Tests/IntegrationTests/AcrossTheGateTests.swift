@@ -20,6 +20,51 @@ import Testing
         #expect(await eventually { device.messages == ["cmd/lamp on"] }, "\(device.process.output)")
     }
 
+    /// MQTT 5.0 from end to end: what publishers say of their messages arrives, both ways.
+    @Test func propertiesGoAcross() async throws {
+        let upstream = try await MosquittoProcess()
+        let gateway = try await TidegateProcess(upstreamPort: upstream.port)
+        let format = ["-V", "5", "-F", "%t|%p|%C|%R|%D|%P"]
+        let cloud = try await Subscriber(port: upstream.port, topic: "gw/sensors/#", arguments: format)
+        let device = try await Subscriber(port: gateway.lanPort, topic: "cmd/#", arguments: format)
+        #expect(try await gateway.isConnected())
+        let said = [
+            "-V", "5", "-D", "PUBLISH", "content-type", "text/csv", "-D", "PUBLISH", "response-topic", "r/1", "-D",
+            "PUBLISH", "correlation-data", "42", "-D", "PUBLISH", "user-property", "site", "roof",
+        ]
+        // A device's own words for what the gateway says are not the gateway's.
+        try await gateway.publish(
+            "sensors/a", "1", arguments: said + ["-D", "PUBLISH", "user-property", "seq", "999"])
+        #expect(await eventually { cloud.messages.count == 1 })
+        let line = try #require(cloud.messages.first)
+        #expect(line.hasPrefix("gw/sensors/a|1|text/csv|r/1|42|"), "\(line)")
+        #expect(line.contains("site:roof") && line.contains("seq:1 ") && !line.contains("999"), "\(line)")
+        let command = try await runToEnd(
+            ["mosquitto_pub", "-h", "127.0.0.1", "-p", "\(upstream.port)", "-t", "gw/cmd/a", "-m", "on"] + said)
+        #expect(command.ending == .exited(0))
+        #expect(await eventually { device.messages == ["cmd/a|on|text/csv|r/1|42|site:roof"] }, "\(device.messages)")
+    }
+
+    /// What a device says is of no use later is not delivered later, and the cloud learns of it.
+    @Test func whatHasExpiredIsAGap() async throws {
+        let upstreamPort = freePort()
+        let gateway = try await TidegateProcess(upstreamPort: upstreamPort)
+        try await gateway.publish(
+            "sensors/a", "soon", arguments: ["-V", "5", "-D", "PUBLISH", "message-expiry-interval", "1"])
+        try await gateway.publish("sensors/a", "always")
+        #expect(try await eventually { (try await gateway.statusNumber("oldestSeconds") ?? 0) >= 1 })
+        gateway.process.signal(SIGSTOP)
+        let upstream = try await MosquittoProcess(port: upstreamPort)
+        let cloud = try await Subscriber(port: upstream.port, topic: "gw/#")
+        gateway.process.signal(SIGCONT)
+        #expect(await eventually { cloud.messages.contains("gw/sensors/a always") })
+        #expect(!cloud.messages.contains("gw/sensors/a soon"))
+        #expect(
+            cloud.messages.contains {
+                $0.hasPrefix("gw/$gap/telemetry ") && $0.contains(#""count":1"#) && $0.contains("expired")
+            })
+    }
+
     @Test func birthAndWillSayWhetherTheGatewayIsThere() async throws {
         let upstream = try await MosquittoProcess()
         let cloud = try await Subscriber(port: upstream.port, topic: "gw/$state")

@@ -102,7 +102,7 @@ final class TidegateProcess: Sendable {
 
     /// True once the link to the upstream is up.
     func isConnected(within limit: Duration = .seconds(20)) async throws -> Bool {
-        try await eventually(within: limit) { try await status().contains("\"state\" : \"connected\"") }
+        try await eventually(within: limit) { try await status().contains("\"state\" : \"confirmed\"") }
     }
 
     /// Publishes with the real client and expects it to succeed.

@@ -57,4 +57,25 @@ import Testing
         #expect(Topic.unshared("$share/g/a/#") == "a/#" && Topic.unshared("$share/g//a") == "/a")
         #expect(Topic.unshared("a/b") == "a/b")
     }
+
+    @Test(arguments: [
+        ("#", "a", true), ("a/#", "a", true), ("a", "a/#", true), ("a/#", "a/b/c", true), ("a/+", "a", false),
+        ("a/+/c", "a/b/+", true), ("a/b", "a/c", false), ("+/b", "a/+", true), ("a/b/#", "+", false),
+        ("#", "$SYS/#", false), ("$SYS/#", "$SYS/a", true), ("+/a", "$x/a", false), ("a/b", "a/b/c", false),
+    ])
+    func knownOverlaps(a: String, b: String, overlaps: Bool) {
+        #expect(Topic.filters(a, overlap: b) == overlaps)
+        #expect(Topic.filters(b, overlap: a) == overlaps)
+    }
+
+    @Test(arguments: [UInt64](1...40)) func overlappingIsWhatMatchingSays(seed: UInt64) {
+        var random = SplitMix64(seed: seed)
+        for _ in 0..<200 {
+            let a = Self.randomFilter(&random)
+            let b = Self.randomFilter(&random)
+            guard Topic.isValidFilter(a), Topic.isValidFilter(b) else { continue }
+            let both = Self.names.first { Topic.matches(name: $0, filter: a) && Topic.matches(name: $0, filter: b) }
+            #expect(Topic.filters(a, overlap: b) == (both != nil), "seed \(seed): \(a), \(b): \(both ?? "none")")
+        }
+    }
 }

@@ -241,4 +241,20 @@ import Testing
         #expect(claimed[0].text.contains(#""first_seq":1,"#))
         #expect(claimed[0].sequence + 1 == claimed[1].sequence)
     }
+
+    /// What did not even get here is told in the stream like the rest.
+    @Test func whatWasLostBeforeHasItsPlace() async throws {
+        let store = try open(ClassLimits())
+        try await append(store, 1...2)
+        let from = time.now()
+        time.advance(.seconds(5))
+        try await store.note([Loss(.telemetry, count: 40, from: from, to: time.now())])
+        try await store.note([Loss(.telemetry, count: 2, from: time.now(), to: time.now())])
+        try await append(store, 3...3)
+        let claimed = try await store.claim(limit: 100, byteLimit: 10_000)
+        #expect(claimed.map(\.sequence) == [1, 2, 44, 45])
+        #expect(claimed[2].text.contains(#""count":42,"first_seq":3,"last_seq":44"#))
+        #expect(claimed[2].text.contains(#""from":"2026-11-23T11:32:02.000Z","to":"2026-11-23T11:32:07.000Z""#))
+        #expect(try await store.backlog()[0].dropped == 42)
+    }
 }

@@ -237,4 +237,44 @@ import Testing
         #expect(claimed.map(\.text).map { $0.prefix(6) } == ["before", "xxxxxx", "after"])
         #expect(claimed.map(\.sequence) == [1, 2, 3])
     }
+
+    /// Bytes that this process has asked the kernel for so far (proc(5), `/proc/pid/io`, `rchar`).
+    private static var bytesRead: Int {
+        textOfFile("/proc/self/io").split(separator: "\n").first { $0.hasPrefix("rchar: ") }
+            .flatMap { Int($0.dropFirst("rchar: ".count)) } ?? 0
+    }
+
+    /// A backlog of any size is opened by reading a few pages of it, also after a crash.
+    @Test(arguments: [false, true]) func openingReadsAFewPagesWhateverTheBacklog(isCrash: Bool) async throws {
+        var sizes: [Int] = []
+        for count in [1, 20_000] {
+            let folder = try TemporaryDirectory()
+            let store = try sinks.open(.test(folder, time: time))
+            let payload = String(repeating: "x", count: 2_000)
+            for _ in stride(from: 0, to: count, by: 500) {
+                try await store.append((0..<min(count, 500)).map { _ in .test(payload, time: time.now()) })
+            }
+            var opened = folder
+            if isCrash {
+                // As a crash leaves it: the log is not copied into the file.
+                opened = try TemporaryDirectory()
+                for name in ["outbox.db", "outbox.db-wal"] {
+                    let isCopied =
+                        try ChildProcess.run(
+                            ["cp", folder[name], opened[name]], output: opened["cp.log"]) == 0
+                    try #require(isCopied)
+                }
+            }
+            await store.close()
+            let before = Self.bytesRead
+            let again = try sinks.open(.test(opened, time: time))
+            let claimed = try await again.claim(limit: 1, byteLimit: 1)
+            sizes.append(Self.bytesRead - before)
+            #expect(claimed.count == 1)
+            #expect(try await again.backlog()[0].count == Int64(count))
+            await again.close()
+        }
+        // A log is bounded; of the file it is a handful of pages more.
+        #expect(sizes[1] - sizes[0] < (isCrash ? 16 << 20 : 100_000), "\(sizes)")
+    }
 }

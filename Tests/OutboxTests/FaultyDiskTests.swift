@@ -125,6 +125,101 @@ import Testing
         return 0
     }
 
+    private func store(_ limits: ClassLimits, _ disk: TemporaryDirectory) throws -> OutboxStore {
+        try Sinks().open(
+            OutboxStore.Configuration(
+                path: "\(disk.path)/outbox.db", classes: [.telemetry: limits], time: time, boot: BootID("one")
+            ) { "gaps/\($0.name)" })
+    }
+
+    /// What a broker refuses cannot be set aside then; it is told of, and does not stop what follows.
+    @Test func whatIsRefusedWhileTheDiskIsFullHoldsNothingUp() async throws {
+        let disk = try TemporaryDirectory(named: "faulty-disk")
+        let store = try store(ClassLimits(commitAfter: .milliseconds(10)), disk)
+        try await store.append((1...3).map { .test("\($0)", time: time.now()) })
+        try await store.flush()
+        await store.attach()
+        faulty_disk_fail(1, Self.full, true)
+        let claimed = try await store.claim(limit: 2, byteLimit: 1 << 20)
+        try await store.append([.test("4", time: time.now())])
+        let records = try await store.setAside([(claimed[0].id, "not allowed")])
+        #expect(records.map(\.message.topic) == ["gaps/telemetry"] && records.map(\.sequence) == [1])
+        // A record that is refused itself goes.
+        #expect(try await store.setAside(records.map { ($0.id, "nor this") }).isEmpty)
+        try await store.settle([claimed[1].id])
+        let others = try await store.claim(limit: 9, byteLimit: 1 << 20)
+        #expect(others.map(\.text) == ["3", "4"])
+        // One that is in memory alone.
+        let inMemory = try await store.setAside([(others[1].id, "not allowed")])
+        #expect(inMemory.map(\.message.topic) == ["gaps/telemetry"] && inMemory.map(\.id) == [others[1].id])
+        try await store.settle(others.map(\.id))
+        faulty_disk_fail(0, 0, false)
+        time.advance(.seconds(20))
+        await store.tick()
+        #expect(store.problem == nil)
+        #expect(try await store.backlog().map(\.count) == [0])
+        await store.close()
+    }
+
+    /// The record of what was refused has its place behind what waits in memory.
+    @Test func whatExpiresDoesNotPutARecordBeforeWhatIsInMemory() async throws {
+        let disk = try TemporaryDirectory(named: "faulty-disk")
+        var limits = ClassLimits(overflow: .dropNewest, commitAfter: .seconds(5))
+        limits.maximumCount = 6
+        limits.maximumAge = .seconds(1)
+        let store = try store(limits, disk)
+        try await store.append((1...3).map { .test("\($0)", time: time.now()) })
+        try await store.flush()
+        await store.attach()
+        time.advance(.milliseconds(900))
+        faulty_disk_fail(1, Self.full, true)
+        try await store.append((4...7).map { .test("\($0)", time: time.now()) })
+        await #expect(throws: OutboxError.self) { try await store.flush() }
+        time.advance(.milliseconds(200))
+        faulty_disk_fail(0, 0, false)
+        var sequences: [Int64] = []
+        for _ in 0..<5 {
+            let claimed = try await store.claim(limit: 9, byteLimit: 1 << 20)
+            sequences += claimed.map(\.sequence)
+            try await store.settle(claimed.map(\.id))
+            time.advance(.milliseconds(100))
+            await store.tick()
+        }
+        #expect(sequences == [1, 2, 3, 4, 5, 6, 7], "\(sequences)")
+        #expect(try await store.backlog().map(\.count) == [0])
+        await store.close()
+    }
+
+    /// A record that grows in memory is not sent as it was.
+    @Test func aRecordThatGrowsWaitsForTheDisk() async throws {
+        let disk = try TemporaryDirectory(named: "faulty-disk")
+        var limits = ClassLimits(overflow: .dropNewest, commitAfter: .milliseconds(10))
+        limits.maximumCount = 3
+        let store = try store(limits, disk)
+        try await store.append((1...4).map { .test("\($0)", time: time.now()) })
+        try await store.flush()
+        faulty_disk_fail(1, Self.full, true)
+        try await store.append([.test("5", time: time.now())])
+        await #expect(throws: OutboxError.self) { try await store.flush() }
+        await store.attach()
+        let claimed = try await store.claim(limit: 9, byteLimit: 1 << 20)
+        #expect(claimed.map(\.text) == ["1", "2", "3"])
+        try await store.settle(claimed.map(\.id))
+        faulty_disk_fail(0, 0, false)
+        time.advance(.seconds(20))
+        await store.tick()
+        let record = try await store.claim(limit: 9, byteLimit: 1 << 20)
+        #expect(record.count == 1 && record[0].text.contains(#""first_seq":4,"last_seq":5"#), "\(record.map(\.text))")
+        try await store.settle(record.map(\.id))
+        try await store.append([.test("6", time: time.now())])
+        let last = try await store.claim(limit: 9, byteLimit: 1 << 20)
+        #expect(last.map(\.text) == ["6"])
+        try await store.settle(last.map(\.id))
+        try await store.flush()
+        #expect(try await store.backlog().map(\.count) == [0])
+        await store.close()
+    }
+
     @Test(arguments: UInt64(1)...40) func thePowerFails(seed: UInt64) async throws {
         let disk = try TemporaryDirectory(named: "faulty-disk")
         let path = "\(disk.path)/outbox.db"

@@ -88,6 +88,39 @@ import Testing
         PRAGMA user_version=2;
         """
 
+    /// Version 3, as it was released: messages had neither expiry nor properties, and no checksum.
+    static let version3 =
+        version2.replacing("PRAGMA user_version=2;", with: "")
+            + """
+            ALTER TABLE boot ADD COLUMN offset INTEGER;
+            UPDATE boot SET offset = 1795433520000000000;
+            PRAGMA user_version=3;
+            """
+
+    @Test func aFileOfVersion3GoesOnWhereItStopped() async throws {
+        let folder = try TemporaryDirectory()
+        let time = ManualTime()
+        let sinks = Sinks()
+        do {
+            let connection = try Connection.open("\(folder.path)/outbox.db")
+            try connection.execute(Self.version3, doing: "test")
+        }
+        let store = try sinks.open(.test(folder, time: time))
+        #expect(store.recovery == nil)
+        var entry = OutboxStore.Entry.test("m4", time: time.now(), token: 1)
+        entry.message.properties = MessageProperties(contentType: "x")
+        entry.message.expiry = .seconds(9)
+        try await store.append([entry])
+        let claimed = try await store.claim(limit: 9, byteLimit: 1000)
+        #expect(claimed.map(\.text) == ["m2", "m3", "m4"])
+        #expect(claimed.map(\.message.time.quality) == [.restamped, .restamped, .synced])
+        #expect(claimed.map(\.message.properties?.contentType) == [nil, nil, "x"])
+        #expect(claimed.map(\.remaining) == [nil, nil, .seconds(9)])
+        #expect(try await store.takeBack() == (1, 0))
+        try await store.settle(claimed.map(\.id))
+        #expect(try await store.claim(limit: 9, byteLimit: 1000).map(\.text) == ["m0"])
+    }
+
     @Test func aFileOfVersion2GoesOnWhereItStopped() async throws {
         let folder = try TemporaryDirectory()
         let time = ManualTime()

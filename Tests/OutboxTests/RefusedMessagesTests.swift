@@ -65,6 +65,22 @@ import Testing
         #expect(try await store.backlog().map(\.setAside) == [1])
     }
 
+    /// A record in memory is stored as what it is, and not taken for a message of its own.
+    @Test func aRecordThatWasStoredMeanwhileGoesToo() async throws {
+        let store = try open(commitAfter: .milliseconds(250))
+        await store.attach()
+        try await store.append([.test("m1", time: time.now())])
+        let claimed = try await store.claim(limit: 3, byteLimit: 1000)
+        let records = try await store.setAside([(claimed[0].id, "not allowed")])
+        #expect(records.map(\.text) == [record(1)])
+        try await store.flush()
+        #expect(try await store.waiting(limit: 9, byteLimit: 1000).map(\.isGap) == [true])
+        #expect(try await store.setAside(records.map { ($0.id, "nor this") }).isEmpty)
+        #expect(try await store.backlog().map(\.count) == [0])
+        #expect(try await store.backlog().map(\.bytes) == [0])
+        #expect(try await store.backlog().map(\.setAside) == [1])
+    }
+
     @Test func theOldestGiveWay() async throws {
         let store = try open(commitAfter: .zero)
         for _ in 0..<11 {

@@ -92,6 +92,23 @@ import Testing
     }
 
     @Test func brokenExpressionsSayWhy() {
-        #expect(throws: NamedExpression.Failure.self) { try NamedExpression("(?<a>[") }
+        #expect(throws: NamedExpression.Failure.syntax("missing terminating ] for character class, at its byte 7")) {
+            try NamedExpression("(?<a>[")
+        }
+    }
+
+    /// There are more ways to try than anybody has time for.
+    @Test func anExpressionThatWouldNeverEndFindsNothing() throws {
+        let expression = try NamedExpression(#"(?<v>(a+)+)$"#)
+        let line = String(repeating: "a", count: 200) + "!"
+        #expect(throws: DecodingFailure.self) { try Decoding.expression(expression).decode(Array(line.utf8)) }
+        #expect(try Decoding.expression(expression).decode(Array("aaa".utf8)).map(\.metric) == ["v"])
+    }
+
+    @Test func groupsComeInThePatternsOrderWhateverTheirNames() throws {
+        let expression = try NamedExpression(#"(?P<z>\w+)=(?<a>ü+)(?<b>x)?"#)
+        let samples = try Decoding.expression(expression).decode(Array("é1 k=üü".utf8))
+        #expect(samples.map(\.metric) == ["z", "a"])
+        #expect(samples.map(\.value) == [.text("k"), .text("üü")])
     }
 }

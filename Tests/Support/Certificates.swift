@@ -21,7 +21,7 @@ package struct Certificates: Sendable {
 
     /// A certificate with `name` as its common name, in a file of that name; it takes the place of an earlier one.
     /// - Parameter extensions: a line as in x509v3_config(5).
-    package func issue(_ name: String, _ extensions: String, by authority: String = "ca") throws {
+    package func issue(_ name: String, _ extensions: String, by authority: String = "ca", days: Int = 2) throws {
         try openssl(
             "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=\(name)",
             "-keyout", key(name), "-out",
@@ -29,7 +29,7 @@ package struct Certificates: Sendable {
         try folder.write(extensions + "\n", to: "\(name).ext")
         try openssl(
             "x509", "-req", "-in", folder["\(name).csr"], "-CA", certificate(authority), "-CAkey", key(authority),
-            "-CAcreateserial", "-days", "2", "-extfile", folder["\(name).ext"], "-out", certificate(name))
+            "-CAcreateserial", "-days", "\(days)", "-extfile", folder["\(name).ext"], "-out", certificate(name))
     }
 
     private func openssl(_ arguments: String...) throws {

@@ -2,11 +2,22 @@ import Glibc
 import Synchronization
 import TestSupport
 
+/// Something that has happened.
+final class Flag: Sendable {
+    private let value = Atomic(false)
+
+    var isSet: Bool { value.load(ordering: .acquiring) }
+
+    func set() { value.store(true, ordering: .releasing) }
+}
+
 /// A broker that does what no real one can be brought to: a script for each connection, on a thread of its own.
 final class FakeBroker: Sendable {
     /// One accepted connection; used by the broker's thread alone.
     final class Connection {
         private let descriptor: Int32
+        /// Of its CONNECT.
+        fileprivate(set) var clientIdentifier = ""
 
         init(_ descriptor: Int32) { self.descriptor = descriptor }
         deinit { close(descriptor) }
@@ -90,6 +101,7 @@ final class FakeBroker: Sendable {
                 guard descriptor >= 0 else { break }
                 let connection = Connection(descriptor)
                 guard let (type, connect) = connection.receive(), type == 0x10, connect.count > 6 else { continue }
+                connection.clientIdentifier = Self.clientIdentifier(connect)
                 script(connection, number, connect[6])
                 number += 1
             }
@@ -122,6 +134,14 @@ final class FakeBroker: Sendable {
     }
 
     // MARK: Packets
+
+    /// Of a CONNECT's body: what follows the keep-alive and, with 5.0, the properties, whose length takes one byte here.
+    private static func clientIdentifier(_ connect: [UInt8]) -> String {
+        var place = 10
+        if connect[6] == 5 { place += 1 + Int(connect[place]) }
+        let length = Int(connect[place]) << 8 | Int(connect[place + 1])
+        return String(decoding: connect[place + 2..<place + 2 + length], as: UTF8.self)
+    }
 
     /// A 5.0 CONNACK with encoded properties.
     static func connack(_ reason: UInt8 = 0, properties: [UInt8] = []) -> [UInt8] {

@@ -31,7 +31,7 @@ final class Gateway: Sendable {
         func callAsFunction() { link.withLock { $0 }?.wake() }
     }
 
-    init(_ configuration: UpstreamConfiguration) throws {
+    init(_ configuration: UpstreamConfiguration, time: any TimeSource = KernelTime()) throws {
         self.configuration = configuration
         folder = try TemporaryDirectory()
         let wake = Wake()
@@ -39,14 +39,14 @@ final class Gateway: Sendable {
         outbox = try OutboxStore(
             configuration: OutboxStore.Configuration(
                 path: folder["outbox.db"], classes: [.telemetry: ClassLimits(), .alarm: ClassLimits()],
-                time: KernelTime(), boot: BootID("boot-1")
+                time: time, boot: BootID("boot-1")
             ) { "gw/$gap/\($0.name)" },
             settled: { _ in }, available: { wake() }
         )
         var logger = Logger(label: "upstream")
         logger.logLevel = .debug
         link = try UpstreamLink(
-            configuration: configuration, outbox: outbox, time: KernelTime(), accepted: { arrivals.add($0) },
+            configuration: configuration, outbox: outbox, time: time, accepted: { arrivals.add($0) },
             logger: logger
         )
         self.arrivals = arrivals
@@ -87,7 +87,7 @@ final class Gateway: Sendable {
 
     func connected() async throws {
         try await eventually("the link is connected", details: { "\(link.snapshot())" }) {
-            link.snapshot().state == .connected
+            link.snapshot().state.isUp
         }
     }
 

@@ -21,7 +21,11 @@ final class MosquittoProcess: Sendable {
     /// - Parameters:
     ///   - settings: lines for the configuration, after those for the listener.
     ///   - isAnonymous: whether clients need no password.
-    init(_ settings: [String] = [], isAnonymous: Bool = true, in folder: TemporaryDirectory? = nil) async throws {
+    ///   - isPersistent: whether what it keeps outlasts a ``stop()``.
+    init(
+        _ settings: [String] = [], isAnonymous: Bool = true, isPersistent: Bool = false,
+        in folder: TemporaryDirectory? = nil
+    ) async throws {
         self.folder = try folder ?? TemporaryDirectory()
         // Another test may take the port before mosquitto does.
         for attempt in 1... {
@@ -29,7 +33,8 @@ final class MosquittoProcess: Sendable {
             currentPort.store(port, ordering: .relaxed)
             let lines =
                 [
-                    "user root", "persistence false", "log_dest stderr", "log_type all", "connection_messages true",
+                    "user root", "persistence \(isPersistent)", "persistence_location \(self.folder.path)/",
+                    "log_dest stderr", "log_type all", "connection_messages true",
                     "max_queued_messages 0", "max_inflight_messages 0", "listener \(port) 127.0.0.1",
                     "allow_anonymous \(isAnonymous)",
                 ] + settings
@@ -55,6 +60,8 @@ final class MosquittoProcess: Sendable {
 
     private var running: Int { folder.lines("mosquitto.log").count { $0.hasSuffix(" running") } }
 
+    /// A polite end, waited for.
+    func stop() { process.withLock { $0?.end(SIGTERM) } }
     /// kill -9, waited for.
     func kill() { process.withLock { $0?.end(SIGKILL) } }
     func freeze() { process.withLock { $0?.signal(SIGSTOP) } }

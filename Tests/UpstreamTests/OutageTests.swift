@@ -198,4 +198,115 @@ struct OutageTests {
         try await gateway.run { try await gateway.connected() }
         #expect(gateway.link.snapshot().address?.port == broker.port)
     }
+
+    @Test("a name that cannot be found does not keep the next URL waiting")
+    func failoverFromUnknownHost() async throws {
+        let broker = try await MosquittoProcess()
+        var configuration = UpstreamConfiguration.test(port: broker.port)
+        configuration.addresses.insert(UpstreamAddress(transport: .tcp, host: "no-such-host.invalid"), at: 0)
+        let gateway = try Gateway(configuration)
+        try await gateway.run { try await gateway.connected() }
+        #expect(gateway.link.snapshot().address?.port == broker.port)
+    }
+
+    @Test("the first URL is come back to, beside the connection that there is")
+    func comingBack() async throws {
+        let first = try await MosquittoProcess()
+        let second = try await MosquittoProcess()
+        let observer = try await second.subscribe("gw/$state", name: "observer")
+        var configuration = UpstreamConfiguration.test(port: first.port)
+        configuration.addresses.append(UpstreamAddress(transport: .tcp, host: "127.0.0.1", port: second.port))
+        configuration.returnAfter = .milliseconds(200)
+        let gateway = try Gateway(configuration)
+        try await gateway.run {
+            try await gateway.append(1...10)
+            try await gateway.drained()
+            #expect(gateway.link.snapshot().address?.port == first.port)
+            first.kill()
+            try await gateway.append(11...20)
+            try await gateway.drained()
+            #expect(gateway.link.snapshot().address?.port == second.port)
+            // While the first is away, the second one keeps its connection.
+            let connections = gateway.link.snapshot().connections
+            try await eventually("two looks have failed") {
+                KernelTime().now().instant - gateway.link.snapshot().since > .milliseconds(500)
+            }
+            #expect(gateway.link.snapshot().connections == connections)
+            try await first.start()
+            try await eventually("it is back", details: { "\(gateway.link.snapshot())" }) {
+                gateway.link.snapshot().address?.port == first.port
+            }
+            try await gateway.append(21...30)
+            try await gateway.drained()
+            #expect(gateway.link.snapshot().address?.port == first.port)
+            try await eventually("the second one was told") { observer.messages.last?.payload == "offline" }
+        }
+        #expect(gateway.link.snapshot().acknowledged == 30)
+    }
+
+    @Test("a preferred URL whose broker only knows 3.1.1 is returned to as well")
+    func returnInAnotherVersion() async throws {
+        let isOpen = Flag()
+        let first = try FakeBroker { connection, _, level in
+            guard isOpen.isSet else { return }
+            guard level == 4 else { return connection.send([0x20, 3, 0, 0x84, 0]) }
+            connection.send([0x20, 2, 0, 0])
+            connection.serve()
+        }
+        let second = try await MosquittoProcess()
+        var configuration = UpstreamConfiguration.test(port: first.port)
+        configuration.addresses.append(UpstreamAddress(transport: .tcp, host: "127.0.0.1", port: second.port))
+        configuration.returnAfter = .milliseconds(200)
+        let gateway = try Gateway(configuration)
+        try await gateway.run {
+            try await gateway.append(1...10)
+            try await gateway.drained()
+            #expect(gateway.link.snapshot().address?.port == second.port)
+            isOpen.set()
+            try await eventually("it is back", details: { "\(gateway.link.snapshot())" }) {
+                gateway.link.snapshot().address?.port == first.port
+            }
+            try await gateway.append(11...20)
+            try await gateway.drained()
+            #expect(gateway.link.snapshot().version == .v311)
+        }
+        #expect(gateway.link.snapshot().acknowledged == 20)
+    }
+
+    @Test("what comes while a connection is on trial is handed on, also when the link ends before it takes over")
+    func arrivalsOnTrial() async throws {
+        let isOpen = Flag()
+        let isAcknowledged = Flag()
+        let first = try FakeBroker { connection, _, _ in
+            guard isOpen.isSet else { return }
+            // With the CONNACK a message that the broker's session has kept.
+            connection.send([0x20, 3, 1, 0, 0] + [0x32, 15, 0, 8] + Array("gw/cmd/a".utf8) + [0, 7, 0, 0x41, 0x42])
+            while let (type, _) = connection.receive() { if type >> 4 == 4 { isAcknowledged.set() } }
+        }
+        // Acknowledges nothing but the birth: the other connection waits for the window to drain.
+        let second = try FakeBroker { connection, _, level in
+            connection.send(level == 5 ? [0x20, 3, 0, 0, 0] : [0x20, 2, 0, 0])
+            while let (type, body) = connection.receive() {
+                switch type >> 4 {
+                case 3:
+                    let (topic, identifier) = FakeBroker.publication(body)
+                    if topic.hasSuffix("$state") { connection.send(FakeBroker.puback(identifier, reason: nil)) }
+                case 8: connection.send([0x90, 4, body[0], body[1], 0, 1])
+                default: break
+                }
+            }
+        }
+        var configuration = UpstreamConfiguration.test(port: first.port)
+        configuration.addresses.append(UpstreamAddress(transport: .tcp, host: "127.0.0.1", port: second.port))
+        configuration.returnAfter = .milliseconds(200)
+        configuration.subscriptions = ["gw/cmd/#"]
+        let gateway = try Gateway(configuration)
+        try await gateway.run {
+            try await gateway.append(1...10)
+            try await eventually("it is on its way") { gateway.link.snapshot().inFlight == 10 }
+            isOpen.set()
+            try await eventually("the trial is let in") { isAcknowledged.isSet }
+        }
+        #expect(gateway.arrivals.all.map(\.topic) == ["gw/cmd/a"])
+    }
 }

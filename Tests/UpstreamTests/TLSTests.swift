@@ -23,7 +23,11 @@ private struct Certificates {
         try made.makeAuthority("other-ca")
         try made.issue("broker", "subjectAltName=IP:127.0.0.1,DNS:localhost")
         try made.issue("elsewhere", "subjectAltName=DNS:elsewhere.example")
-        try made.issue("client", "extendedKeyUsage=clientAuth")
+        try issue("client", by: "ca", days: 2)
+    }
+
+    func issue(_ name: String, by authority: String, days: Int) throws {
+        try made.issue(name, "extendedKeyUsage=clientAuth", by: authority, days: days)
     }
 
     func broker(_ name: String = "broker") async throws -> MosquittoProcess {
@@ -91,13 +95,157 @@ struct TLSTests {
             }
             #expect(gateway.link.snapshot().published == 0)
         }
-        if mistake != .noClientCertificate {
-            guard case .tls(_, let detail)? = gateway.link.snapshot().lastFault else {
-                Issue.record("\(String(describing: gateway.link.snapshot().lastFault))")
-                return
-            }
-            #expect(detail != "no details")
+        switch (mistake, gateway.link.snapshot().lastFault) {
+        case (.strangeAuthority, .tls(_, .untrusted(_))), (.systemAuthorities, .tls(_, .untrusted(_))),
+            (.noClientCertificate, .tls(_, .ownCertificateRefused(_))):
+            break
+        case (.wrongName, .tls(_, let failure)): #expect(failure == .anotherName(expected: "127.0.0.1"))
+        case (_, let fault): Issue.record("\(String(describing: fault))")
         }
+    }
+
+    /// A clock that is off by some years.
+    private struct Years: TimeSource {
+        var years: Int64
+        func now() -> Timestamp {
+            var time = KernelTime().now()
+            time.unixNanoseconds += years * 365 * 86_400 * 1_000_000_000
+            return time
+        }
+    }
+
+    @Test("certificates are held against the time that the gateway knows, whatever the kernel's clock says")
+    func time() async throws {
+        let certificates = try Certificates()
+        let broker = try await certificates.broker()
+        for (years, failure) in [(10, TLSFailure.expired), (-10, .notYetValid)] as [(Int64, TLSFailure)] {
+            let gateway = try Gateway(certificates.configuration(broker), time: Years(years: years))
+            try await gateway.run {
+                try await eventually("it is told", details: { "\(gateway.link.snapshot())" }) {
+                    if case .tls(_, failure) = gateway.link.snapshot().lastFault { true } else { false }
+                }
+            }
+        }
+    }
+
+    @Test("a server name of its own is checked and asked for, and so is a protocol")
+    func serverNameAndALPN() async throws {
+        let certificates = try Certificates()
+        let port = UInt16(freePort())
+        try certificates.folder.write(
+            """
+            import socket, ssl, sys
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(sys.argv[1] + ".crt", sys.argv[1] + ".key")
+            context.set_alpn_protocols(["mqtt"])
+            context.sni_callback = lambda connection, name, _: print("name", name, flush=True)
+            listener = socket.create_server(("127.0.0.1", int(sys.argv[2])))
+            while True:
+                try:
+                    with context.wrap_socket(listener.accept()[0], server_side=True) as connection:
+                        print("protocol", connection.selected_alpn_protocol(), connection.version(), flush=True)
+                except OSError as error:
+                    print(error, flush=True)
+            """, to: "server.py")
+        let server = try ChildProcess(
+            ["/usr/bin/python3", certificates.folder["server.py"], certificates.folder["elsewhere"], "\(port)"],
+            output: certificates.folder["server.log"])
+        defer { server.end(SIGKILL) }
+        for host in ["127.0.0.1", "localhost"] {
+            var configuration = UpstreamConfiguration.test(port: port)
+            configuration.addresses = [UpstreamAddress(transport: .tls, host: host, port: port)]
+            configuration.tls = .init(authorityFile: certificates.authority)
+            configuration.tls.serverName = "elsewhere.example"
+            configuration.tls.alpn = "mqtt"
+            configuration.tls.minimumVersion = .v13
+            let gateway = try Gateway(configuration)
+            try await gateway.run {
+                try await eventually("it was asked for", details: { certificates.folder.lines("server.log").joined() })
+                {
+                    let lines = certificates.folder.lines("server.log")
+                    return lines.contains("name elsewhere.example") && lines.contains("protocol mqtt TLSv1.3")
+                }
+            }
+        }
+        // An address is no name to ask for (RFC 6066, section 3).
+        #expect(!certificates.folder.lines("server.log").contains { $0.contains("127.0.0.1") })
+    }
+
+    @Test("renewed certificates take over beside the connection that there is; bad ones do not")
+    func renewal() async throws {
+        let certificates = try Certificates()
+        let broker = try await certificates.broker()
+        var configuration = certificates.configuration(broker)
+        configuration.certificateInterval = .milliseconds(100)
+        let gateway = try Gateway(configuration)
+        func connections() -> Int {
+            broker.folder.lines("mosquitto.log").count { $0.contains("Sending CONNACK to gw (0, 0)") }
+        }
+        try await gateway.run {
+            try await gateway.append(1...10)
+            try await gateway.drained()
+            let expiry = try #require(gateway.link.snapshot().certificateExpiry)
+            #expect(abs(expiry - KernelTime().now().unixNanoseconds / 1_000_000_000 - 2 * 86_400) < 3_600)
+            #expect(gateway.link.snapshot().brokerCertificateExpiry != nil)
+
+            // Of an authority that the broker does not know.
+            try certificates.issue("client", by: "other-ca", days: 3)
+            try await eventually("it is told", details: { "\(gateway.link.snapshot())" }) {
+                if case .tls(_, .ownCertificateRefused) = gateway.link.snapshot().certificateProblem {
+                    true
+                } else {
+                    false
+                }
+            }
+            try await gateway.append(11...20)
+            try await gateway.drained()
+            #expect(gateway.link.snapshot().reconnects == 0 && connections() == 1)
+            // The line is lost meanwhile: what works is used.
+            broker.kill()
+            try await broker.start()
+            try await gateway.append(21...30)
+            try await gateway.drained()
+            #expect(gateway.link.snapshot().certificateProblem != nil)
+
+            // More than once: whether the broker first ends the old connection or first lets the new one in, who knows.
+            let lastFault = gateway.link.snapshot().lastFaultAt
+            for round in 1...5 {
+                try certificates.issue("client", by: "ca", days: 8 + round)
+                try await eventually("it has taken over", details: { "\(gateway.link.snapshot())" }) {
+                    (gateway.link.snapshot().certificateExpiry ?? 0) > expiry + Int64(5 + round) * 86_400
+                }
+            }
+            try await gateway.append(31...40)
+            try await gateway.drained()
+            #expect(gateway.link.snapshot().certificateProblem == nil)
+            #expect(gateway.link.snapshot().lastFaultAt == lastFault)
+        }
+        #expect(gateway.link.snapshot().acknowledged == 40)
+    }
+
+    @Test("a thread that hangs in a call is replaced")
+    func hangingThread() async throws {
+        let certificates = try Certificates()
+        let broker = try await certificates.broker()
+        var configuration = certificates.configuration(broker)
+        // Reading it takes until somebody writes it.
+        let pipe = certificates.folder["pipe.crt"]
+        try #require(mkfifo(pipe, 0o600) == 0)
+        configuration.tls.authorityFile = pipe
+        configuration.stuckAfter = .milliseconds(600)
+        let gateway = try Gateway(configuration)
+        try await gateway.run {
+            try await eventually("it is noticed", details: { "\(gateway.link.snapshot())" }) {
+                gateway.link.snapshot().lastFault == .stuck(configuration.stuckAfter)
+            }
+            // The thread that took its place hangs at the same file, until that is another one.
+            let authority = certificates.folder["pipe.new"]
+            try certificates.folder.write(textOfFile(certificates.authority), to: "pipe.new")
+            try #require(rename(authority, pipe) == 0)
+            try await gateway.append(1...10)
+            try await gateway.drained()
+        }
+        #expect(gateway.link.snapshot().acknowledged == 10)
     }
 
     @Test("a missing file is named")

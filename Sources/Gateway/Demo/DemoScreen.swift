@@ -46,7 +46,7 @@ final class DemoScreen: Sendable {
             return news.last
         }
         var line = "  taken in \(Self.pad(counts.sent))  delivered \(Self.pad(counts.arrived))"
-        line += "  upstream \(status.link.state == "connected" ? "connected" : "away     ")"
+        line += "  upstream \(status.link.isUp ? "connected" : "away     ")"
         line += "  buffered \(Self.pad(queued)) \(bar)"
         if let newest {
             line += "  \(newest.topic) \(String(decoding: newest.payload.prefix(90), as: UTF8.self))"

@@ -24,11 +24,12 @@ package struct QueueCommands: Sendable {
         classes = settings?.classes
         let path = ControlSocket.path(in: dataDirectory)
         do throws(ControlClient.Failure) {
-            _ = try ControlClient.status(socketPath: path)
-            access = .gateway(socketPath: path)
-            return
+            if try ControlClient.isAnswered(socketPath: path) {
+                access = .gateway(socketPath: path)
+                return
+            }
         } catch {
-            guard case .notRunning = error else { throw GatewayError(error, doing: "ask the running gateway") }
+            throw GatewayError(error, doing: "ask the running gateway")
         }
         try DataDirectory.requireOutbox(in: dataDirectory)
         var configuration = OutboxStore.Configuration(

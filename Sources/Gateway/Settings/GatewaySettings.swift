@@ -42,7 +42,8 @@ package struct GatewaySettings: Sendable {
 
     package var gateway: Identity
     package var lan: BrokerConfiguration
-    package var upstream: Upstream
+    /// `nil` only where what the files say of it cannot be used: the gateway then keeps everything for the day when it can.
+    package var upstream: Upstream?
     package var classes: [DeliveryClass: ClassLimits]
     package var forward: [ForwardRule]
     package var accept: [AcceptRule]

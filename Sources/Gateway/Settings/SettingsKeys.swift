@@ -89,8 +89,17 @@ package enum SettingsKeys {
     static let upstream: [Key] = [
         .strings(
             "url", required: true, example: "\"mqtts://broker.example.com:8883\"",
-            "The upstream broker, mqtt:// or mqtts:// (TLS). A list is tried in order."),
-        .string("client_id", example: "\"site-12\"", "MQTT client identifier. The gateway's id unless set."),
+            "The upstream broker, mqtt:// or mqtts:// (TLS). A list is tried in order, and all addresses of each name."),
+        .duration(
+            "return_after", in: .seconds(1)...(.seconds(86_400)), default: "5m",
+            "Connected to a later url of a list, those before it are tried so often, beside the connection that there is."
+        ),
+        .string(
+            "client_id", example: "\"site-12\"",
+            "MQTT client identifier. The gateway's id unless set; with \"\" the broker chooses one."),
+        .duration(
+            "session_expiry", in: .zero...(.seconds(365 * 86_400)), default: "1h",
+            "How long the broker keeps commands for a gateway that is away (MQTT 5)."),
         .string("username", example: "\"site-12\"", "User name at the upstream broker."),
         .string(
             "password_file", example: "\"upstream.password\"",
@@ -101,6 +110,12 @@ package enum SettingsKeys {
             "cert_file", example: "\"gateway.pem\"",
             "The gateway's own certificate (PEM), where the broker asks for one."),
         .string("key_file", example: "\"gateway.key\"", "The private key of cert_file (PEM)."),
+        .string(
+            "server_name", example: "\"broker.example.com\"",
+            "The name that the broker's certificate must be for, and that is asked for (SNI). The host in url unless set."
+        ),
+        .string("alpn", example: "\"mqtt\"", "The protocol to ask for in the TLS handshake (ALPN). None unless set."),
+        .choice("tls_version", ["1.2", "1.3"], default: "1.2", "The oldest version of TLS that is spoken."),
         .string(
             "time_topic", example: "\"time/now\"",
             "An upstream topic on which the time is told, as Unix seconds or milliseconds: believed while the board's own clock is not synchronised. Retained messages are not."
@@ -145,6 +160,10 @@ package enum SettingsKeys {
         .duration(
             "max_age", in: .seconds(1)...(.seconds(3_650 * 86_400)), default: "30d",
             "How long a message may wait, in elapsed time: a wall clock that jumps changes nothing."),
+        .duration(
+            "expiry", in: .seconds(1)...(.seconds(3_650 * 86_400)), example: "\"1h\"",
+            "After how long a message is of no use, here and (MQTT 5, message expiry) beyond the cloud's broker. A device's own, if shorter, goes before. Never unless set."
+        ),
         .choice(
             "overflow", ["drop-oldest", "drop-newest", "reject", "reject-newest"], default: "drop-oldest",
             "What gives way when the class is full: the oldest messages; new ones; or new ones, and devices are told (reject, or reject-newest). Each way a gap record tells the cloud."
@@ -204,6 +223,15 @@ package enum SettingsKeys {
             "Where they come out on the LAN: +, # as matched by from, {topic}."),
     ]
 
+    static let both: [Key] = [
+        .string(
+            "lan", required: true, example: "\"shared/#\"", "Topics on the LAN that go upstream, and come from there."),
+        .string(
+            "upstream", required: true, example: "\"{gateway}/shared/#\"",
+            "What they are there, with as many + and # in the same order."),
+        .string("class", default: "telemetry", "The delivery class of what goes up."),
+    ]
+
     static let sensor: [Key] =
         [
             .string("id", required: true, example: "\"front-door\"", "The sensor's name, unique."),
@@ -241,6 +269,10 @@ package enum SettingsKeys {
                 keys: deliveryClass),
             Section(.array("forward"), "LAN to upstream: which topics, and under which name.", keys: forward),
             Section(.array("accept"), "Upstream to LAN: commands, settings.", keys: accept),
+            Section(
+                .array("both"),
+                "Both ways: topics that the LAN and the cloud share. Nothing comes back to where it came from.",
+                keys: both),
         ]
         + SensorDrivers.all.map { driver in
             Section(

@@ -17,8 +17,46 @@ package enum SettingsLoader {
     /// Reads `path` and, in the order of their names, the `*.toml` files of `conf.d` beside it.
     package static func load(_ path: String) -> Result {
         let diagnostics = Diagnostics()
-        let directory = directory(of: path)
-        let files = [path] + fragments(in: "\(directory)/conf.d", into: diagnostics)
+        let (document, files) = documents(path, into: diagnostics)
+        return read(document, directory: directory(of: path), files: files, diagnostics: diagnostics)
+    }
+
+    /// What of the settings can be used where there are mistakes: what these stand in is left out. A board must not be
+    /// dumb for a slip in one sensor's table.
+    package static func loadWhatCanBeUsed(
+        _ path: String
+    ) -> (settings: GatewaySettings, diagnostics: [Diagnostic]) {
+        let diagnostics = Diagnostics()
+        let (document, files) = documents(path, into: diagnostics)
+        let unreadable = diagnostics.list.filter { $0.severity == .error }
+        let result = read(document, directory: directory(of: path), files: files, diagnostics: diagnostics)
+        if let settings = result.settings { return (settings, result.diagnostics) }
+        var usable = document ?? SettingsDocument(TOMLTable(position: SourcePosition(file: path, line: 1, column: 1)))
+        takeOut(unreadable, from: &usable)
+        // Each round takes something out, so that it ends; the last one has nothing left but defaults.
+        while true {
+            let rest = Diagnostics()
+            let reader = SettingsReader(
+                document: usable, directory: directory(of: path), diagnostics: rest, isUpstreamOptional: true)
+            if let settings = reader.settings(), !rest.hasErrors {
+                return (settings, result.diagnostics)
+            }
+            precondition(!usable.isEmpty, "the defaults have no mistakes")
+            if !takeOut(rest.list.filter { $0.severity == .error }, from: &usable) {
+                usable = SettingsDocument(TOMLTable(position: usable.root.position))
+            }
+        }
+    }
+
+    @discardableResult
+    private static func takeOut(_ mistakes: [Diagnostic], from document: inout SettingsDocument) -> Bool {
+        document.takeOut(at: mistakes.compactMap(\.position), byKey: ["gateway", "lan"], named: ["class"])
+    }
+
+    private static func documents(
+        _ path: String, into diagnostics: Diagnostics
+    ) -> (document: SettingsDocument?, files: [String]) {
+        let files = [path] + fragments(in: "\(directory(of: path))/conf.d", into: diagnostics)
         var document: SettingsDocument?
         for file in files {
             do {
@@ -34,7 +72,7 @@ package enum SettingsLoader {
                     "cannot read \(file): \(error)" + (file == path && error.isMissing ? missingHint : ""))
             }
         }
-        return read(document, directory: directory, files: files, diagnostics: diagnostics)
+        return (document, files)
     }
 
     /// Reads settings that do not lie in a file; `name` stands for it in messages.

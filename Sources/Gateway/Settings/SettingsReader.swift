@@ -13,21 +13,25 @@ struct SettingsReader {
     let document: SettingsDocument
     let directory: String
     let diagnostics: Diagnostics
+    /// Without `[upstream]` there is none, instead of a mistake.
+    var isUpstreamOptional = false
 
     /// The settings; worth using only when `diagnostics` has no error afterwards.
     func settings() -> GatewaySettings? {
         document.checkSections(SettingsKeys.sections, into: diagnostics)
         let gateway = identity()
         let classes = classes()
-        let forward = forward(gateway: gateway.id, classes: classes)
-        let sensors = sensors(forward: forward)
-        let accept = accept(gateway: gateway.id)
+        let rules = rules(gateway: gateway.id, classes: classes)
+        let sensors = sensors(forward: rules.forward)
         let lan = lan()
-        guard let upstream = upstream(gateway: gateway.id, accept: accept) else { return nil }
+        var upstream: GatewaySettings.Upstream?
+        if document.has("upstream") || !isUpstreamOptional {
+            upstream = self.upstream(gateway, accept: rules.accept)
+            if upstream == nil { return nil }
+        }
         return GatewaySettings(
             gateway: gateway, lan: lan, upstream: upstream, classes: classes,
-            forward: forward,
-            accept: accept, sensors: sensors)
+            forward: rules.forward, accept: rules.accept, sensors: sensors)
     }
 
     func reader(_ name: String, keys: [Key]) -> TableReader {
@@ -55,23 +59,26 @@ struct SettingsReader {
             logLevel: reader.choice("log_level") ?? "notice")
     }
 
-    /// The host name up to its first dot; `tidegate` where there is none.
+    /// The host name up to its first dot, as far as it can be a topic level; `tidegate` where there is none.
     private static func hostName() -> String {
         var buffer = [CChar](repeating: 0, count: 256)
         guard gethostname(&buffer, buffer.count - 1) == 0 else { return "tidegate" }
         let name = String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-        let short = name.prefix { $0 != "." }
+        let short = name.prefix { $0 != "." }.filter { !"+#/{}$".contains($0) && !$0.isNewline }.prefix(16)
         return short.isEmpty ? "tidegate" : String(short)
     }
 
     // MARK: [upstream]
 
-    private func upstream(gateway: String, accept: [AcceptRule]) -> GatewaySettings.Upstream? {
+    private func upstream(
+        _ identity: GatewaySettings.Identity, accept: [AcceptRule]
+    ) -> GatewaySettings.Upstream? {
+        let gateway = identity.id
         let reader = reader("upstream", keys: SettingsKeys.upstream)
         let addresses = addresses(reader)
         let clientIdentifier = reader.string("client_id") ?? gateway
-        if clientIdentifier.isEmpty || clientIdentifier.utf8.count > 65_535 {
-            reader.error("client_id: expected 1 to 65,535 bytes", at: "client_id")
+        if clientIdentifier.utf8.count > 65_535 {
+            reader.error("client_id: expected at most 65,535 bytes", at: "client_id")
         }
         if reader.has("password_file"), !reader.has("username") {
             reader.error("password_file needs a username beside it", at: "password_file")
@@ -81,7 +88,7 @@ struct SettingsReader {
             reader.error("\(one) needs \(other) beside it", at: one)
         }
         if !addresses.isEmpty, !addresses.contains(where: { $0.transport == .tls }) {
-            for key in ["ca_file", "cert_file"] where reader.has(key) {
+            for key in ["ca_file", "cert_file", "server_name", "alpn", "tls_version"] where reader.has(key) {
                 reader.error("\(key) has a meaning only with mqtts:// in url", at: key)
             }
         }
@@ -94,13 +101,22 @@ struct SettingsReader {
         guard !addresses.isEmpty, pauses.0 <= pauses.1 else { return nil }
         var configuration = UpstreamConfiguration(
             addresses: addresses, clientIdentifier: clientIdentifier, stateTopic: "\(gateway)/$state",
-            subscriptions: AcceptRules(accept).filters)
+            subscriptions: accept.map(\.from.description))
+        configuration.subscriptionFile = "\(identity.dataDirectory)/upstream.subscriptions"
         configuration.canaryTopic = "\(gateway)/$canary"
         configuration.username = reader.string("username")
         configuration.tls = UpstreamConfiguration.TLS(
             authorityFile: reader.string("ca_file").map(path(_:)),
             certificateFile: reader.string("cert_file").map(path(_:)),
             keyFile: reader.string("key_file").map(path(_:)))
+        configuration.tls.serverName = reader.string("server_name")
+        if let alpn = reader.string("alpn") {
+            if !(1...255).contains(alpn.utf8.count) { reader.error("alpn: expected 1 to 255 bytes", at: "alpn") }
+            configuration.tls.alpn = alpn
+        }
+        if reader.choice("tls_version") == "1.3" { configuration.tls.minimumVersion = .v13 }
+        if let returnAfter = reader.duration("return_after") { configuration.returnAfter = returnAfter }
+        if let expiry = reader.duration("session_expiry") { configuration.sessionExpiry = expiry }
         switch reader.choice("protocol") {
         case "5": configuration.protocolChoice = .only(.v5)
         case "3.1.1": configuration.protocolChoice = .only(.v311)
@@ -113,9 +129,8 @@ struct SettingsReader {
         configuration.replayRate = reader.integer("replay_rate").map { Double($0) }
         configuration.replayBandwidth = reader.byteSize("replay_bandwidth").map { Double($0) }
         let timeTopic = timeTopic(reader)
-        if let timeTopic, !configuration.subscriptions.contains(timeTopic) {
-            configuration.subscriptions.append(timeTopic)
-        }
+        if let timeTopic { configuration.subscriptions.append(timeTopic) }
+        configuration.subscriptions = Self.withoutCovered(configuration.subscriptions)
         return GatewaySettings.Upstream(
             configuration: configuration, timeTopic: timeTopic, passwordFile: reader.string("password_file"),
             settingsDirectory: directory)
@@ -170,6 +185,7 @@ struct SettingsReader {
                 default: limits.overflow = .dropOldest
                 }
             }
+            if reader.has("expiry") { limits.expiry = reader.duration("expiry") }
             if reader.has("reserve") { limits.isReserved = reader.boolean("reserve") ?? false }
             if reader.has("priority"), let priority = reader.integer("priority") { limits.priority = Int(priority) }
             if let after = reader.duration("commit_after") { limits.commitAfter = after }
@@ -177,70 +193,6 @@ struct SettingsReader {
             classes[DeliveryClass(name)] = limits
         }
         return classes
-    }
-
-    // MARK: [[forward]] and [[accept]]
-
-    private func forward(gateway: String, classes: [DeliveryClass: ClassLimits]) -> [ForwardRule] {
-        let tables = document.tables("forward", into: diagnostics)
-        guard let tables else {
-            return rule(from: "#", to: "{gateway}/{topic}", gateway: gateway).map {
-                [ForwardRule(from: $0.0, to: $0.1)]
-            } ?? []
-        }
-        return tables.compactMap { table in
-            let reader = TableReader(table, keys: SettingsKeys.forward, path: "[[forward]]", diagnostics: diagnostics)
-            let name = DeliveryClass(reader.string("class") ?? DeliveryClass.telemetry.name)
-            if classes[name] == nil {
-                reader.error(
-                    "class: there is no [class.\(name)]"
-                        + NearestName.hint(name.name, among: classes.keys.map(\.name).sorted()), at: "class")
-            }
-            let treatment = reader.treatment()
-            let treatmentKeys = SettingsKeys.treatment.map(\.name)
-            let isTreated = reader.has("decode")
-            if !isTreated, let key = treatmentKeys.first(where: { reader.has($0) }) {
-                reader.error("\(key) has a meaning only with decode; without it payloads pass as they are", at: key)
-            }
-            guard let (from, to) = rule(reader, gateway: gateway) else { return nil }
-            return ForwardRule(from: from, to: to, deliveryClass: name, treatment: isTreated ? treatment : nil)
-        }
-    }
-
-    private func accept(gateway: String) -> [AcceptRule] {
-        guard let tables = document.tables("accept", into: diagnostics) else {
-            return rule(from: "\(gateway)/cmd/#", to: "cmd/#", gateway: gateway).map {
-                [AcceptRule(from: $0.0, to: $0.1)]
-            } ?? []
-        }
-        return tables.compactMap { table in
-            let reader = TableReader(table, keys: SettingsKeys.accept, path: "[[accept]]", diagnostics: diagnostics)
-            return rule(reader, gateway: gateway).map { AcceptRule(from: $0.0, to: $0.1) }
-        }
-    }
-
-    /// `from` and `to` of a rule, with their mistakes told; `nil` when there is one.
-    private func rule(_ reader: TableReader, gateway: String) -> (TopicFilter, TopicTemplate)? {
-        guard let from = reader.string("from"), let to = reader.string("to") else { return nil }
-        do {
-            let filter = try TopicFilter(from.replacing("{gateway}", with: gateway))
-            do {
-                return (filter, try TopicTemplate(to, gateway: gateway, filter: filter))
-            } catch {
-                reader.error("to: \(error)", at: "to")
-            }
-        } catch {
-            reader.error("from: \(error)", at: "from")
-        }
-        return nil
-    }
-
-    /// A built-in rule; `nil` only when the gateway's id is not usable, which is told elsewhere.
-    private func rule(from: String, to: String, gateway: String) -> (TopicFilter, TopicTemplate)? {
-        guard let filter = try? TopicFilter(from),
-            let template = try? TopicTemplate(to, gateway: gateway, filter: filter)
-        else { return nil }
-        return (filter, template)
     }
 
     // MARK: [[sensor]]

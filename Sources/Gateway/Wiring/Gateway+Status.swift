@@ -1,5 +1,6 @@
 package import Admin
 import Broker
+import Glibc
 import Outbox
 import Readings
 import Sensors
@@ -37,7 +38,6 @@ extension Gateway {
         let now = wall.instant
         func seconds(since instant: Instant) -> Double { Double((now - instant).wholeNanoseconds) / 1e9 }
 
-        let link = link.snapshot()
         let broker = await broker.snapshot()
         let backlog = (try? await outbox.backlog()) ?? []
         let progress = ingest.progress
@@ -49,13 +49,7 @@ extension Gateway {
             clockIsTrusted: wall.quality == .synced,
             clock: rfc3339(unixNanoseconds: wall.unixNanoseconds),
             listening: broker.listening,
-            link: GatewayStatus.Link(
-                state: link.state.name,
-                url: (link.address ?? settings.upstream.configuration.addresses[0]).description,
-                secondsInState: seconds(since: link.since),
-                secondsSinceConfirmation: link.lastConfirmation.map(seconds(since:)), inFlight: link.inFlight,
-                published: link.published, acknowledged: link.acknowledged, refused: link.refused,
-                reconnects: link.reconnects, problem: link.problem),
+            link: linkStatus(progress, now: wall),
             queues: backlog.map { .init($0, maximumBytes: settings.classes[$0.deliveryClass]?.maximumBytes) },
             sensors: sensorStates(progress.readings, now: wall),
             intake: GatewayStatus.Intake(
@@ -75,11 +69,36 @@ extension Gateway {
         if counts.received > 0 {
             status.flashBytesPerMessage = status.flashBytes.map { Double($0) / Double(counts.received) }
         }
+        status.settingsProblems = settingsProblems
+        status.processID = Int(getpid())
         return status
     }
 }
 
 extension Gateway {
+    private func linkStatus(_ progress: Ingest.Progress, now: Timestamp) -> GatewayStatus.Link {
+        guard let link = link?.snapshot(), let upstream = settings.upstream else {
+            return GatewayStatus.Link(
+                state: "not configured", url: "", secondsInState: 0, secondsSinceConfirmation: nil, inFlight: 0,
+                published: 0, acknowledged: 0, refused: 0, reconnects: 0, looped: progress.looped,
+                problem: "there is no upstream that could be used: everything waits in the queue\n"
+                    + "  try: mend [upstream] in the settings (tidegate check), and restart")
+        }
+        func seconds(since instant: Instant) -> Double { Double((now.instant - instant).wholeNanoseconds) / 1e9 }
+        func days(until unixSeconds: Int64) -> Double {
+            Double(unixSeconds - now.unixNanoseconds / 1_000_000_000) / 86_400
+        }
+        return GatewayStatus.Link(
+            state: link.state.name, url: (link.address ?? upstream.configuration.addresses[0]).description,
+            secondsInState: seconds(since: link.since),
+            secondsSinceConfirmation: link.lastConfirmation.map(seconds(since:)),
+            inFlight: link.inFlight, published: link.published, acknowledged: link.acknowledged,
+            refused: link.refused, reconnects: link.reconnects, received: link.received,
+            looped: link.looped + progress.looped, address: link.peer, version: link.version?.description,
+            certificateDays: link.certificateExpiry.map(days),
+            brokerCertificateDays: link.brokerCertificateExpiry.map(days), problem: link.problem)
+    }
+
     private func sensorStates(_ readings: [DeviceID: [Reading]], now: Timestamp) -> [GatewayStatus.Sensor] {
         zip(settings.sensors, sensors.snapshot()).map { entry, sensor in
             GatewayStatus.Sensor(
@@ -122,9 +141,12 @@ extension LinkSnapshot.State {
     fileprivate var name: String {
         switch self {
         case .idle: "starting"
-        case .backoff: "waiting"
+        case .down: "down"
+        case .resolving: "resolving"
         case .connecting: "connecting"
-        case .connected: "connected"
+        case .authenticated: "authenticated"
+        case .confirmed: "confirmed"
+        case .suspect: "suspect"
         case .stopping: "stopping"
         case .stopped: "stopped"
         }
@@ -135,7 +157,10 @@ extension LinkSnapshot {
     /// What is wrong right now and what to do about it; `nil` when nothing is.
     fileprivate var problem: String? {
         var problems = refusedSubscriptions.map(\.description)
-        if state != .connected, let lastFault { problems.insert(lastFault.description, at: 0) }
+        if !state.isUp, let lastFault { problems.insert(lastFault.description, at: 0) }
+        if let certificateProblem {
+            problems.append("the certificates in the files are not in use: \(certificateProblem)")
+        }
         if let lastRefusal { problems.append("\(lastRefusal)") }
         return problems.isEmpty ? nil : problems.joined(separator: "\n")
     }

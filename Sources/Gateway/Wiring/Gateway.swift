@@ -34,19 +34,26 @@ package final class Gateway: Sendable {
     /// Speaks whenever the outbox found its file damaged.
     let damage: (stream: AsyncStream<Void>, continuation: AsyncStream<Void>.Continuation)
     let ingest: Ingest
-    let link: UpstreamLink
+    /// `nil` where the settings name no upstream that could be used.
+    let link: UpstreamLink?
+    /// What of the settings is not in use, and why.
+    let settingsProblems: [String]
     let control: ControlServer
     let systemd: SystemdNotifier
 
     /// Makes every room and joins them. Opens the outbox, which must exist before anything may be acknowledged; starts
     /// nothing.
-    /// - Parameter sent: sees every message just before it is committed.
+    /// - Parameters:
+    ///   - settingsProblems: what of the settings is not in use, for whoever asks.
+    ///   - sent: sees every message just before it is committed.
     package init(
-        settings: GatewaySettings, time: any TimeSource, sent: (@Sendable ([Message]) -> Void)? = nil,
+        settings: GatewaySettings, settingsProblems: [String] = [], time: any TimeSource,
+        sent: (@Sendable ([Message]) -> Void)? = nil,
         logging: @escaping @Sendable (String) -> any LogHandler
     ) throws(GatewayError) {
         func logger(_ label: String) -> Logger { Logger(label: label, factory: logging) }
         self.settings = settings
+        self.settingsProblems = settingsProblems
         self.time = time
         started = time.now()
         self.logger = logger("gateway")
@@ -61,7 +68,7 @@ package final class Gateway: Sendable {
                 id: $0.id, driver: $0.driver, topic: $0.topic, commandTopic: $0.commandTopic, sensor: $0.sensor)
         }
         let intake = GatewayIntake(
-            filters: settings.forward.map(\.from),
+            rules: settings.forward,
             commandTopics: SensorSupervisor.commandTopics(of: sensorEntries))
         let state = try StateStore(settings, time: time, logger: logger("state"))
         let accounts = try Accounts()
@@ -94,22 +101,26 @@ package final class Gateway: Sendable {
 
         // Up to the cloud, and back down to the LAN.
         let accept = AcceptRules(settings.accept)
-        let link = try UpstreamLink(
-            settings, outbox: outbox, time: time, logger: logger("upstream"),
+        let link = try UpstreamLink.make(
+            settings.upstream, outbox: outbox, time: time, logger: logger("upstream"),
             accepted: { arrivals in
-                if let topic = settings.upstream.timeTopic {
+                if let topic = settings.upstream?.timeTopic {
                     for arrival in arrivals where arrival.topic == topic { UpstreamTime.tell(arrival, to: time) }
                 }
                 let local = arrivals.compactMap { arrival in
                     accept.localTopic(for: arrival.topic).map {
-                        LocalMessage(topic: $0, payload: arrival.payload, retain: arrival.retain)
+                        LocalMessage(
+                            topic: $0, payload: arrival.payload, retain: arrival.retain, expiry: arrival.expiry,
+                            properties: arrival.properties)
                     }
                 }
                 broker.publish(local)
                 for message in local { sensors.command(message.topic, payload: message.payload) }
             })
-        bell.attach { link.wake() }
-        connection.attach { link.snapshot().state == .connected }
+        if let link {
+            bell.attach { link.wake() }
+            connection.attach { link.snapshot().state.isUp }
+        }
 
         self.intake = intake
         self.state = state

@@ -1,4 +1,5 @@
 package import Broker
+package import Outbox
 package import Pipeline
 package import Readings
 import Synchronization
@@ -22,6 +23,8 @@ package final class GatewayIntake: Intake {
         var congested = false
         var finished = false
         var counts = Counts()
+        /// What was dropped since the last take, by class.
+        var losses: [DeliveryClass: Loss] = [:]
         /// `next` is to return even though nothing came.
         var isNudged = false
         var waiter: CheckedContinuation<Void, Never>?
@@ -38,25 +41,25 @@ package final class GatewayIntake: Intake {
     private static let shortcutLimit = 32
     private let countLimit: Int
     private let byteLimit: Int
-    private let filters: [TopicFilter]
+    private let rules: [ForwardRule]
     private let commandTopics: Set<String>
 
     /// - Parameters:
-    ///   - filters: what goes upstream; publishes that none of them matches stay on the LAN.
+    ///   - rules: what goes upstream; publishes that none of them matches stay on the LAN.
     ///   - commandTopics: what commands a local sensor, and is wanted for that.
     ///   - countLimit: arrivals held at most.
     ///   - byteLimit: payload and topic bytes held at most.
     package init(
-        filters: [TopicFilter], commandTopics: Set<String> = [], countLimit: Int = 16_384, byteLimit: Int = 8 << 20
+        rules: [ForwardRule], commandTopics: Set<String> = [], countLimit: Int = 16_384, byteLimit: Int = 8 << 20
     ) {
-        self.filters = filters
+        self.rules = rules
         self.commandTopics = commandTopics
         self.countLimit = countLimit
         self.byteLimit = byteLimit
     }
 
     package func wants(_ topic: String) -> Bool {
-        filters.contains { $0.matches(topic) } || commandTopics.contains(topic)
+        rules.contains { $0.from.matches(topic) } || commandTopics.contains(topic)
     }
 
     /// - Parameter body: takes what waits, by ``takeNow()``, if it can do so at once; `false` when it cannot.
@@ -71,6 +74,7 @@ package final class GatewayIntake: Intake {
                 let full = state.arrivals.count >= countLimit || state.bytes + size > byteLimit
                 if full || state.finished, arrival.settle == nil {
                     state.counts.dropped += 1
+                    noteLoss(of: arrival, &state)
                     continue
                 }
                 state.arrivals.append(arrival)
@@ -85,6 +89,24 @@ package final class GatewayIntake: Intake {
         return verdict
     }
 
+    /// The cloud is to learn of it: `next` hands it out with what has come before it.
+    private func noteLoss(of arrival: Arrival, _ state: inout State) {
+        guard let rule = rules.first(where: { $0.from.matches(arrival.topic) }), let count = arrival.messageCount else {
+            return
+        }
+        let loss = Loss(rule.deliveryClass, count: count, from: arrival.time, to: arrival.time)
+        state.losses[rule.deliveryClass]?.append(loss)
+        if state.losses[rule.deliveryClass] == nil { state.losses[rule.deliveryClass] = loss }
+    }
+
+    /// What waits, in order of arrival.
+    package struct Taken: Sendable {
+        package var batch: [Arrival]
+        /// What was dropped after it, by class.
+        package var losses: [Loss]
+        package var wasCongested: Bool
+    }
+
     /// Lets `next` return, with nothing if need be: the time has come to look at what did not arrive.
     package func nudge() {
         state.withLock { state in
@@ -95,7 +117,7 @@ package final class GatewayIntake: Intake {
 
     /// Everything that waits, in order of arrival; suspends while there is nothing, until nudged. `nil` once `finish` was called and
     /// all has been taken. For one consumer.
-    package func next(isolation: isolated (any Actor)? = #isolation) async -> (batch: [Arrival], wasCongested: Bool)? {
+    package func next(isolation: isolated (any Actor)? = #isolation) async -> Taken? {
         while true {
             await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
                 let ready = state.withLock { state in
@@ -108,31 +130,26 @@ package final class GatewayIntake: Intake {
                 }
                 if ready { continuation.resume() }
             }
-            let taken: (batch: [Arrival], wasCongested: Bool)?? = state.withLock { state in
+            let taken: Taken?? = state.withLock { state in
                 if state.arrivals.isEmpty, !state.isNudged { return state.finished ? .some(nil) : .none }
-                defer {
-                    state.isNudged = false
-                    state.arrivals = []
-                    state.bytes = 0
-                    state.congested = false
-                }
-                return (state.arrivals, state.congested)
+                state.isNudged = false
+                return Self.take(&state)
             }
             if let taken { return taken }
         }
     }
 
     /// Everything that waits, in order of arrival; `nil` when that is nothing.
-    func takeNow() -> (batch: [Arrival], wasCongested: Bool)? {
-        state.withLock { state in
-            guard !state.arrivals.isEmpty else { return nil }
-            defer {
-                state.arrivals = []
-                state.bytes = 0
-                state.congested = false
-            }
-            return (state.arrivals, state.congested)
+    func takeNow() -> Taken? { state.withLock { $0.arrivals.isEmpty ? nil : Self.take(&$0) } }
+
+    private static func take(_ state: inout State) -> Taken {
+        defer {
+            state.arrivals = []
+            state.bytes = 0
+            state.congested = false
+            if !state.losses.isEmpty { state.losses = [:] }
         }
+        return Taken(batch: state.arrivals, losses: Array(state.losses.values), wasCongested: state.congested)
     }
 
     /// No more arrivals: what is here is still handed out, then `next` ends.
@@ -153,6 +170,15 @@ package final class GatewayIntake: Intake {
 }
 
 extension Arrival {
+    /// How many messages it would have become; `nil`: none.
+    fileprivate var messageCount: Int64? {
+        switch body {
+        case .payload: 1
+        case .samples(let samples): samples.isEmpty ? nil : Int64(samples.count)
+        case .unavailable: nil
+        }
+    }
+
     /// What it takes up here, in bytes, near enough for a bound.
     fileprivate var size: Int {
         switch body {

@@ -2,13 +2,26 @@ package import Admin
 import Broker
 import CLinux
 import Logging
+import Settings
 import Upstream
 
 /// What `tidegate run` and `tidegate status` do, from settings to exit.
 package enum GatewayProcess {
     /// Runs the gateway until SIGTERM or SIGINT.
-    /// - Parameter logLevel: overrides the settings' level; a swift-log level's name.
-    package static func run(_ settings: GatewaySettings, logLevel: String?) async throws(GatewayError) {
+    /// - Parameters:
+    ///   - path: the settings file.
+    ///   - isLenient: what of the settings has mistakes is left out, instead of ending here.
+    ///   - logLevel: overrides the settings' level; a swift-log level's name.
+    package static func run(_ path: String, isLenient: Bool, logLevel: String?) async throws(GatewayError) {
+        var problems: [String] = []
+        var settings: GatewaySettings
+        if isLenient {
+            let result = SettingsLoader.loadWhatCanBeUsed(path)
+            settings = result.settings
+            problems = result.diagnostics.filter { $0.severity == .error }.map { "\($0)" }
+        } else {
+            settings = try SettingsLoader.loadOrFail(path)
+        }
         let name = logLevel ?? settings.gateway.logLevel
         guard let level = Logger.Level(rawValue: name) else {
             throw GatewayError(
@@ -16,14 +29,27 @@ package enum GatewayProcess {
                 remedy: "one of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))")
         }
         limitArenas()
-        var settings = settings
-        settings.upstream.configuration.password = try SecretFile.read(
-            settings.upstream.passwordFile, settingsDirectory: settings.upstream.settingsDirectory)
+        do throws(GatewayError) {
+            if let upstream = settings.upstream {
+                settings.upstream?.configuration.password = try SecretFile.read(
+                    upstream.passwordFile, settingsDirectory: upstream.settingsDirectory)
+            }
+        } catch {
+            guard isLenient else { throw error }
+            settings.upstream = nil
+            problems.append("\(error)")
+        }
+        problems += BootReport.read()
         let logging: @Sendable (String) -> any LogHandler = { LineLogHandler(label: $0, level: level) }
-        raiseOpenFiles(for: settings.lan, logger: Logger(label: "gateway", factory: logging))
+        let logger = Logger(label: "gateway", factory: logging)
+        for problem in problems {
+            logger.error("what has a mistake in the settings is not in use", metadata: ["problem": "\(problem)"])
+        }
+        raiseOpenFiles(for: settings.lan, logger: logger)
         let known = ClockFile(dataDirectory: settings.gateway.dataDirectory).read() ?? 0
         let gateway = try Gateway(
-            settings: settings, time: SystemTime(floor: max(known, SystemTime.built)), logging: logging)
+            settings: settings, settingsProblems: problems, time: SystemTime(floor: max(known, SystemTime.built)),
+            logging: logging)
         try await gateway.run()
     }
 

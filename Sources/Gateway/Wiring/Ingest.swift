@@ -17,6 +17,8 @@ final class Ingest: Sendable {
         var rounds: UInt64 = 0
         var forwarded: UInt64 = 0
         var undecodable: UInt64 = 0
+        /// What had been at this gateway before, and went no further.
+        var looped: UInt64 = 0
         var lastFailure: String?
         /// Each sensor's last readings, by metric in the order of their names.
         var readings: [DeviceID: [Reading]] = [:]
@@ -26,6 +28,8 @@ final class Ingest: Sendable {
         var pipeline: ReadingPipeline
         /// What a visit could not hand over.
         var held: [OutboxStore.Entry] = []
+        /// What was lost behind it.
+        var losses: [Loss] = []
     }
 
     private let intake: GatewayIntake
@@ -88,13 +92,14 @@ final class Ingest: Sendable {
     /// At home on the outbox's thread: what comes is on its way after one change of threads.
     private func take(_ outbox: isolated OutboxStore) async {
         var retry = Retry()
-        while let (batch, wasCongested) = await intake.next() {
-            let (held, entries) = working.withLock { ($0.held.count, process(batch, with: &$0)) }
+        while let taken = await intake.next() {
+            let (held, entries) = working.withLock { ($0.held.count, process(taken, with: &$0)) }
             sent?(entries.dropFirst(held).map(\.message))
             let rest = offer(entries, outbox)
-            if wasCongested { broker.resume() }
+            if taken.wasCongested { broker.resume() }
             state.withLock { $0.rounds += 1 }
             working.withLock { $0.held = rest }
+            noteLosses(outbox)
             guard let pause = retry.pause(isNeeded: !rest.isEmpty, now: time.now().instant) else { continue }
             logger.error(
                 "messages cannot be taken; devices wait for their acknowledgement",
@@ -119,8 +124,7 @@ final class Ingest: Sendable {
 
     /// When what could not be taken is offered again. Pure.
     struct Retry: Sendable {
-        private static let pauses = Duration.milliseconds(100)...Duration.seconds(10)
-        private var next = Self.pauses.lowerBound
+        private var pauses = GrowingPause(GrowingPause.disk)
         private var due: Instant?
 
         /// - Returns: how long to wait; `nil` when nothing is to be offered again, or a wait is under way.
@@ -130,9 +134,9 @@ final class Ingest: Sendable {
                 return nil
             }
             if let due, now < due { return nil }
-            defer { next = min(next * 2, Self.pauses.upperBound) }
-            due = now + next
-            return next
+            let pause = pauses.next()
+            due = now + pause
+            return pause
         }
     }
 
@@ -151,8 +155,8 @@ final class Ingest: Sendable {
     private func takeAtOnce() -> Bool {
         outbox.visit { outbox in
             guard outbox.isQuiet, working.withLock({ $0.held.isEmpty }) else { return false }
-            guard let (batch, wasCongested) = intake.takeNow() else { return true }
-            let entries = working.withLock { process(batch, with: &$0) }
+            guard let taken = intake.takeNow() else { return true }
+            let entries = working.withLock { process(taken, with: &$0) }
             sent?(entries.map(\.message))
             let rest = offer(entries, outbox)
             state.withLock { $0.rounds += 1 }
@@ -160,12 +164,15 @@ final class Ingest: Sendable {
                 working.withLock { $0.held = rest }
                 intake.nudge()
             }
-            if wasCongested { broker.resume() }
+            noteLosses(outbox)
+            if taken.wasCongested { broker.resume() }
             return true
         } ?? false
     }
 
-    private func process(_ batch: [Arrival], with working: inout Working) -> [OutboxStore.Entry] {
+    private func process(_ taken: GatewayIntake.Taken, with working: inout Working) -> [OutboxStore.Entry] {
+        let batch = taken.batch
+        working.losses += taken.losses
         let now = time.now()
         var entries = working.held
         working.held = []
@@ -173,6 +180,12 @@ final class Ingest: Sendable {
         var unforwarded: [SettleToken] = []
         entries.reserveCapacity(batch.count)
         for arrival in batch {
+            if let properties = arrival.properties, properties.hasPassed({ outbox.isOwn(epoch: $0) }) {
+                noteLoop(arrival.topic)
+                // Sent again it would only come back again.
+                if let token = arrival.settle { unforwarded.append(token) }
+                continue
+            }
             if case .payload(let payload) = arrival.body, case .device = arrival.source {
                 sensors.command(arrival.topic, payload: payload)
             }
@@ -198,6 +211,20 @@ final class Ingest: Sendable {
         if !local.isEmpty { broker.publish(local) }
         if !unforwarded.isEmpty { broker.settle(unforwarded) }
         return entries
+    }
+
+    private func noteLoop(_ topic: String) {
+        let count = state.withLock { progress in
+            progress.looped += 1
+            return progress.looped
+        }
+        guard count & (count - 1) == 0 else { return }
+        logger.warning(
+            "a message has come back that had been here before; it goes no further",
+            metadata: [
+                "topic": "\(topic)", "so_far": "\(count)",
+                "try": "look for gateways or bridges on the LAN that send to each other",
+            ])
     }
 
     private func note(_ step: ReadingPipeline.Step, from source: Arrival.Source) {
@@ -230,6 +257,26 @@ final class Ingest: Sendable {
                 }
                 progress.readings[reading.device] = known
             }
+        }
+    }
+
+    /// Tells the outbox what was lost, once what came before it has been taken.
+    private func noteLosses(_ outbox: isolated OutboxStore) {
+        let losses = working.withLock { working in
+            guard working.held.isEmpty, !working.losses.isEmpty else { return [Loss]() }
+            defer { working.losses = [] }
+            return working.losses
+        }
+        guard !losses.isEmpty else { return }
+        logger.warning(
+            "more came than could be taken; a gap record tells the upstream",
+            metadata: ["lost": "\(losses.reduce(0) { $0 + $1.count })"])
+        do throws(OutboxError) {
+            try outbox.note(losses)
+        } catch {
+            // Another file is about to take the place of a damaged one: it is told then.
+            logger.error("what was lost cannot be noted yet", metadata: ["error": "\(error)"])
+            working.withLock { $0.losses = losses + $0.losses }
         }
     }
 

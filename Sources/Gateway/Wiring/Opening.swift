@@ -18,7 +18,7 @@ extension OutboxStore {
             path: DataDirectory.outbox(in: settings.gateway.dataDirectory), classes: settings.classes, time: time,
             gapTopic: { "\(id)/$gap/\($0)" })
         configuration.minimumFree = settings.gateway.minimumFree
-        configuration.window = settings.upstream.configuration.window
+        if let upstream = settings.upstream { configuration.window = upstream.configuration.window }
         do {
             try self.init(
                 configuration: configuration, settled: settled, rejected: rejected,
@@ -60,14 +60,15 @@ extension StateStore: SessionStore {
 }
 
 extension UpstreamLink {
-    /// The link as the settings want it.
-    convenience init(
-        _ settings: GatewaySettings, outbox: OutboxStore, time: any TimeSource, logger: Logger,
+    /// The link as the settings want it, if they want one.
+    static func make(
+        _ settings: GatewaySettings.Upstream?, outbox: OutboxStore, time: any TimeSource, logger: Logger,
         accepted: @escaping @Sendable ([UpstreamArrival]) -> Void
-    ) throws(GatewayError) {
+    ) throws(GatewayError) -> UpstreamLink? {
+        guard let settings else { return nil }
         do {
-            try self.init(
-                configuration: settings.upstream.configuration, outbox: outbox, time: time, accepted: accepted,
+            return try UpstreamLink(
+                configuration: settings.configuration, outbox: outbox, time: time, accepted: accepted,
                 logger: logger)
         } catch {
             throw GatewayError(.io, doing: "prepare the upstream link", reason: error.reason, remedy: error.remedy)

@@ -10,9 +10,10 @@ import Upstream
 extension Gateway {
     /// Stops last: waits up to 2.5 s for the acknowledgements of what is in flight.
     func runLink(until stop: Occasion) async {
+        guard let link else { return await stop.wait() }
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask {
-                do { try await self.link.run() } catch {
+                do { try await link.run() } catch {
                     // Without a link the gateway still takes everything in and keeps it.
                     self.logger.critical("the upstream link cannot run", metadata: ["error": "\(error)"])
                     await stop.wait()
@@ -20,7 +21,7 @@ extension Gateway {
             }
             tasks.addTask {
                 await stop.wait()
-                self.link.shutdown(deadline: self.time.now().instant + .milliseconds(2_500))
+                link.shutdown(deadline: self.time.now().instant + .milliseconds(2_500))
             }
             await tasks.waitForAll()
         }

@@ -4,7 +4,7 @@ import Upstream
 
 /// What shows that each part gets on. Making one asks every part; it is complete only when all have answered.
 package struct Pulse: Sendable {
-    /// How often the link's loop has turned over; `nil` while it is not connected, when resolving a name may block it.
+    /// How often the link's loop has turned over; `nil` while it is not connected, when it has little to do.
     package var linkTurns: UInt64?
     package var ingestRounds: UInt64
     package var waiting: Int
@@ -33,7 +33,7 @@ extension Pulse {
     init(_ gateway: Gateway) async {
         let status = await gateway.status()
         let progress = gateway.ingest.progress
-        linkTurns = gateway.link.snapshot().state == .connected ? gateway.link.turns : nil
+        linkTurns = gateway.link.flatMap { $0.isBeyondHelp ? 0 : $0.snapshot().state.isUp ? $0.turns : nil }
         ingestRounds = progress.rounds
         waiting = status.intake.waiting
         storeFails = gateway.outbox.problem != nil

@@ -40,8 +40,9 @@ extension OutboxFile {
     func insert(_ rows: [SalvagedRows.Row]) throws(SQLiteError) {
         let insert = try Statement(
             """
-            INSERT OR IGNORE INTO message(id, format, boot, instant, unix, quality, topic, payload, retain)
-            VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)
+            INSERT OR IGNORE INTO message(id, format, boot, instant, unix, quality, retain, topic, payload, expiry,
+                properties, checksum)
+            VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """, on: connection, doing: "salvage messages into \(connection.path)")
         for row in rows {
             try insert.bind(row.id.rawValue, at: 1)
@@ -50,8 +51,10 @@ extension OutboxFile {
             try insert.bind(row.instant, at: 4)
             try insert.bind(row.unix, at: 5)
             try insert.bind(row.quality, at: 6)
-            try insert.bind(row.retain, at: 9)
-            try insert.run(text: row.topic, at: 7, blob: row.payload, at: 8)
+            try insert.bind(row.retain, at: 7)
+            try insert.run(
+                topic: row.topic, at: 8, payload: row.payload, at: 9, expiry: row.expiry, at: 10,
+                properties: row.properties, at: 11, checksumAt: 12)
         }
     }
 
@@ -59,10 +62,8 @@ extension OutboxFile {
     func insert(_ refused: [SalvagedRows.Refused]) throws(SQLiteError) {
         guard !refused.isEmpty else { return }
         let insert = try Statement(
-            """
-            INSERT INTO refused(stream, reason, format, retain, boot, instant, unix, quality, topic, payload)
-            VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            """, on: connection, doing: "salvage refused messages into \(connection.path)")
+            "INSERT INTO refused(\(Self.refusedColumns)) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", on: connection,
+            doing: "salvage refused messages into \(connection.path)")
         for refused in refused {
             try insert.bind(refused.stream, at: 1)
             try insert.bind(refused.reason, at: 2)
@@ -72,22 +73,22 @@ extension OutboxFile {
             try insert.bind(refused.row.instant, at: 6)
             try insert.bind(refused.row.unix, at: 7)
             try insert.bind(refused.row.quality, at: 8)
-            try insert.run(text: refused.row.topic, at: 9, blob: refused.row.payload, at: 10)
+            try insert.run(
+                topic: refused.row.topic, at: 9, payload: refused.row.payload, at: 10, expiry: refused.row.expiry,
+                at: 11, properties: refused.row.properties, at: 12)
         }
     }
 
     /// Makes a stream of what was found. Inside a transaction.
-    func makeStream(
-        _ number: Int64, name: DeliveryClass, counters: Counters, epochs: Epochs
-    ) throws(SQLiteError) {
+    func makeStream(_ stream: StoredStream) throws(SQLiteError) {
         let insert = try Statement(
             "INSERT INTO stream(id, class) VALUES(?, ?)", on: connection,
             doing: "make a stream of what was salvaged in \(connection.path)")
-        try insert.bind(number, at: 1)
-        try insert.bind(name.name, at: 2)
+        try insert.bind(stream.number, at: 1)
+        try insert.bind(stream.name.name, at: 2)
         try insert.run()
-        try write(counters, stream: number)
-        try write(epochs, stream: number)
+        try write(stream.counters, stream: stream.number)
+        try write(stream.epochs, stream: stream.number)
     }
 
     /// Hands what was refused in a stream over to another. Inside a transaction.

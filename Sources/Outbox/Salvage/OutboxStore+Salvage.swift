@@ -73,12 +73,8 @@ extension OutboxStore {
         let made = try transaction(file) { () throws(SQLiteError) in
             try finished.finish(file, suffix: suffix) { name in streams.first { $0.name == name }?.number }
         }
-        for (number, name, counters, epochs) in made {
-            streams.append(
-                Stream(
-                    number: number, name: name, limits: configuration.limits(of: name), counters: counters,
-                    epochs: epochs, tailGap: nil))
-        }
+        streams += made.map { Stream($0, limits: configuration.limits(of: $0.name), tailGap: nil) }
+        noteEpochs()
         Self.markSalvaged(path, number: number)
         if !made.isEmpty { available() }
         return report

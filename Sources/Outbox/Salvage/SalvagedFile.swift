@@ -72,11 +72,11 @@ struct SalvagedFile {
     /// - Parameter number: of a class's own stream.
     func finish(
         _ file: OutboxFile, suffix: String, number: (DeliveryClass) -> Int64?
-    ) throws(SQLiteError) -> [(number: Int64, name: DeliveryClass, counters: OutboxFile.Counters, epochs: Epochs)] {
+    ) throws(SQLiteError) -> [OutboxFile.StoredStream] {
         for (number, boot) in sorted.boots {
             try file.insertBoot(base.boot + number, name: boot.name + suffix, offset: boot.offset)
         }
-        var made: [(number: Int64, name: DeliveryClass, counters: OutboxFile.Counters, epochs: Epochs)] = []
+        var made: [OutboxFile.StoredStream] = []
         var names: Set<DeliveryClass> = []
         for walk in finished where walk.counters.count > 0 {
             var name = DeliveryClass(walk.stream.name.name + suffix)
@@ -85,9 +85,10 @@ struct SalvagedFile {
                 name = DeliveryClass("\(walk.stream.name.name)-\(walk.stream.number)\(suffix)")
             }
             names.insert(name)
-            try file.makeStream(
-                walk.stream.number, name: name, counters: walk.counters, epochs: walk.stream.epochs)
-            made.append((walk.stream.number, name, walk.counters, walk.stream.epochs))
+            let stream = OutboxFile.StoredStream(
+                number: walk.stream.number, name: name, counters: walk.counters, epochs: walk.stream.epochs)
+            try file.makeStream(stream)
+            made.append(stream)
         }
         for (old, told) in sorted.streams {
             if let own = number(DeliveryClass(told.name)) {

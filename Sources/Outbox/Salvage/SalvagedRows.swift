@@ -15,6 +15,8 @@ struct SalvagedRows {
         var quality: Int64
         var topic: String
         var payload: [UInt8]
+        var expiry: Int64?
+        var properties: [UInt8]?
     }
 
     /// A row of `refused`.
@@ -45,16 +47,21 @@ struct SalvagedRows {
     mutating func sort(_ record: TableRecord) -> Kind {
         let values = record.values
         switch values.count {
-        case 9 where record.rowID >= Self.firstID:
-            guard let row = Self.row(values[1...].prefix(8)) else { return .other }
-            var message = row
+        case 9 where record.rowID >= Self.firstID, 12 where record.rowID >= Self.firstID:
+            guard var message = Self.row(values[1...].prefix(8)) else { return .other }
+            if values.count == 12 {
+                message.expiry = values[9].asInteger
+                message.properties = values[10].asBlob
+                guard values[11].asInteger.map({ $0 == message.checksum }) != false else { return .other }
+            }
             message.id = MessageID(rawValue: record.rowID)
             guard Self.streamNumbers.contains(message.id.stream), message.id.sequence > 0 else { return .other }
             return .message(message)
-        case 11:
+        case 11, 13:
             guard let stream = values[1].asInteger, let reason = values[2].asText,
-                let row = Self.row(values[3...])
+                var row = Self.row(values[3...].prefix(8))
             else { return .other }
+            if values.count == 13 { (row.expiry, row.properties) = (values[11].asInteger, values[12].asBlob) }
             return .refused(Refused(stream: stream, reason: reason, row: row))
         case 6, 7:
             guard let name = values[1].asText, Self.streamNumbers.contains(record.rowID) else { return .other }
@@ -90,5 +97,16 @@ struct SalvagedRows {
         return Row(
             id: MessageID(rawValue: 0), boot: numbers[2], format: numbers[0], retain: numbers[1], instant: numbers[3],
             unix: numbers[4], quality: numbers[5], topic: topic, payload: payload)
+    }
+}
+
+extension SalvagedRows.Row {
+    /// What a row with these contents says of itself.
+    fileprivate var checksum: Int64 {
+        var checksum = Checksum()
+        checksum.add(topic)
+        checksum.add(payload)
+        if let properties { checksum.add(properties) }
+        return checksum.stored
     }
 }

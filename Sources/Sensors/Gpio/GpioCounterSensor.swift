@@ -63,6 +63,7 @@ package struct GpioCounterSensor: SensorDriver {
 
     package var interval: Duration? { pace }
     package var claim: SensorClaim? { SensorClaim(resource: "the GPIO line \(place)") }
+    package func deviceFiles() -> [String] { place.chipFiles }
     package var commands: [String?] { [nil] }
 
     package func run(_ context: SensorContext) async throws(SensorError) {

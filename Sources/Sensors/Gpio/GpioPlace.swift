@@ -112,6 +112,12 @@ package struct GpioPlace: Hashable, Sendable, CustomStringConvertible {
         return chip.map { "\(place) of \($0)" } ?? place
     }
 
+    /// The chip that has the line or, where that cannot be told, all that there are.
+    var chipFiles: [String] {
+        if let found = try? find(doing: "find the line") { return [found.chip] }
+        return SysfsFile.names(in: "/dev").filter { $0.hasPrefix("gpiochip") }.map { "/dev/\($0)" }
+    }
+
     /// Looks for the line on all chips.
     func find(doing: String) throws(SensorError) -> Found {
         let chips = GpioChips.list()

@@ -30,6 +30,7 @@ package struct GpioSensor: SensorDriver {
     private let input: GpioInput
     package let interval: Duration?
     package var claim: SensorClaim? { SensorClaim(resource: "the GPIO line \(place)") }
+    package func deviceFiles() -> [String] { place.chipFiles }
 
     package init?(_ reader: TableReader) {
         guard let place = GpioPlace(reader), let edge = reader.choice("edge").flatMap(GpioInput.Edge.init(rawValue:)),

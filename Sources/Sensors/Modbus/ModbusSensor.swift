@@ -95,6 +95,8 @@ package struct ModbusSensor: SensorDriver {
     }
 
     package var interval: Duration? { pace }
+    package func deviceFiles() -> [String] { serial.identity.files }
+
     package var claim: SensorClaim? {
         SensorClaim(resource: "the port \(serial.identity)", sharing: "Modbus, \(serial.format.description)")
     }

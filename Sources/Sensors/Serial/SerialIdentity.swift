@@ -39,6 +39,9 @@ package enum SerialIdentity: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The port's file, if it is there.
+    var files: [String] { (try? path()).flatMap { SysfsFile.exists($0) ? [$0] : nil } ?? [] }
+
     /// The path to open now.
     /// - Parameter root: where `sys` and `dev` are; `""` outside tests.
     package func path(root: String = "") throws(SensorError) -> String {

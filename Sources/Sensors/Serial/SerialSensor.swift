@@ -77,6 +77,7 @@ package struct SerialSensor: SensorDriver {
 
     package var interval: Duration? { poll?.interval }
     package var claim: SensorClaim? { SensorClaim(resource: "the port \(serial.identity)") }
+    package func deviceFiles() -> [String] { serial.identity.files }
 
     /// Five characters' time and at least 100 ms without a byte: the device is between two lines.
     private var silence: Duration { max(.milliseconds(100), serial.format.characterTime * 5) }

@@ -35,6 +35,12 @@ enum SysfsKind: String, Hashable, Sendable, CaseIterable {
     /// Whether the kernel has this interface at all.
     func isThere(root: String) -> Bool { SysfsFile.exists(root + folder) }
 
+    /// Whether there is a bus that devices of the kind could be on: the 1-Wire driver may be there without one.
+    func hasBus(root: String) -> Bool {
+        self != .w1 || !devices(root: root).isEmpty
+            || SysfsFile.names(in: root + folder).contains { $0.hasPrefix("w1_bus_master") }
+    }
+
     func devices(root: String) -> [Device] {
         let folder = root + folder
         return SysfsFile.names(in: folder).compactMap { number in

@@ -155,7 +155,7 @@ package struct SysfsSensor: SensorDriver {
     /// The channels of the device, wherever it is on this boot.
     private func find() throws(SensorError) -> [SysfsChannel] {
         let doing = "find the \(kind.rawValue) device\(device.map { " \($0)" } ?? "")"
-        guard kind.isThere(root: root) else {
+        guard kind.isThere(root: root), kind.hasBus(root: root) else {
             throw SensorError(
                 doing: doing, reason: "the kernel shows none of that kind",
                 remedy: kind == .w1

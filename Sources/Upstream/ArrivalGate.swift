@@ -1,0 +1,139 @@
+internal import CMosquitto
+internal import Readings
+
+/// Which of the messages that come from upstream are for us, and new. Pure: time is a parameter.
+///
+/// It keeps out what an earlier configuration subscribed to, second copies where subscriptions overlap, our own
+/// messages that come back, and retained messages that a new session brings once more though nothing has changed.
+struct ArrivalGate: Sendable {
+    enum Verdict: Hashable, Sendable {
+        case accepted
+        /// On no filter of ours.
+        case unwanted
+        /// The same message comes, or has come, for another subscription.
+        case repeated
+        /// It has been here before: a loop.
+        case looped
+        /// A retained message that is as it was.
+        case unchanged
+    }
+
+    /// Retained messages that come so soon after the subscription are taken for stored ones.
+    private static let replayTime = Duration.seconds(10)
+    /// Topics whose last message is remembered; what exceeds it is always new.
+    private static let topicLimit = 10_000
+    /// Own messages that may come back are remembered for this long, and no more of them than this.
+    private static let echoTime = Duration.seconds(60)
+    private static let echoLimit = 2_000
+
+    /// What to subscribe to, in the order of the settings.
+    let filters: [String]
+    /// Whether an epoch is one of this gateway's.
+    private let isOwn: @Sendable (String) -> Bool
+
+    // Of the present connection.
+    private var version = WireVersion.v5
+    /// Until when retained messages are taken for stored ones.
+    private var replayEnd = Instant(nanoseconds: .min)
+    private var refused: Set<Int> = []
+
+    /// Each topic's last message.
+    private var last: [String: Int] = [:]
+    /// Messages of ours that a broker without No Local sends back: how often each, and in which order they went.
+    private var echoes: [Int: Int] = [:]
+    private var echoOrder: [(key: Int, at: Instant)] = []
+    private var echoHead = 0
+
+    /// - Parameter isOwn: whether an epoch is one of this gateway's.
+    init(filters: [String], isOwn: @escaping @Sendable (String) -> Bool) {
+        self.filters = filters
+        self.isOwn = isOwn
+    }
+
+    // MARK: Connections
+
+    /// - Parameter isSessionPresent: the broker knows our subscriptions. With 5.0 it then sends nothing that is stored.
+    mutating func connected(_ version: WireVersion, isSessionPresent: Bool, now: Instant) {
+        self.version = version
+        replayEnd = isSessionPresent && version == .v5 ? now : now + Self.replayTime
+        refused = []
+    }
+
+    /// The broker does not let us subscribe to it: what it would match comes, if at all, for another one.
+    mutating func wasRefused(_ filter: String) {
+        if let place = filters.firstIndex(of: filter) { refused.insert(place) }
+    }
+
+    /// Its number on the wire (5.0 §3.8.2.1.2).
+    func identifier(of filter: String) -> UInt32? { filters.firstIndex(of: filter).map { UInt32($0 + 1) } }
+
+    // MARK: Messages
+
+    /// A message of ours has gone out. Matters only to 3.1.1, which has no No Local.
+    mutating func sent(_ topic: String, _ payload: [UInt8], now: Instant) {
+        guard version == .v311, place(of: topic) != nil else { return }
+        let key = Self.key(topic, payload)
+        echoes[key, default: 0] += 1
+        echoOrder.append((key, now))
+        forgetEchoes(now: now)
+    }
+
+    mutating func judge(_ incoming: BrokerNews.Incoming, now: Instant) -> Verdict {
+        let arrival = incoming.arrival
+        guard let place = place(of: arrival.topic) else { return .unwanted }
+        if isRepeated(incoming, place) { return .repeated }
+        if arrival.properties?.hasPassed(isOwn) == true { return .looped }
+        let key = Self.key(arrival.topic, arrival.payload)
+        if version == .v311 {
+            forgetEchoes(now: now)
+            if let count = echoes[key], count > 0 {
+                echoes[key] = count == 1 ? nil : count - 1
+                return .looped
+            }
+        }
+        if arrival.retain, now < replayEnd, last[arrival.topic] == key { return .unchanged }
+        if last[arrival.topic] != nil || last.count < Self.topicLimit { last[arrival.topic] = key }
+        return .accepted
+    }
+
+    /// Whether it came for another filter than the first that it matches, so that another copy comes for that one.
+    ///
+    /// A number that says nothing of the kind is of earlier settings: the broker has kept the message since then.
+    private func isRepeated(_ incoming: BrokerNews.Incoming, _ place: Int) -> Bool {
+        guard !incoming.subscriptions.isEmpty, !incoming.subscriptions.contains(UInt32(place + 1)) else { return false }
+        return incoming.subscriptions.contains { number in
+            let other = Int(number) - 1
+            return filters.indices.contains(other) && matches(other, incoming.arrival.topic)
+        }
+    }
+
+    /// The first filter that the topic matches and that we are subscribed to.
+    private func place(of topic: String) -> Int? { filters.indices.first { matches($0, topic) } }
+
+    private func matches(_ place: Int, _ topic: String) -> Bool {
+        guard !refused.contains(place) else { return false }
+        var matches = false
+        return mosquitto_topic_matches_sub(filters[place], topic, &matches) == MOSQ_ERR_SUCCESS.intValue && matches
+    }
+
+    private mutating func forgetEchoes(now: Instant) {
+        while echoHead < echoOrder.count,
+            now - echoOrder[echoHead].at > Self.echoTime || echoOrder.count - echoHead > Self.echoLimit
+        {
+            let key = echoOrder[echoHead].key
+            if let count = echoes[key] { echoes[key] = count == 1 ? nil : count - 1 }
+            echoHead += 1
+        }
+        if echoHead > Self.echoLimit {
+            echoOrder.removeFirst(echoHead)
+            echoHead = 0
+        }
+    }
+
+    private static func key(_ topic: String, _ payload: [UInt8]) -> Int {
+        var hasher = Hasher()
+        hasher.combine(topic)
+        payload.withUnsafeBytes { hasher.combine(bytes: $0) }
+        return hasher.finalize()
+    }
+}

@@ -1,0 +1,52 @@
+internal import Outbox
+internal import Readings
+internal import Synchronization
+
+/// One client of libmosquitto's, and what is on its way through it. Not Sendable: the link's thread's alone.
+final class LinkConnection {
+    let client: MosquittoClient
+    /// The URL and the address of its host that the client connects to.
+    let url: UpstreamAddress
+    let host: String
+    /// Names it to the link's task once the broker has let us in: no two connections of the process have the same, also
+    /// when one thread has taken another's place.
+    private(set) var number: UInt64 = 0
+    private static let numbers = Atomic<UInt64>(0)
+    /// How many messages may be on their way: often less than the configuration's window, since mosquitto's receive
+    /// maximum is 20. The task claims ahead of it, so that the pipe stays full during a commit.
+    var window = 0
+    var maximumPacketBytes: Int?
+    var ready: [OutboxStore.Claimed] = []
+    var inFlight = InFlight()
+    var birth: (packetIdentifier: Int32, published: Instant)?
+    var canary: (packetIdentifier: Int32, published: Instant)?
+    var farewell: Int32?
+    var subscribing: [Int32: String] = [:]
+    var unsubscribing: [Int32: String] = [:]
+    /// When the broker last acknowledged anything.
+    var lastAcknowledged: Instant
+    /// When a batch was published last.
+    var lastSent: Instant
+    var nextKeepAlive: Instant
+
+    init(_ client: MosquittoClient, url: UpstreamAddress, host: String, now: Instant) {
+        self.client = client
+        self.url = url
+        self.host = host
+        lastAcknowledged = now
+        lastSent = now
+        nextKeepAlive = now + .seconds(1)
+    }
+
+    func takeNumber() { number = Self.numbers.wrappingAdd(1, ordering: .relaxed).newValue }
+
+    /// The broker has let us in.
+    var isAnswered: Bool { client.news.answer?.code == 0 }
+
+    /// Since when nothing that waits for a PUBACK has got one; `nil` while nothing waits.
+    func oldestUnacknowledged(now: Instant) -> Instant? {
+        let waiting = [inFlight.oldest?.published, birth?.published, canary?.published].compactMap(\.self)
+        guard let oldest = waiting.min() else { return ready.isEmpty ? nil : now }
+        return max(oldest, lastAcknowledged)
+    }
+}

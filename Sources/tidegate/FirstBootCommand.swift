@@ -1,0 +1,45 @@
+import ArgumentParser
+import Gateway
+
+extension Tidegate {
+    struct FirstBootCommand: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "first-boot",
+            abstract: "Take the settings from the boot partition, once (systemd does this on a board).",
+            discussion: """
+                Looks for tidegate.toml in /boot/firmware and /boot, checks it, and moves it with the files that it \
+                names to where the gateway reads them, with mode 0600. One with a mistake stays there, and what is \
+                wrong is said on the console, in the log and by tidegate status. Exits with 78 then.
+                """)
+
+        @OptionGroup var settings: SettingsOptions
+
+        @Option(help: ArgumentHelp("Look here instead.", valueName: "folder"))
+        var boot: [String] = []
+
+        @Option(help: "Whom the files are given to.")
+        var user = "tidegate"
+
+        @Option(help: ArgumentHelp("Where to leave what tidegate status is to say.", valueName: "file"))
+        var report: String?
+
+        func run() throws {
+            do throws(GatewayError) {
+                let task = FirstBoot(
+                    bootDirectories: boot.isEmpty ? FirstBoot.bootDirectories : boot,
+                    settingsPath: settings.path, user: user, reportPath: report)
+                switch try task.run() {
+                case .nothing: print("there are no settings on the boot partition")
+                case .taken(let files): print("taken: \(files.joined(separator: ", "))")
+                case .refused(let problem):
+                    StandardError.print("tidegate: \(problem)")
+                    throw GatewayError(
+                        .configuration, doing: "take the settings from the boot partition", reason: "they have mistakes"
+                    )
+                }
+            } catch {
+                throw exit(with: error)
+            }
+        }
+    }
+}

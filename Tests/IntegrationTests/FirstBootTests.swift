@@ -1,0 +1,127 @@
+import Glibc
+import TestSupport
+import Testing
+
+/// Settings that an installer has put on the boot partition.
+@Suite(.timeLimit(.minutes(3))) struct FirstBootTests {
+    private let directory: TemporaryDirectory
+    private let lanPort = freePort()
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        for name in ["boot", "etc"] { try #require(mkdir(directory[name], 0o755) == 0) }
+    }
+
+    private var settingsPath: String { directory["etc/tidegate.toml"] }
+
+    private func settings(_ more: String = "") -> String {
+        TidegateProcess.settings(lanPort: lanPort, upstreamPort: 9, directory: directory, more: more)
+    }
+
+    private func firstBoot() async throws -> (ending: ChildProcess.Ending?, output: String, errors: String) {
+        try await runToEnd([
+            TidegateProcess.binary, "first-boot", "--boot", directory["boot"], "--config", settingsPath, "--report",
+            directory["report"],
+        ])
+    }
+
+    private func mode(_ path: String) -> mode_t {
+        var information = stat()
+        return stat(path, &information) == 0 ? information.st_mode & 0o777 : 0
+    }
+
+    @Test func goodOnesAreTakenOnceWithWhatTheyName() async throws {
+        let text = settings("username = \"u\"\npassword_file = \"upstream.password\"")
+        try directory.write(text, to: "boot/tidegate.toml")
+        try directory.write("secret\n", to: "boot/upstream.password")
+        try directory.write("old", to: "etc/tidegate.toml")
+        let run = try await firstBoot()
+        #expect(run.ending == .exited(0), "\(run.errors)")
+        #expect(textOfFile(settingsPath) == text && mode(settingsPath) == 0o600)
+        #expect(textOfFile(directory["etc/upstream.password"]) == "secret\n")
+        #expect(mode(directory["etc/upstream.password"]) == 0o600)
+        #expect(textOfFile("\(settingsPath).old") == "old")
+        #expect(
+            directory.bytes(of: "boot/tidegate.toml") == nil && directory.bytes(of: "boot/upstream.password") == nil)
+        #expect(directory.bytes(of: "report") == nil)
+        // Once.
+        #expect(try await firstBoot().output.contains("there are no settings"))
+        #expect(textOfFile(settingsPath) == text)
+    }
+
+    @Test func brokenOnesStayAndAreReported() async throws {
+        try directory.write(settings("bogus = 1"), to: "boot/tidegate.toml")
+        try directory.write("mine", to: "etc/tidegate.toml")
+        let run = try await firstBoot()
+        #expect(run.ending == .exited(78))
+        #expect(run.errors.contains("unknown key \"bogus\"") && run.errors.contains("mend the file there"))
+        #expect(textOfFile(directory["report"]).contains("unknown key \"bogus\""))
+        #expect(textOfFile(settingsPath) == "mine")
+        #expect(directory.bytes(of: "boot/tidegate.toml") != nil)
+        // Mended, they are taken, and the report is gone.
+        try directory.write(settings(), to: "boot/tidegate.toml")
+        #expect(try await firstBoot().ending == .exited(0))
+        #expect(directory.bytes(of: "report") == nil && textOfFile(settingsPath) == settings())
+    }
+
+    @Test func aNamedFileThatIsNotThereIsAMistake() async throws {
+        try directory.write(
+            settings("username = \"u\"\npassword_file = \"upstream.password\""), to: "boot/tidegate.toml")
+        let run = try await firstBoot()
+        #expect(run.ending == .exited(78) && run.errors.contains("upstream.password"), "\(run.errors)")
+        // It may be at its place already.
+        try directory.write("secret", to: "etc/upstream.password", mode: 0o600)
+        unlink(settingsPath)
+        #expect(try await firstBoot().ending == .exited(0))
+    }
+
+    /// The first settings there ever were have a mistake: the LAN side runs all the same, and says what is wrong.
+    @Test func theGatewayStartsWithWhatItHas() async throws {
+        try directory.write(
+            """
+            [gateway]
+            id = "gw"
+            data_dir = "\(directory.path)/data"
+            log_level = "loud"
+            [lan]
+            listen = ["127.0.0.1:\(lanPort)"]
+            max_retained = -1
+            [upstream]
+            url = "mqtt:/127.0.0.1"
+            [[listener]]
+            listen = "127.0.0.1:\(freePort())"
+            client_ca_file = 7
+            [[sensor]]
+            id = "good"
+            driver = "simulated"
+            interval = "50ms"
+            [[sensor]]
+            id = "bad"
+            driver = "simulatd"
+            this is no TOML
+
+            """, to: "boot/tidegate.toml")
+        #expect(try await firstBoot().ending == .exited(78))
+        let gateway = try ChildProcess([TidegateProcess.binary, "run", "--lenient", "--config", settingsPath])
+        defer { gateway.end(SIGKILL) }
+        #expect(await eventually { gateway.errors.contains("gateway: listening") }, "\(gateway.errors)")
+        #expect(gateway.errors.contains("addresses=127.0.0.1:\(lanPort)\n"))
+        let published = try await runToEnd([
+            "mosquitto_pub", "-h", "127.0.0.1", "-p", "\(lanPort)", "-q", "1", "-t", "a", "-m", "x",
+        ])
+        #expect(published.ending == .exited(0), "\(published.errors)")
+        let isSaid = await eventually {
+            let status = try? await runToEnd([TidegateProcess.binary, "status", "--config", settingsPath]).output
+            guard let status else { return false }
+            return ["NOT ALL IN USE", "log_level", "max_retained", "client_ca_file", "simulatd", "url:"]
+                .allSatisfy(status.contains)
+                && status.contains("upstream  NOT CONFIGURED") && status.contains("sensor    good (simulated): running")
+                && !status.contains("sensor    bad")
+        }
+        let status = try await runToEnd([TidegateProcess.binary, "status", "--config", settingsPath])
+        #expect(isSaid, "\(status.output)\(status.errors)")
+        // Strictly taken, they are refused.
+        let strict = try await runToEnd([TidegateProcess.binary, "run", "--config", settingsPath])
+        #expect(strict.ending == .exited(78))
+    }
+}

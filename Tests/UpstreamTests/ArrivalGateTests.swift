@@ -1,0 +1,159 @@
+import Readings
+import Testing
+
+@testable import Upstream
+
+@Suite("What comes from upstream")
+struct ArrivalGateTests {
+    private func at(_ seconds: Double) -> Instant { Instant(nanoseconds: Int64(seconds * 1e9)) }
+
+    private func gate(_ filters: [String] = ["gw/cmd/#"], _ version: WireVersion = .v5) -> ArrivalGate {
+        var gate = ArrivalGate(filters: filters, isOwn: { $0 == "here" })
+        gate.connected(version, isSessionPresent: false, now: at(0))
+        return gate
+    }
+
+    private func incoming(
+        _ topic: String, _ payload: String = "x", retain: Bool = false, user: [(String, String)] = [],
+        subscriptions: [UInt32] = []
+    ) -> BrokerNews.Incoming {
+        BrokerNews.Incoming(
+            arrival: UpstreamArrival(
+                topic: topic, payload: Array(payload.utf8), retain: retain,
+                properties: .received(
+                    isText: false, contentType: nil, responseTopic: nil, correlationData: nil,
+                    user: user.map { .init($0.0, $0.1) })),
+            subscriptions: subscriptions)
+    }
+
+    @Test("what no filter of ours matches is of an earlier configuration")
+    func unwanted() {
+        var gate = gate()
+        #expect(gate.judge(incoming("gw/cmd/a"), now: at(1)) == .accepted)
+        #expect(gate.judge(incoming("gw/old/a"), now: at(1)) == .unwanted)
+    }
+
+    @Test("of the copies for overlapping subscriptions the one for the first filter counts")
+    func overlapping() {
+        var gate = gate(["a/+/c", "a/b/+"])
+        #expect(gate.identifier(of: "a/b/+") == 2)
+        #expect(gate.judge(incoming("a/b/c", subscriptions: [2]), now: at(1)) == .repeated)
+        #expect(gate.judge(incoming("a/b/c", subscriptions: [1]), now: at(1)) == .accepted)
+        #expect(gate.judge(incoming("a/b/c", subscriptions: [2, 1]), now: at(1)) == .accepted)
+        #expect(gate.judge(incoming("a/b/d", subscriptions: [2]), now: at(1)) == .accepted)
+        // A broker that does not say.
+        #expect(gate.judge(incoming("a/b/c"), now: at(1)) == .accepted)
+        // It was kept since it came for the first filter of other settings.
+        #expect(gate.judge(incoming("a/b/d", subscriptions: [1]), now: at(1)) == .accepted)
+        #expect(gate.judge(incoming("a/b/d", subscriptions: [9]), now: at(1)) == .accepted)
+        // The first one does not come at all.
+        gate.wasRefused("a/+/c")
+        #expect(gate.judge(incoming("a/b/c", subscriptions: [2]), now: at(1)) == .accepted)
+    }
+
+    @Test("what has been here before goes no further")
+    func loops() {
+        var gate = gate()
+        #expect(gate.judge(incoming("gw/cmd/a", user: [("epoch", "there")]), now: at(1)) == .accepted)
+        #expect(gate.judge(incoming("gw/cmd/a", user: [("epoch", "here")]), now: at(1)) == .looped)
+        #expect(gate.judge(incoming("gw/cmd/a", user: [("hop", "here"), ("epoch", "there")]), now: at(1)) == .looped)
+        // Through so many gateways nobody goes on purpose.
+        let far = (0..<MessageProperties.hopLimit).map { ("hop", "\($0)") }
+        #expect(gate.judge(incoming("gw/cmd/a", user: far), now: at(1)) == .accepted)
+        #expect(gate.judge(incoming("gw/cmd/a", user: far + [("epoch", "there")]), now: at(1)) == .looped)
+    }
+
+    @Test("with 3.1.1 our own messages are known when they come back, each as often as it went")
+    func echoes() {
+        var gate = gate(["gw/#"], .v311)
+        for _ in 0..<2 { gate.sent("gw/t", Array("x".utf8), now: at(1)) }
+        gate.sent("other", Array("x".utf8), now: at(1))
+        #expect(gate.judge(incoming("gw/t"), now: at(2)) == .looped)
+        #expect(gate.judge(incoming("gw/t", "y"), now: at(2)) == .accepted)
+        #expect(gate.judge(incoming("gw/t"), now: at(2)) == .looped)
+        #expect(gate.judge(incoming("gw/t"), now: at(2)) == .accepted)
+        // What has not come back in a minute does not.
+        gate.sent("gw/t", Array("x".utf8), now: at(3))
+        #expect(gate.judge(incoming("gw/t"), now: at(64)) == .accepted)
+        // No Local does it otherwise.
+        gate.connected(.v5, isSessionPresent: false, now: at(70))
+        gate.sent("gw/t", Array("x".utf8), now: at(70))
+        #expect(gate.judge(incoming("gw/t"), now: at(71)) == .accepted)
+    }
+
+    @Test("a bounded number of own messages is remembered, the newest")
+    func echoesAreBounded() {
+        var gate = gate(["gw/#"], .v311)
+        for number in 0..<10_000 { gate.sent("gw/t", Array("\(number)".utf8), now: at(1)) }
+        #expect(gate.judge(incoming("gw/t", "0"), now: at(2)) == .accepted)
+        #expect(gate.judge(incoming("gw/t", "9999"), now: at(2)) == .looped)
+    }
+
+    @Test("a retained message that a new session brings again is news only when it has changed")
+    func retained() {
+        var gate = gate()
+        #expect(gate.judge(incoming("gw/cmd/a", "1", retain: true), now: at(1)) == .accepted)
+        gate.connected(.v5, isSessionPresent: false, now: at(100))
+        #expect(gate.judge(incoming("gw/cmd/a", "1", retain: true), now: at(101)) == .unchanged)
+        #expect(gate.judge(incoming("gw/cmd/b", "1", retain: true), now: at(101)) == .accepted)
+        // Somebody says it again: that is news, and so it is where it comes without the flag, as with 3.1.1.
+        #expect(gate.judge(incoming("gw/cmd/a", "1", retain: true), now: at(150)) == .accepted)
+        #expect(gate.judge(incoming("gw/cmd/a", "2"), now: at(151)) == .accepted)
+        // Where the session is still there nothing that is stored comes.
+        gate.connected(.v5, isSessionPresent: true, now: at(160))
+        #expect(gate.judge(incoming("gw/cmd/a", "2", retain: true), now: at(161)) == .accepted)
+        gate.connected(.v311, isSessionPresent: true, now: at(200))
+        #expect(gate.judge(incoming("gw/cmd/a", "2", retain: true), now: at(201)) == .unchanged)
+        #expect(gate.judge(incoming("gw/cmd/a", "3", retain: true), now: at(201)) == .accepted)
+    }
+}
+
+@Suite("Renewed certificates")
+struct RenewalChoiceTests {
+    private func fingerprint(_ path: String) -> TLSFingerprint { TLSFingerprint(of: [path]) }
+
+    @Test("files that were refused are left alone until they are others, or what was good is so no more")
+    func choice() {
+        let (a, b, c) = (fingerprint("/etc/passwd"), fingerprint("/etc/group"), fingerprint("/etc/hosts"))
+        var choice = RenewalChoice()
+        #expect(!choice.keepsGood(a))
+        choice.accepted(a)
+        #expect(choice.keepsGood(a) && !choice.keepsGood(b))
+        // Two looks: half a pair is no news.
+        #expect(!choice.hasNews(a) && !choice.hasNews(b))
+        #expect(choice.hasNews(b) == true)
+        choice.refused(b)
+        #expect(!choice.hasNews(b) && choice.keepsGood(b))
+        _ = choice.hasNews(c)
+        #expect(choice.hasNews(c) && !choice.keepsGood(c))
+        choice.goodWasRefused()
+        #expect(!choice.keepsGood(b))
+    }
+}
+
+@Suite("TrialPlan")
+struct TrialPlanTests {
+    private func at(_ seconds: Int64) -> Instant { Instant(nanoseconds: seconds * 1_000_000_000) }
+
+    @Test("URLs that go before are looked at after a while, all of them, and then after another while")
+    func returning() {
+        let a = UpstreamAddress(transport: .tcp, host: "a")
+        let b = UpstreamAddress(transport: .tcp, host: "192.0.2.9")
+        var plan = TrialPlan(returnAfter: .seconds(300))
+        #expect(plan.due == nil)
+        plan.connected(now: at(10))
+        #expect(plan.due == at(310))
+        plan.begin(DialPlan(urls: [a, b], choice: .automatic))
+        #expect(plan.due == nil)
+        #expect(plan.next(now: at(310), resolveTimeout: .seconds(15)) == .resolve(a))
+        #expect(plan.due == at(325))
+        plan.resolved(["192.0.2.1"])
+        #expect(plan.next(now: at(311), resolveTimeout: .seconds(15)) == .connect(a, host: "192.0.2.1"))
+        #expect(plan.failed(now: at(312)) == true)
+        #expect(plan.next(now: at(312), resolveTimeout: .seconds(15)) == .connect(b, host: "192.0.2.9"))
+        #expect(plan.failed(now: at(313)) == false)
+        #expect(plan.due == at(613))
+        plan.connected(now: at(700))
+        #expect(plan.due == at(1000) && plan.dial == nil)
+    }
+}
