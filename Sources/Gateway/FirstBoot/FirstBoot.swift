@@ -75,9 +75,13 @@ package struct FirstBoot: Sendable {
         return (found, missing)
     }
 
-    /// systemd hands it to the service by this name (systemd.exec(5), `LoadCredential=`, from where it looks by itself).
+    /// systemd hands it to the service, by the shipped unit or by an added one (systemd.exec(5), `LoadCredential=`, from
+    /// where it looks by itself).
     private static func isCredential(_ name: String) -> Bool {
-        ["/etc/credstore", "/etc/credstore.encrypted", "/run/credstore"].contains { access("\($0)/\(name)", F_OK) == 0 }
+        SecretFile.credential(name) != nil
+            || ["/etc/credstore", "/etc/credstore.encrypted", "/run/credstore"].contains {
+                access("\($0)/\(name)", F_OK) == 0
+            }
     }
 
     private static func last(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
