@@ -1,4 +1,5 @@
-# make demo   the whole gateway on this machine, no hardware and no configuration (ARGS=--once: a short run that checks itself)
+# make demo   the whole gateway on this machine, no hardware and no configuration (ARGS=--once: a short run that checks
+#             itself)
 # make test   every test
 # Both install what is missing from Debian's packages first, and say so.
 ARGS ?=
@@ -24,8 +25,8 @@ test:
 test-gpio:
 	Tests/VM/test-gpio
 
-# The power of a gateway under load cut at random moments (CUTS=50), in a virtual machine whose disk forgets what was not
-# flushed.
+# The power of a gateway under load cut at random moments (CUTS=50), in a virtual machine whose disk forgets what was
+# not flushed.
 CUTS ?= 50
 test-powercut:
 	Tests/VM/test-powercut $(CUTS)
@@ -43,8 +44,8 @@ release:
 # systemd-sysusers makes the service's user, then. The unit and the rules lie where Debian's are, whatever the prefix.
 install: release
 	$(MAKE) install-files
-	install -Dm644 systemd/tidegate.service $(DESTDIR)/usr/lib/systemd/system/tidegate.service
-	sed -i 's,=/usr/bin/,=$(PREFIX)/bin/,' $(DESTDIR)/usr/lib/systemd/system/tidegate.service
+	install -Dm644 -t $(DESTDIR)/usr/lib/systemd/system systemd/*.service
+	sed -i 's,=/usr/bin/,=$(PREFIX)/bin/,' $(DESTDIR)/usr/lib/systemd/system/tidegate*.service
 	install -Dm644 systemd/tidegate.sysusers $(DESTDIR)/usr/lib/sysusers.d/tidegate.conf
 	install -Dm644 udev/60-tidegate.rules $(DESTDIR)/usr/lib/udev/rules.d/60-tidegate.rules
 
@@ -61,14 +62,14 @@ install-files:
 	install -Dm644 $(DOCUMENTS)/tidegate.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/tidegate.fish
 	install -Dm644 tidegate.sample.toml $(DESTDIR)$(PREFIX)/share/doc/tidegate/examples/tidegate.toml
 
-# Packages for arm64 and amd64, from Debian's packages alone: .build-deb/tidegate_VERSION_ARCHITECTURE.deb (SUITE=bookworm:
-# for Debian 12; ARCHITECTURES=arm64: only that). Needs root, since it works in root folders of its own.
+# Packages for arm64 and amd64, from Debian's packages alone: .build-deb/tidegate_VERSION_ARCHITECTURE.deb
+# (ARCHITECTURES=arm64: only that). Needs root, since it works in root folders of its own.
 deb:
 	.ci/dependencies deb
 	packaging/deb
 
-# The arm64 package on an emulated board: installed, at work, upgraded, its power cut, purged. Four minutes, but ten the first
-# time, and what `make deb` takes. Needs root, as that does.
+# The arm64 package on an emulated board: installed, its first boot, at work, upgraded, its power cut, purged. Five
+# minutes, but eleven the first time, and what `make deb` takes. Needs root, as that does.
 test-arm:
 	.ci/dependencies arm
 	ARCHITECTURES=arm64 SUITE=trixie packaging/deb
