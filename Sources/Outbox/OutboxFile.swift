@@ -48,8 +48,10 @@ final class OutboxFile {
     private var boots: [Int64: (name: BootID, offset: Int64?)] = [:]
     /// What the wall clock is ahead of the boot clock in this boot, in nanoseconds, once that is known.
     private(set) var offset: Int64?
-    /// The file knows ``offset``.
-    private var isOffsetStored: Bool
+    /// What the file knows of it.
+    private var storedOffset: Int64?
+    /// A change of less is not worth a write.
+    private static let offsetTolerance: Int64 = 1_000_000_000
     /// The file knows that messages of sequences beyond ``Counters/next`` may have gone upstream: a process that finds
     /// this at its start begins a new epoch.
     private(set) var isAhead: Bool
@@ -90,8 +92,8 @@ final class OutboxFile {
         try findBoot.bind(boot.name, at: 1)
         let hasBoot = try findBoot.step()
         isBootStored = hasBoot && findBoot.integer(at: 1) != 0
-        isOffsetStored = isBootStored && !findBoot.isNull(at: 2)
-        offset = isOffsetStored ? findBoot.integer(at: 2) : nil
+        storedOffset = isBootStored && !findBoot.isNull(at: 2) ? findBoot.integer(at: 2) : nil
+        offset = storedOffset
         self.boot = isBootStored ? findBoot.integer(at: 0) : (hasBoot ? findBoot.integer(at: 0) : 0) + 1
         findBoot.reset()
 
@@ -132,13 +134,13 @@ final class OutboxFile {
     func transaction<R>(doing: String, _ body: () throws(SQLiteError) -> R) throws(SQLiteError) -> R {
         let wasBootStored = isBootStored
         let wasAhead = isAhead
-        let wasOffsetStored = isOffsetStored
+        let oldOffset = storedOffset
         do throws(SQLiteError) {
             return try connection.transaction(doing: "\(doing) the outbox \(connection.path)", body)
         } catch {
             isBootStored = wasBootStored
             isAhead = wasAhead
-            isOffsetStored = wasOffsetStored
+            storedOffset = oldOffset
             throw error
         }
     }
@@ -159,21 +161,26 @@ final class OutboxFile {
         try insert.bind(bootName.name, at: 2)
         try insert.run()
         isBootStored = true
-        isOffsetStored = false
+        storedOffset = nil
     }
 
-    /// The wall clock is trusted, and this much ahead of the boot clock.
+    /// The wall clock is trusted, and this much ahead of the boot clock. What was believed before may have been wrong.
     func note(offset: Int64) { self.offset = offset }
 
     /// The file has messages of this boot and does not know yet what their wall time is.
-    var mustStoreOffset: Bool { offset != nil && isBootStored && !isOffsetStored }
+    var mustStoreOffset: Bool {
+        guard let offset, isBootStored else { return false }
+        guard let storedOffset else { return true }
+        let (change, overflow) = offset.subtractingReportingOverflow(storedOffset)
+        return overflow || change.magnitude >= Self.offsetTolerance
+    }
 
     /// Tells the file, if it must know. Inside a transaction.
     func storeOffset() throws(SQLiteError) {
         guard mustStoreOffset, let offset else { return }
         try connection.execute(
             "UPDATE boot SET offset = \(offset) WHERE id = \(boot)", doing: "note the time in \(connection.path)")
-        isOffsetStored = true
+        storedOffset = offset
     }
 
     /// Writes ``isAhead``. Inside a transaction.

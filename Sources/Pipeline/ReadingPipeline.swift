@@ -13,6 +13,8 @@ package struct ReadingPipeline: Sendable {
         package var readings: [Reading] = []
         /// Why the arrival, or a part of it, came to nothing or was passed on undecoded.
         package var failure: Failure?
+        /// It must not be acknowledged: where it should go is not known.
+        package var isHeld: Bool { if case .held? = failure { messages.isEmpty } else { false } }
     }
 
     package enum Failure: Error, Hashable, Sendable, CustomStringConvertible {
@@ -24,6 +26,8 @@ package struct ReadingPipeline: Sendable {
         case invalidMetric(String)
         /// Scaling overflowed.
         case notFinite
+        /// The rule that takes it has a mistake in the settings.
+        case held(rule: String)
 
         package var description: String {
             switch self {
@@ -31,11 +35,12 @@ package struct ReadingPipeline: Sendable {
             case .invalidTopic(let rule): "the rule \"\(rule)\" makes no valid topic of it"
             case .invalidMetric(let name): "\"\(name)\" cannot be part of a topic"
             case .notFinite: "the scaled value is too large"
+            case .held(let rule): "what matches \"\(rule)\" waits until its [[forward]] rule is mended"
             }
         }
     }
 
-    /// Where one topic of one device goes; `nil` upstream: no rule takes it.
+    /// Where one topic of one device goes; `nil` upstream: nowhere, for all that the rule takes it.
     private struct Route: Sendable {
         var rule: Int
         var upstreamTopic: String?
@@ -243,7 +248,8 @@ package struct ReadingPipeline: Sendable {
             routes[key] = .some(found)
         }
         if let found, found.upstreamTopic == nil {
-            step.failure = .invalidTopic(rule: rules[found.rule].to.description)
+            let rule = rules[found.rule]
+            step.failure = rule.to.map { .invalidTopic(rule: $0.description) } ?? .held(rule: rule.from.description)
         }
         return found
     }
@@ -252,7 +258,7 @@ package struct ReadingPipeline: Sendable {
         for (index, rule) in rules.enumerated() {
             guard let match = rule.from.match(topic) else { continue }
             return Route(
-                rule: index, upstreamTopic: rule.to.expand(topic: topic, device: device.name, match: match))
+                rule: index, upstreamTopic: rule.to?.expand(topic: topic, device: device.name, match: match))
         }
         return nil
     }

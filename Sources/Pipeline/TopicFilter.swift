@@ -45,6 +45,11 @@ package struct TopicFilter: Hashable, Sendable, CustomStringConvertible {
     /// The filter ends in `#`.
     package let hasMultiLevel: Bool
 
+    /// `#`.
+    package static let everything = TopicFilter()
+
+    private init() { (description, levels, singleLevelCount, hasMultiLevel) = ("#", [.multi], 0, true) }
+
     package init(_ text: String) throws(Failure) {
         guard !text.isEmpty else { throw .empty }
         guard text.utf8.count <= 65_535 else { throw .tooLong }

@@ -7,6 +7,8 @@ extension SettingsDocument {
         case key(table: String, String)
         case named(table: String, String)
         case namedKey(table: String, name: String, String)
+        /// What follows a header that could not be read; it is in no table.
+        case nowhere
     }
 
     /// Where a part begins; it ends where the next one does.
@@ -19,6 +21,25 @@ extension SettingsDocument {
         func covers(_ position: SourcePosition) -> Bool {
             start.file == position.file && start <= position && position.line <= lastLine
         }
+    }
+
+    /// The section in which `position` lies, and of `[name]` the key; `nil` before the first of them.
+    package func location(of position: SourcePosition) -> (section: String, key: String?)? {
+        let tables = Set(root.entries.map(\.key))
+        let part = parts(byKey: tables, named: []).filter { $0.covers(position) }.max { $0.start < $1.start }?.part
+        switch part {
+        case nil, .nowhere: return nil
+        case .entry(let name), .element(let name, _): return (name, nil)
+        case .key(let table, let key), .named(let table, let key), .namedKey(let table, let key, _):
+            return (table, key)
+        }
+    }
+
+    /// Whether a section that is not to be found may stand there: one has a header that could not be read, or that
+    /// names none of `sections`.
+    package func mayHide(among sections: [Section]) -> Bool {
+        let known = sections.map(\.name)
+        return root.isIncomplete || root.keyPositions.contains { !known.contains($0.key) }
     }
 
     /// Takes out what mistakes at `positions` make unusable, so that the rest can be used: the key, in the tables named
@@ -38,6 +59,7 @@ extension SettingsDocument {
         var places: [String: [Int]] = [:]
         for part in found {
             switch part {
+            case .nowhere: continue
             case .entry(let name): root.takeOut(name)
             case .element(let name, let place): places[name, default: []].append(place)
             case .key(let table, let key), .named(let table, let key): change(table) { $0.takeOut(key) }
@@ -55,7 +77,7 @@ extension SettingsDocument {
             // The empty list stays: without it the built-in rules would come back.
             root.replace(name, with: .array(nodes))
         }
-        return !found.isEmpty
+        return found != [.nowhere] && !found.isEmpty
     }
 
     private mutating func change(_ name: String, _ body: (inout TOMLTable) -> Void) {
@@ -90,7 +112,7 @@ extension SettingsDocument {
             if case .array(let nodes)? = root[key]?.value, !nodes.isEmpty { continue }
             parts.append(Place(start: position, part: .entry(key)))
         }
-        return parts
+        return parts + root.unreadableHeaders.map { Place(start: $0, part: .nowhere) }
     }
 
     private func keys(of table: TOMLTable, _ part: (String) -> Part) -> [Place] {
@@ -104,6 +126,11 @@ extension SettingsDocument {
     /// Nothing is set.
     package var isEmpty: Bool { root.entries.isEmpty }
 
-    /// Whether anything is called that.
-    package func has(_ name: String) -> Bool { root[name] != nil }
+    /// Whether anything is called that, readable or not.
+    package func has(_ name: String) -> Bool { root[name] != nil || root.unreadablePosition(name) != nil }
+
+    /// Whether `[table]` gives the key a readable value.
+    package func has(_ key: String, in table: String) -> Bool {
+        if case .table(let table)? = root[table]?.value { table[key] != nil } else { false }
+    }
 }

@@ -4,6 +4,12 @@ package struct SettingsDocument: Sendable {
 
     package init(_ root: TOMLTable) { self.root = root }
 
+    /// Nothing, where something may be that cannot be read.
+    package init(unknownFrom start: SourcePosition) {
+        root = TOMLTable(position: start)
+        root.isIncomplete = true
+    }
+
     /// Merges a later file over this one.
     package mutating func merge(_ later: TOMLTable, into diagnostics: Diagnostics) {
         root.merge(later, into: diagnostics)

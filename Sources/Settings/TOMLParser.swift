@@ -170,6 +170,7 @@ package struct TOMLParser {
         current = TOMLTree(position: position, kind: .header, depth: 1)
         let wasIncomplete = root.isIncomplete
         root.isIncomplete = true
+        root.unreadableHeaders.append(position)
         let path = try keyPath(depth: 0)
         skipSpaces()
         guard peek == "]" || isAtLineEnd || peek == "#" else {
@@ -177,6 +178,7 @@ package struct TOMLParser {
         }
         // A header that lacks only its end is as good as a whole one for what follows.
         root.isIncomplete = wasIncomplete
+        root.unreadableHeaders.removeLast()
         if let table = open(path, isArray: isArray, at: position) { current = table }
         try expect("]", "to close the header")
         if isArray { try expect("]", "to close the header of an array of tables") }

@@ -44,6 +44,8 @@ package struct TOMLTable: Sendable {
     private var unreadable: [String: SourcePosition] = [:]
     /// A header could not be read: keys that are missing may be there.
     var isIncomplete = false
+    /// Where those headers stand: what follows them is none of the table before.
+    var unreadableHeaders: [SourcePosition] = []
     /// Where the table begins: its header, or its brace.
     package var position: SourcePosition
 
@@ -56,6 +58,9 @@ package struct TOMLTable: Sendable {
 
     /// Where `key` stands with something that could not be read; `nil` when it has a value or is not there.
     func unreadablePosition(_ key: String) -> SourcePosition? { index[key] == nil ? unreadable[key] : nil }
+
+    /// Whether any key has no readable value.
+    var hasUnreadable: Bool { !unreadable.isEmpty }
 
     /// Notes a key whose value could not be read.
     mutating func setUnreadable(_ key: String, at keyPosition: SourcePosition) { unreadable[key] = keyPosition }
@@ -94,6 +99,7 @@ package struct TOMLTable: Sendable {
     /// mistake; the earlier one stays.
     package mutating func merge(_ later: TOMLTable, into diagnostics: Diagnostics) {
         isIncomplete = isIncomplete || later.isIncomplete
+        unreadableHeaders += later.unreadableHeaders
         unreadable.merge(later.unreadable) { earlier, _ in earlier }
         for entry in later.entries {
             guard let place = index[entry.key] else {

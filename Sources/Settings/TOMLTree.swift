@@ -34,6 +34,7 @@ final class TOMLTree {
     /// How many tables it stands in.
     let depth: Int
     var isIncomplete = false
+    var unreadableHeaders: [SourcePosition] = []
     var order: [String] = []
     var children: [String: (keyPosition: SourcePosition, child: Child)] = [:]
 
@@ -52,6 +53,7 @@ final class TOMLTree {
     var table: TOMLTable {
         var table = TOMLTable(position: position)
         table.isIncomplete = isIncomplete
+        table.unreadableHeaders = unreadableHeaders
         for key in order {
             guard let (keyPosition, child) = children[key] else { continue }
             let node =

@@ -91,6 +91,9 @@ package final class TableReader {
     /// True when the file sets it, valid or not.
     package func has(_ name: String) -> Bool { table[name] != nil || table.unreadablePosition(name) != nil }
 
+    /// Whether a value of the table could not be read at all, which has been told.
+    package var hasUnreadable: Bool { table.hasUnreadable }
+
     /// Where the value stands, or the table when it is not set.
     package func position(_ name: String) -> SourcePosition {
         table[name]?.position ?? table.unreadablePosition(name) ?? table.position

@@ -20,6 +20,8 @@ struct ArrivalGate: Sendable {
 
     /// Retained messages that come so soon after the subscription are taken for stored ones.
     private static let replayTime = Duration.seconds(10)
+    /// Messages that come so soon after a session was taken up again are taken for those that it kept.
+    private static let queueTime = Duration.seconds(10)
     /// Topics whose last message is remembered; what exceeds it is always new.
     private static let topicLimit = 10_000
     /// Own messages that may come back are remembered for this long, and no more of them than this.
@@ -35,6 +37,7 @@ struct ArrivalGate: Sendable {
     private var version = WireVersion.v5
     /// Until when retained messages are taken for stored ones.
     private var replayEnd = Instant(nanoseconds: .min)
+    private var queueEnd = Instant(nanoseconds: .min)
     private var refused: Set<Int> = []
 
     /// Each topic's last message.
@@ -56,8 +59,12 @@ struct ArrivalGate: Sendable {
     mutating func connected(_ version: WireVersion, isSessionPresent: Bool, now: Instant) {
         self.version = version
         replayEnd = isSessionPresent && version == .v5 ? now : now + Self.replayTime
+        queueEnd = isSessionPresent ? now + Self.queueTime : now
         refused = []
     }
+
+    /// Whether it may be older than its arrival. Retained messages say so themselves, as the version has it.
+    func mayHaveWaited(_ arrival: UpstreamArrival, now: Instant) -> Bool { arrival.retain || now < queueEnd }
 
     /// The broker does not let us subscribe to it: what it would match comes, if at all, for another one.
     mutating func wasRefused(_ filter: String) {

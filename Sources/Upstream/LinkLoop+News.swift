@@ -42,7 +42,10 @@ extension LinkLoop {
         var arrivals: [UpstreamArrival] = []
         for incoming in news.incoming {
             switch gate.judge(incoming, now: now) {
-            case .accepted: arrivals.append(incoming.arrival)
+            case .accepted:
+                var arrival = incoming.arrival
+                arrival.mayHaveWaited = gate.mayHaveWaited(arrival, now: now)
+                arrivals.append(arrival)
             case .unwanted: snapshot.discarded += 1
             case .looped:
                 snapshot.looped += 1

@@ -11,14 +11,18 @@ package struct UpstreamArrival: Hashable, Sendable {
     package var expiry: Duration?
     /// What its publisher said of it (5.0).
     package var properties: MessageProperties?
+    /// The broker may have kept it for a while: it is retained, or came just after a session was taken up again.
+    package var mayHaveWaited: Bool
 
     package init(
-        topic: String, payload: [UInt8], retain: Bool, expiry: Duration? = nil, properties: MessageProperties? = nil
+        topic: String, payload: [UInt8], retain: Bool, expiry: Duration? = nil,
+        properties: MessageProperties? = nil, mayHaveWaited: Bool = false
     ) {
         self.topic = topic
         self.payload = payload
         self.retain = retain
         self.expiry = expiry
         self.properties = properties
+        self.mayHaveWaited = mayHaveWaited
     }
 }

@@ -1,6 +1,7 @@
 import Broker
 import Gateway
 import Glibc
+import Pipeline
 import Readings
 import Settings
 import TestSupport
@@ -62,9 +63,80 @@ import Testing
         #expect(settings.sensors.map(\.id.description) == ["b"] && errors.count >= 4, "\(errors)")
     }
 
-    @Test func rulesThatAreAllWrongDoNotBringBackTheBuiltIn() throws {
-        let (settings, _) = try usable(SettingsTests.minimal + "[[forward]]\nfrom = \"a/#/b\"\n")
-        #expect(settings.forward.isEmpty && settings.upstream != nil)
+    /// What would be sent where: `from class to`, or `from held`.
+    private func rules(_ settings: GatewaySettings) -> [String] {
+        settings.forward.map { rule in
+            let end = rule.to.map { "\(rule.deliveryClass) \($0)\(rule.treatment == nil ? "" : " decoded")" }
+            return "\(rule.from) \(end ?? "held")"
+        }
+    }
+
+    /// Neither the built-in rule takes what they would have taken, nor is it acknowledged and dropped.
+    @Test(arguments: [
+        "[[forward]]\nfrom = \"a/#/b\"\nto = \"x\"\n", "[[forward]]\n", "[[forward]]\nform = \"a\"\nto = \"x\"\n",
+        "[[forw ard]]\nfrom = \"a\"\nto = \"x\"\n", "[[foward]]\nfrom = \"a\"\nto = \"x\"\n",
+        "[forward]\nfrom = \"a\"\n",
+        "[[both]]\nlan = \"a+b\"\nupstream = \"x\"\n",
+    ])
+    func whatIsWrongInRulesIsHeld(text: String) throws {
+        let (settings, errors) = try usable(SettingsTests.minimal + text)
+        #expect(rules(settings) == ["# held"] && settings.upstream != nil && !errors.isEmpty, "\(errors)")
+        let (top, _) = try usable("forward = [1]\n" + SettingsTests.minimal)
+        #expect(rules(top) == ["# held"])
+    }
+
+    @Test func aRuleWhoseEndsAreRightStays() throws {
+        let (settings, errors) = try usable(
+            SettingsTests.minimal + """
+                [[forward]]
+                from = "a"
+                to = "x"
+                class = "evnts"
+                [[forward]]
+                from = "b"
+                to = "x"
+                decode = "json"
+                scale = "much"
+                [[forward]]
+                from = "c"
+                to = "x"
+                decode = json
+                [[forward]]
+                from = "d/+"
+                to = "x/+/+"
+                [[forward]]
+                from = "e"
+                to = "x"
+                decode = "number"
+                class = "events"
+                [[both]]
+                lan = "f"
+                upstream = "+"
+                """)
+        #expect(
+            rules(settings) == [
+                "a telemetry x", "b telemetry x", "c telemetry x", "d/+ held", "e events x decoded", "f held",
+            ] && errors.count == 5, "\(errors)")
+    }
+
+    /// Under the host's name, or in another folder, it would be another gateway.
+    @Test(arguments: [
+        "[gateway]\nid = \"a/b\"\n", "[gateway]\nid = gw\n", "[gateway]\nid \"gw\"\n", "[gateway]\nname = \"gw\"\n",
+        "[gateway\n[gateway]\nid = \"gw\"\n", "[gate way]\nid = \"gw\"\n", "[gatway]\nid = \"gw\"\n", "gateway = 7\n",
+        "[gateway]\nid = \"gw\"\ndata_dir = \"x\"\n", "[gateway]\nid = \"gw\"\ndir_data = \"/x\"\n",
+    ])
+    func aDoubtfulIdentityHoldsEverything(text: String) throws {
+        let (settings, errors) = try usable(
+            text + "[upstream]\nurl = \"mqtt://a\"\n[[forward]]\nfrom = \"a\"\nto = \"x\"\n")
+        #expect(rules(settings) == ["# held"] && settings.upstream == nil, "\(errors)")
+        #expect(errors.last?.contains("devices wait") == true)
+    }
+
+    /// What is wrong elsewhere does not make the host's name a guess.
+    @Test(arguments: ["[gateway]\nlog_level = \"loud\"\n", "[gateway]\nlog_levl = \"info\"\n", "[lan]\nlisten = 7\n"])
+    func aNameThatIsNotSetIsTheHosts(text: String) throws {
+        let (settings, errors) = try usable(text + "[upstream]\nurl = \"mqtt://a\"\n")
+        #expect(rules(settings).count == 1 && rules(settings) != ["# held"] && settings.upstream != nil, "\(errors)")
     }
 
     @Test(arguments: ["", "\u{0}", "[[[", "gateway = 1\nlan = 2\nupstream = []\nclass = \"x\"\nsensor = {}\n"])

@@ -1,6 +1,7 @@
 import Readings
 import TestSupport
 import Testing
+import Upstream
 
 @testable import Gateway
 
@@ -80,6 +81,19 @@ import Testing
         ] as [(String, Int64?)])
     func theUpstreamsTime(text: String, unixNanoseconds: Int64?) {
         #expect(UpstreamTime.parse(Array(text.utf8)) == unixNanoseconds)
+    }
+
+    /// A message that waited at the broker tells the time of another hour.
+    @Test func whatWaitedIsNotBelieved() {
+        let time = SystemTime(floor: Self.floor)
+        var arrival = UpstreamArrival(topic: "time", payload: Array("1895500000".utf8), retain: false)
+        arrival.mayHaveWaited = true
+        UpstreamTime.tell(arrival, to: time)
+        // Where the kernel's clock is synchronised its word goes before.
+        guard time.now().quality == .unsynced else { return }
+        arrival.mayHaveWaited = false
+        UpstreamTime.tell(arrival, to: time)
+        #expect(time.now().quality == .synced)
     }
 
     @Test func theBuildIsAFloor() {

@@ -265,7 +265,7 @@ private let canMount =
             #expect(!text.isEmpty, "\(name)")
             #expect(!text.contains("sesame") && !text.contains("account-7"), "\(name)")
         }
-        #expect(textOfFile(directory["tidegate-bundle/settings-0-tidegate.toml"]).contains("username = \"•••\""))
+        #expect(textOfFile(directory["tidegate-bundle/settings-0-tidegate.toml"]).contains("username = \"•••"))
         // What is there is kept.
         let again = try await runToEnd(
             [TidegateProcess.binary, "bundle", "--config", gateway.settingsPath, "--output", archive])

@@ -1,4 +1,5 @@
 import Glibc
+import MQTT
 import TestSupport
 import Testing
 
@@ -75,6 +76,33 @@ import Testing
         #expect(try await firstBoot().ending == .exited(0))
     }
 
+    /// In folders of their own, too; and nothing from elsewhere.
+    @Test func filesAreTakenAlongByRelativeNames() async throws {
+        let authority = "url = \"mqtts://127.0.0.1:9\"\nca_file = "
+        func write(_ name: String) throws {
+            let text = settings().split(separator: "\n").map { $0.hasPrefix("url = ") ? authority + "\"\(name)\"" : $0 }
+            try directory.write(text.joined(separator: "\n"), to: "boot/tidegate.toml")
+        }
+        try #require(mkdir(directory["boot/certs"], 0o755) == 0)
+        try directory.write("outside", to: "ca.pem")
+        try directory.write("inside", to: "boot/certs/ca.pem")
+        for (name, said) in [
+            ("../ca.pem", "\"..\""), ("certs/../../ca.pem", "\"..\""),
+            (directory["boot/certs/ca.pem"], "will not stay there"),
+        ] {
+            try write(name)
+            let run = try await firstBoot()
+            #expect(run.ending == .exited(78) && run.errors.contains(said), "\(name): \(run.errors)")
+        }
+        // What is named elsewhere is left there.
+        try write(directory["ca.pem"])
+        #expect(try await firstBoot().ending == .exited(0))
+        try write("certs/ca.pem")
+        #expect(try await firstBoot().ending == .exited(0))
+        #expect(textOfFile(directory["etc/certs/ca.pem"]) == "inside" && mode(directory["etc/certs/ca.pem"]) == 0o600)
+        #expect(directory.bytes(of: "boot/certs/ca.pem") == nil && textOfFile(directory["ca.pem"]) == "outside")
+    }
+
     /// The first settings there ever were have a mistake: the LAN side runs all the same, and says what is wrong.
     @Test func theGatewayStartsWithWhatItHas() async throws {
         try directory.write(
@@ -123,5 +151,48 @@ import Testing
         // Strictly taken, they are refused.
         let strict = try await runToEnd([TidegateProcess.binary, "run", "--config", settingsPath])
         #expect(strict.ending == .exited(78))
+    }
+
+    /// A rule with a mistake: what a device sends for it waits on the device, reaches the LAN, and goes upstream once the
+    /// rule is mended.
+    @Test func whatCannotBePlacedIsNotAcknowledged() async throws {
+        let upstream = try await MosquittoProcess()
+        let cloud = try await Subscriber(port: upstream.port, topic: "#")
+        func start(to: String) async throws -> ChildProcess {
+            try directory.write(
+                TidegateProcess.settings(
+                    lanPort: lanPort, upstreamPort: upstream.port, directory: directory,
+                    more: """
+                        [[forward]]
+                        from = "held/#"
+                        to = "\(to)"
+                        [[forward]]
+                        from = "fine/#"
+                        to = "up/fine/#"
+                        """), to: "etc/tidegate.toml")
+            let gateway = try ChildProcess([TidegateProcess.binary, "run", "--lenient", "--config", settingsPath])
+            #expect(await eventually { gateway.errors.contains("gateway: listening") }, "\(gateway.errors)")
+            return gateway
+        }
+        let publish = ["mosquitto_pub", "-h", "127.0.0.1", "-p", "\(lanPort)", "-q", "1"]
+        let broken = try await start(to: "up/held/+/+")
+        defer { broken.end(SIGKILL) }
+        let neighbour = try await Subscriber(port: lanPort, topic: "#")
+        let device = try PacketClient(port: lanPort, id: "device", cleanStart: false)
+        device.publish("held/a", "1", qos: .atLeastOnce, id: 7)
+        #expect(await eventually { neighbour.messages.contains("held/a 1") })
+        #expect(try await runToEnd(publish + ["-t", "fine/a", "-m", "2"]).ending == .exited(0))
+        #expect(await eventually { cloud.messages.contains("up/fine/a 2") }, "\(cloud.messages)")
+        #expect(broken.errors.contains("held/#"), "\(broken.errors)")
+        broken.end(SIGTERM)
+        // Nothing of an acknowledgement had come when the gateway said goodbye.
+        let farewell = try device.receive()
+        if case .puback = farewell { Issue.record("\(String(describing: farewell))") }
+        let mended = try await start(to: "up/held/#")
+        defer { mended.end(SIGKILL) }
+        let again = try PacketClient(port: lanPort, id: "device", cleanStart: false)
+        again.publish("held/a", "1", qos: .atLeastOnce, id: 7)
+        #expect(try again.receive() == .puback(Acknowledgement(packetIdentifier: 7)))
+        #expect(await eventually { cloud.messages.contains("up/held/a 1") }, "\(cloud.messages)")
     }
 }

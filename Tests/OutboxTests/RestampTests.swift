@@ -95,6 +95,25 @@ private final class WakingTime: TimeSource {
         #expect(claimed[1].message.time.unixNanoseconds == 60 * 1_000_000_000)
     }
 
+    /// What was believed first was wrong by an hour.
+    @Test(arguments: [Int64(3_600), 0])
+    func aCorrectedTimeIsNotedToo(correction: Int64) async throws {
+        var time = WakingTime(unixSeconds: 50, quality: .unsynced)
+        var store = try open(time, boot: "a")
+        try await store.append([.test("a1", time: time.now())])
+        time.learn(unixSeconds: 2_000_000_000)
+        await store.clockIsTrusted()
+        await store.tick()
+        time.learn(unixSeconds: 2_000_000_000 + correction)
+        await store.clockIsTrusted()
+        await store.tick()
+        await store.close()
+        time = WakingTime(unixSeconds: 60, quality: .unsynced)
+        store = try open(time, boot: "b")
+        let claimed = try await store.claim(limit: 9, byteLimit: 9_999)
+        #expect(claimed.map(\.message.time.unixNanoseconds) == [(2_000_000_000 + correction) * 1_000_000_000])
+    }
+
     @Test func aBootThatNeverKnewStaysUnsynced() async throws {
         var time = WakingTime(unixSeconds: 50, quality: .unsynced)
         var store = try open(time, boot: "a")

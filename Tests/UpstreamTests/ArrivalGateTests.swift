@@ -51,6 +51,16 @@ struct ArrivalGateTests {
         #expect(gate.judge(incoming("a/b/c", subscriptions: [2]), now: at(1)) == .accepted)
     }
 
+    @Test("what the broker may have kept is told from what is sent just now")
+    func waited() {
+        var gate = gate()
+        #expect(!gate.mayHaveWaited(incoming("gw/cmd/a").arrival, now: at(1)))
+        #expect(gate.mayHaveWaited(incoming("gw/cmd/a", retain: true).arrival, now: at(1)))
+        gate.connected(.v5, isSessionPresent: true, now: at(20))
+        #expect(gate.mayHaveWaited(incoming("gw/cmd/a").arrival, now: at(29)))
+        #expect(!gate.mayHaveWaited(incoming("gw/cmd/a").arrival, now: at(31)))
+    }
+
     @Test("what has been here before goes no further")
     func loops() {
         var gate = gate()

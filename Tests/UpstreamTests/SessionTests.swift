@@ -68,7 +68,9 @@ struct SessionTests {
         #expect(
             first.arrivals.all == [
                 UpstreamArrival(topic: "gw/cmd/relay", payload: Array("on".utf8), retain: false),
-                UpstreamArrival(topic: "all/x", payload: Array("hello".utf8), retain: version == .v5),
+                UpstreamArrival(
+                    topic: "all/x", payload: Array("hello".utf8), retain: version == .v5,
+                    mayHaveWaited: version == .v5),
             ]
         )
         #expect(first.link.snapshot().received == 2)

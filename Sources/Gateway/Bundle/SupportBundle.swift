@@ -32,7 +32,7 @@ package struct SupportBundle: Sendable {
         for (name, text) in await contents() {
             let file = open("\(folder)/\(name)", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
             guard file >= 0 else { throw GatewayError(.io, doing: doing, reason: String(cString: strerror(errno))) }
-            let bytes = Array(redaction.applied(to: text).utf8)
+            let bytes = redaction.applied(to: text, isSettings: name.hasPrefix("settings-"))
             _ = Glibc.write(file, bytes, bytes.count)
             close(file)
         }
@@ -112,28 +112,5 @@ package struct SupportBundle: Sendable {
     private func said(_ words: [String]) -> String {
         let text = Command.run(words).map { String(decoding: $0.output, as: UTF8.self) } ?? "not available\n"
         return "== \(words.joined(separator: " "))\n\(text)"
-    }
-}
-
-/// Takes out of a text what is nobody's business: the password, wherever it may have slipped in, and the account.
-struct Redaction: Sendable {
-    private var secrets: [String] = []
-
-    init(_ settings: GatewaySettings) {
-        guard let upstream = settings.upstream else { return }
-        if let username = upstream.configuration.username { secrets.append(username) }
-        let password = try? SecretFile.read(upstream.passwordFile, settingsDirectory: upstream.settingsDirectory)
-        if let password { secrets.append(String(decoding: password.revealed, as: UTF8.self)) }
-    }
-
-    init(secrets: [String]) { self.secrets = secrets }
-
-    func applied(to text: String) -> String {
-        var text = text
-        // A word of two letters stands everywhere; a longer one first, should it hold a shorter one.
-        for secret in secrets.sorted(by: { $0.utf8.count > $1.utf8.count }) where secret.utf8.count > 2 {
-            text = text.replacing(secret, with: "•••")
-        }
-        return text
     }
 }

@@ -6,9 +6,9 @@ enum UpstreamTime {
     /// Seconds of the year 2200; larger numbers are milliseconds.
     private static let largestSeconds: Int64 = 7_258_118_400
 
-    /// Offers it as the time of now: what the line took is not known. A retained message is of some other time.
+    /// Offers it as the time of now: what the line took is not known. What the broker may have kept is of some other time.
     static func tell(_ arrival: UpstreamArrival, to time: any TimeSource) {
-        guard !arrival.retain, let utc = parse(arrival.payload) else { return }
+        guard !arrival.mayHaveWaited, let utc = parse(arrival.payload) else { return }
         time.offer(utc: utc, at: time.now().instant)
     }
 

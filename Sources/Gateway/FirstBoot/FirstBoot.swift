@@ -4,8 +4,9 @@ import Settings
 /// Takes the settings that an installer has put on the boot partition, which any computer can write, to where the
 /// gateway reads them: once, with the files that they name, for the gateway's user alone.
 ///
-/// Nothing is moved that has a mistake: it stays where the installer put it, to be mended there, and what is wrong is
-/// said wherever somebody may look.
+/// Files are taken along by relative names without `..`, so that they lie beside the settings as before, in the same
+/// folders. Nothing is moved that has a mistake: it stays where the installer put it, to be mended there, and what is
+/// wrong is said wherever somebody may look.
 package struct FirstBoot: Sendable {
     /// What came of it.
     package enum Outcome: Hashable, Sendable {
@@ -48,40 +49,57 @@ package struct FirstBoot: Sendable {
             return .nothing
         }
         let source = "\(boot)/\(Self.name)"
-        let result = SettingsLoader.load(source)
-        var mistakes = result.diagnostics.filter { $0.severity == .error }.map { "\($0)" }
-        let files = beside(boot, result.settings)
-        mistakes += files.missing.map { "the settings name \($0), which is neither beside them nor in \(directory)" }
+        var mistakes: [String] = []
+        var files: [String] = []
+        do {
+            let text = String(decoding: try FileBytes.read(source, limit: Self.sizeLimit), as: UTF8.self)
+            let result = SettingsLoader.load(text: text, name: source, directory: directory)
+            mistakes = result.diagnostics.filter { $0.severity == .error }.map { "\($0)" }
+            files = beside(boot, result.settings, &mistakes)
+        } catch {
+            mistakes = ["cannot read \(source): \(error)"]
+        }
         guard mistakes.isEmpty else { return try refuse(source, mistakes) }
         mkdir(directory, 0o755)
         var taken: [String] = []
-        for file in files.found { taken.append(try take(file, to: "\(directory)/\(Self.last(file))")) }
+        for file in files { taken.append(try take("\(boot)/\(file)", to: "\(directory)/\(file)")) }
         if access(settingsPath, F_OK) == 0 { rename(settingsPath, "\(settingsPath).old") }
         // The settings last: after a power cut they are still there, and it is done once more.
         taken.append(try take(source, to: settingsPath))
-        return try remove(files.found + [source], taken)
+        return try remove(files.map { "\(boot)/\($0)" } + [source], taken)
     }
 
-    /// The files beside the settings that they name, and what is not to be found.
-    private func beside(_ boot: String, _ settings: GatewaySettings?) -> (found: [String], missing: [String]) {
-        var (found, missing): ([String], [String]) = ([], [])
-        for file in settings?.namedFiles ?? [] where file.hasPrefix("\(boot)/") {
-            if access(file, F_OK) == 0 {
-                found.append(file)
-            } else if access("\(directory)/\(Self.last(file))", F_OK) != 0, !Self.isCredential(Self.last(file)) {
-                missing.append(Self.last(file))
+    /// The files beside the settings that they name, by their names there.
+    private func beside(_ boot: String, _ settings: GatewaySettings?, _ mistakes: inout [String]) -> [String] {
+        var found: [String] = []
+        for file in settings?.namedFiles ?? [] {
+            guard file.hasPrefix("\(directory)/") else {
+                if file.hasPrefix("\(boot)/") {
+                    mistakes.append(
+                        "the settings name \(file), which will not stay there: name it by \"\(Self.last(file))\"")
+                }
+                continue
+            }
+            let name = String(file.dropFirst(directory.utf8.count + 1))
+            if name.split(separator: "/").contains("..") {
+                mistakes.append(
+                    "the settings name \(name): files are taken along only from beside them, without \"..\"")
+            } else if access("\(boot)/\(name)", F_OK) == 0 {
+                found.append(name)
+            } else if access(file, F_OK) != 0, !Self.isCredential(name) {
+                mistakes.append("the settings name \(name), which is neither beside them nor in \(directory)")
             }
         }
-        return (found, missing)
+        return found
     }
 
-    /// systemd hands it to the service, by the shipped unit or by an added one (systemd.exec(5), `LoadCredential=`, from
-    /// where it looks by itself).
+    /// systemd hands it to the service (systemd.exec(5), `LoadCredential=`): from where it looks by itself, by its own name
+    /// or by the one that the service's unit has for it.
     private static func isCredential(_ name: String) -> Bool {
-        SecretFile.credential(name) != nil
-            || ["/etc/credstore", "/etc/credstore.encrypted", "/run/credstore"].contains {
-                access("\($0)/\(name)", F_OK) == 0
-            }
+        ["/etc/credstore", "/etc/credstore.encrypted", "/run/credstore", "/run/credstore.encrypted"].contains {
+            folder in
+            [name, "tidegate.\(name)"].contains { access("\(folder)/\($0)", F_OK) == 0 }
+        }
     }
 
     private static func last(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
@@ -99,11 +117,13 @@ package struct FirstBoot: Sendable {
         } catch {
             throw failure("\(error)")
         }
+        let owner = Self.identity(of: user)
+        makeFolders(above: target, owner)
         let draft = "\(target).new"
         unlink(draft)
         let file = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard file >= 0 else { throw failure(String(cString: strerror(errno))) }
-        if let owner = Self.identity(of: user) { fchown(file, owner.user, owner.group) }
+        if let owner { fchown(file, owner.user, owner.group) }
         let isWritten = write(file, bytes, bytes.count) == bytes.count && fsync(file) == 0
         let code = errno
         close(file)
@@ -113,7 +133,17 @@ package struct FirstBoot: Sendable {
         return target
     }
 
+    private func makeFolders(above target: String, _ owner: (user: uid_t, group: gid_t)?) {
+        var folder = directory
+        for name in target.dropFirst(directory.utf8.count).split(separator: "/").dropLast() {
+            folder += "/\(name)"
+            if mkdir(folder, 0o750) == 0, let owner { chown(folder, owner.user, owner.group) }
+        }
+    }
+
     private func remove(_ files: [String], _ taken: [String]) throws(GatewayError) -> Outcome {
+        // The new names are on the disk before the old ones go.
+        sync()
         let left = files.filter { unlink($0) != 0 }
         sync()
         guard let first = left.first else { return .taken(taken) }

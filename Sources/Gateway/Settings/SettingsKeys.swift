@@ -118,7 +118,7 @@ package enum SettingsKeys {
         .choice("tls_version", ["1.2", "1.3"], default: "1.2", "The oldest version of TLS that is spoken."),
         .string(
             "time_topic", example: "\"time/now\"",
-            "An upstream topic on which the time is told, as Unix seconds or milliseconds: believed while the board's own clock is not synchronised. Retained messages are not."
+            "An upstream topic on which the time is told, as Unix seconds or milliseconds: believed while the board's own clock is not synchronised. Retained messages are not, nor what comes within 10 s of taking up a session again: the broker may have kept it."
         ),
         .choice(
             "protocol", ["auto", "5", "3.1.1"], default: "auto",

@@ -1,4 +1,5 @@
 import Glibc
+import Pipeline
 package import Settings
 
 /// Finds, reads and checks the settings files. Needs no hardware and no network.
@@ -23,34 +24,68 @@ package enum SettingsLoader {
 
     /// What of the settings can be used where there are mistakes: what these stand in is left out. A board must not be
     /// dumb for a slip in one sensor's table.
+    ///
+    /// Nothing is guessed of where messages belong. When the gateway's name or its data directory may be other ones than
+    /// they seem, it has no upstream, and what would go there is held: not taken, not acknowledged.
     package static func loadWhatCanBeUsed(
         _ path: String
     ) -> (settings: GatewaySettings, diagnostics: [Diagnostic]) {
         let diagnostics = Diagnostics()
         let (document, files) = documents(path, into: diagnostics)
         let unreadable = diagnostics.list.filter { $0.severity == .error }
+        let start = SourcePosition(file: path, line: 1, column: 1)
+        let original = document ?? SettingsDocument(unknownFrom: start)
         let result = read(document, directory: directory(of: path), files: files, diagnostics: diagnostics)
         if let settings = result.settings { return (settings, result.diagnostics) }
-        var usable = document ?? SettingsDocument(TOMLTable(position: SourcePosition(file: path, line: 1, column: 1)))
+        var usable = original
         takeOut(unreadable, from: &usable)
         // Each round takes something out, so that it ends; the last one has nothing left but defaults.
         while true {
             let rest = Diagnostics()
             let reader = SettingsReader(
-                document: usable, directory: directory(of: path), diagnostics: rest, isUpstreamOptional: true)
-            if let settings = reader.settings(), !rest.hasErrors {
-                return (settings, result.diagnostics)
+                document: usable, directory: directory(of: path), diagnostics: rest, original: original)
+            if var settings = reader.settings(), !rest.hasErrors {
+                let mistakes = result.diagnostics.filter { $0.severity == .error }
+                let unsure = ["id", "data_dir"].filter {
+                    !usable.has($0, in: "gateway") && isInDoubt($0, original, mistakes)
+                }
+                guard !unsure.isEmpty else { return (settings, result.diagnostics) }
+                settings.upstream = nil
+                settings.forward = [.holdingEverything]
+                let names = unsure.joined(separator: " and ")
+                let held = Diagnostic(
+                    .error,
+                    "without a sure \(names) in [gateway], nothing is taken for the upstream: devices wait, QoS 0 and sensor values are lost"
+                )
+                return (settings, result.diagnostics + [held])
             }
             precondition(!usable.isEmpty, "the defaults have no mistakes")
             if !takeOut(rest.list.filter { $0.severity == .error }, from: &usable) {
-                usable = SettingsDocument(TOMLTable(position: usable.root.position))
+                usable = SettingsDocument(unknownFrom: start)
             }
+        }
+    }
+
+    /// Whether a key of `[gateway]` that has no usable value may have been meant to have one.
+    private static func isInDoubt(_ key: String, _ document: SettingsDocument, _ mistakes: [Diagnostic]) -> Bool {
+        if document.has(key, in: "gateway") || document.mayHide(among: SettingsKeys.sections) { return true }
+        let known = SettingsKeys.gateway.map(\.name)
+        return mistakes.contains { mistake in
+            guard let position = mistake.position, let place = document.location(of: position) else { return true }
+            guard place.section == "gateway" else { return false }
+            // A mistyped key that is like another one is not meant for this.
+            guard let meant = place.key.flatMap({ NearestName.of($0, among: known) }) else { return true }
+            return meant == key
         }
     }
 
     @discardableResult
     private static func takeOut(_ mistakes: [Diagnostic], from document: inout SettingsDocument) -> Bool {
-        document.takeOut(at: mistakes.compactMap(\.position), byKey: ["gateway", "lan"], named: ["class"])
+        // The rules' mistakes are the reader's to judge.
+        let positions = mistakes.compactMap(\.position).filter {
+            !["forward", "both"].contains(document.location(of: $0)?.section)
+        }
+        return document.takeOut(at: positions, byKey: ["gateway", "lan"], named: ["class"])
     }
 
     private static func documents(

@@ -18,24 +18,27 @@ extension SettingsReader {
         var text: String { "\(name) rule \"\(from)\" at line \(reader.position.line)" }
     }
 
+    /// Where mistakes are let pass, a rule whose ends are usable stays, in the class telemetry and without a treatment if
+    /// those are not. What any other would have sent upstream is held: going elsewhere, or being acknowledged and going
+    /// nowhere, would be worse.
     func rules(
         gateway: String, classes: [DeliveryClass: ClassLimits]
     ) -> (forward: [ForwardRule], accept: [AcceptRule]) {
         let forward = forward(gateway: gateway, classes: classes)
         let accept = accept(gateway: gateway)
         let both = both(gateway: gateway, classes: classes)
-        checkOrder(forward.map(\.written) + both.map(\.up))
-        checkOrder(accept + both.map(\.down))
-        checkOverlaps(accept + both.map(\.down))
-        checkLoops(forward.map(\.written), accept)
+        checkOrder(forward.compactMap(\.written) + both.compactMap(\.up.written))
+        checkOrder(accept + both.compactMap(\.down))
+        checkOverlaps(accept + both.compactMap(\.down))
+        checkLoops(forward.compactMap(\.written), accept)
 
-        var up = forward.map(\.rule)
-        up += both.map { ForwardRule(from: $0.up.from, to: $0.up.to, deliveryClass: $0.deliveryClass) }
-        var down = (accept + both.map(\.down)).map { AcceptRule(from: $0.from, to: $0.to) }
+        var up = (forward + both.map(\.up)).compactMap(\.rule)
+        var down = (accept + both.compactMap(\.down)).map { AcceptRule(from: $0.from, to: $0.to) }
         // Without a rule of its kind there is a built-in one, behind all others.
-        if document.tables("forward", into: diagnostics) == nil,
-            let (from, to) = rule(from: "#", to: "{gateway}/{topic}", gateway: gateway)
-        {
+        let hasForward = document.tables("forward", into: Diagnostics()) != nil
+        if (forward + both.map(\.up)).contains(where: { $0.rule == nil }) || mayHideRules(hasForward: hasForward) {
+            up.append(.holdingEverything)
+        } else if !hasForward, let (from, to) = rule(from: "#", to: "{gateway}/{topic}", gateway: gateway) {
             up.append(ForwardRule(from: from, to: to))
         }
         if document.tables("accept", into: diagnostics) == nil,
@@ -44,6 +47,15 @@ extension SettingsReader {
             down.append(AcceptRule(from: from, to: to))
         }
         return (up, down)
+    }
+
+    /// Whether there may be rules for the way up that are not to be seen.
+    private func mayHideRules(hasForward: Bool) -> Bool {
+        guard let original else { return false }
+        let shape = Diagnostics()
+        for name in ["forward", "both"] { _ = original.tables(name, into: shape) }
+        return shape.hasErrors
+            || !hasForward && (original.has("forward") || original.mayHide(among: SettingsKeys.sections))
     }
 
     /// Without those that another filter covers: a broker would send what both match twice.
@@ -58,23 +70,41 @@ extension SettingsReader {
 
     // MARK: Reading
 
-    private func forward(
-        gateway: String, classes: [DeliveryClass: ClassLimits]
-    ) -> [(written: Written, rule: ForwardRule)] {
-        (document.tables("forward", into: diagnostics) ?? []).compactMap { table in
-            let reader = TableReader(table, keys: SettingsKeys.forward, path: "[[forward]]", diagnostics: diagnostics)
+    /// A rule for the way up.
+    private struct Forwarding {
+        /// `nil` with a mistake.
+        var written: Written?
+        /// `nil` when not even what it would match is known.
+        var rule: ForwardRule?
+    }
+
+    private func forward(gateway: String, classes: [DeliveryClass: ClassLimits]) -> [Forwarding] {
+        let told = isLenient ? Diagnostics() : diagnostics
+        return (document.tables("forward", into: told) ?? []).map { table in
+            let mistakes = isLenient ? Diagnostics() : diagnostics
+            let reader = TableReader(table, keys: SettingsKeys.forward, path: "[[forward]]", diagnostics: mistakes)
             let name = deliveryClass(reader, classes)
             let treatment = reader.treatment()
             let treatmentKeys = SettingsKeys.treatment.map(\.name)
-            let isTreated = reader.has("decode")
+            var isTreated = reader.has("decode")
             if !isTreated, let key = treatmentKeys.first(where: { reader.has($0) }) {
                 reader.error("\(key) has a meaning only with decode; without it payloads pass as they are", at: key)
             }
-            guard let written = written("forward", reader, gateway: gateway) else { return nil }
+            // Half a treatment would make other values of what devices send.
+            if isLenient, mistakes.hasErrors || reader.hasUnreadable { isTreated = false }
+            guard let written = written("forward", reader, gateway: gateway) else {
+                return Forwarding(rule: holding(reader, "from", gateway: gateway))
+            }
             let rule = ForwardRule(
                 from: written.from, to: written.to, deliveryClass: name, treatment: isTreated ? treatment : nil)
-            return (written, rule)
+            return Forwarding(written: written, rule: rule)
         }
+    }
+
+    /// In the place of one whose other end is not usable: in front of those behind it, which are not meant for that.
+    private func holding(_ reader: TableReader, _ key: String, gateway: String) -> ForwardRule? {
+        guard let text = reader.string(key)?.replacing("{gateway}", with: gateway) else { return nil }
+        return (try? TopicFilter(text)).map { ForwardRule(from: $0, to: nil) }
     }
 
     private func accept(gateway: String) -> [Written] {
@@ -89,21 +119,25 @@ extension SettingsReader {
 
     private func both(
         gateway: String, classes: [DeliveryClass: ClassLimits]
-    ) -> [(up: Written, down: Written, deliveryClass: DeliveryClass)] {
-        (document.tables("both", into: diagnostics) ?? []).compactMap { table in
-            let reader = TableReader(table, keys: SettingsKeys.both, path: "[[both]]", diagnostics: diagnostics)
+    ) -> [(up: Forwarding, down: Written?)] {
+        let told = isLenient ? Diagnostics() : diagnostics
+        return (document.tables("both", into: told) ?? []).map { table in
+            let reader = TableReader(table, keys: SettingsKeys.both, path: "[[both]]", diagnostics: told)
             let name = deliveryClass(reader, classes)
-            guard let lan = reader.string("lan"), let cloud = reader.string("upstream") else { return nil }
-            guard let up = rule(reader, from: ("lan", lan), to: ("upstream", cloud), gateway: gateway),
+            guard let lan = reader.string("lan"), let cloud = reader.string("upstream"),
+                let up = rule(reader, from: ("lan", lan), to: ("upstream", cloud), gateway: gateway),
                 let down = rule(reader, from: ("upstream", cloud), to: ("lan", lan), gateway: gateway)
-            else { return nil }
+            else { return (Forwarding(rule: holding(reader, "lan", gateway: gateway)), nil) }
             return (
-                Written(name: "both", reader: reader, from: up.0, to: up.1),
-                Written(name: "both", reader: reader, from: down.0, to: down.1), name
+                Forwarding(
+                    written: Written(name: "both", reader: reader, from: up.0, to: up.1),
+                    rule: ForwardRule(from: up.0, to: up.1, deliveryClass: name)),
+                Written(name: "both", reader: reader, from: down.0, to: down.1)
             )
         }
     }
 
+    /// Telemetry where there is a mistake.
     private func deliveryClass(
         _ reader: TableReader, _ classes: [DeliveryClass: ClassLimits]
     ) -> DeliveryClass {
@@ -112,6 +146,7 @@ extension SettingsReader {
             reader.error(
                 "class: there is no [class.\(name)]"
                     + NearestName.hint(name.name, among: classes.keys.map(\.name).sorted()), at: "class")
+            return .telemetry
         }
         return name
     }

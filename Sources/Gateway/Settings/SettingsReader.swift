@@ -13,8 +13,10 @@ struct SettingsReader {
     let document: SettingsDocument
     let directory: String
     let diagnostics: Diagnostics
-    /// Without `[upstream]` there is none, instead of a mistake.
-    var isUpstreamOptional = false
+    /// What `document` is the usable part of: its mistakes have been told, without `[upstream]` there is none, and a rule
+    /// with a mistake holds what it would have sent.
+    var original: SettingsDocument?
+    var isLenient: Bool { original != nil }
 
     /// The settings; worth using only when `diagnostics` has no error afterwards.
     func settings() -> GatewaySettings? {
@@ -25,7 +27,7 @@ struct SettingsReader {
         let sensors = sensors(forward: rules.forward)
         let lan = lan()
         var upstream: GatewaySettings.Upstream?
-        if document.has("upstream") || !isUpstreamOptional {
+        if document.has("upstream") || !isLenient {
             upstream = self.upstream(gateway, accept: rules.accept)
             if upstream == nil { return nil }
         }

@@ -197,7 +197,7 @@ final class Ingest: Sendable {
                         .init(
                             message: message, settle: index == last ? arrival.settle : nil, isContinued: index < last))
                 }
-            } else if let token = arrival.settle {
+            } else if let token = arrival.settle, !step.isHeld {
                 unforwarded.append(token)
             }
             note(step, from: arrival.source)

@@ -103,7 +103,6 @@ extension Gateway {
                     isTrusted = now.quality == .synced
                     if isTrusted == true {
                         logger.info("the clock is trusted")
-                        await outbox.clockIsTrusted()
                     } else {
                         logger.warning(
                             "the clock is not trusted: readings get their wall time once it is",
@@ -113,6 +112,7 @@ extension Gateway {
                             ])
                     }
                 }
+                if isTrusted == true { await outbox.clockIsTrusted() }
                 // Once an hour is little for the flash, and near enough for certificates.
                 if isTrusted == true, kept.map({ now.instant - $0 >= .seconds(3_600) }) ?? true {
                     file.write(unixNanoseconds: now.unixNanoseconds)
