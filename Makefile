@@ -63,7 +63,8 @@ install-files:
 	install -Dm644 tidegate.sample.toml $(DESTDIR)$(PREFIX)/share/doc/tidegate/examples/tidegate.toml
 
 # Packages for arm64 and amd64, from Debian's packages alone: .build-deb/tidegate_VERSION_ARCHITECTURE.deb
-# (ARCHITECTURES=arm64: only that). Needs root, since it works in root folders of its own.
+# (SUITE=bookworm: for Debian 12; ARCHITECTURES=arm64: only that). Needs root, since it works in root folders of its
+# own.
 deb:
 	.ci/dependencies deb
 	packaging/deb
