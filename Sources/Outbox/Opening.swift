@@ -6,13 +6,15 @@ struct Opening {
     var file: OutboxFile
     var streams: [Stream]
 
-    /// Opens the file; a damaged one is moved aside first.
+    /// Opens the file; a damaged one is moved aside first, and so is one whose moving aside was cut short.
     /// - Parameter first: streams that are made are numbered from here on.
     static func make(
         _ configuration: OutboxStore.Configuration, streamsFrom first: Int64 = 1
     ) throws(OutboxError) -> (Opening, Recovery?) {
+        let unfinished = try moving { () throws(QuarantineError) in try finishQuarantine(configuration.path) }
+            .map { Recovery(quarantined: $0, reason: "a damaged file was not yet moved aside with its log") }
         do throws(SQLiteError) {
-            return (try Opening(configuration, streamsFrom: first), nil)
+            return (try Opening(configuration, streamsFrom: first), unfinished)
         } catch {
             guard error.condition == .corrupt else { throw .database(error) }
             let recovery = Recovery(quarantined: try moveAside(configuration.path), reason: error.reason)
@@ -25,8 +27,12 @@ struct Opening {
     }
 
     static func moveAside(_ path: String) throws(OutboxError) -> String {
+        try moving { () throws(QuarantineError) in try quarantine(path) }
+    }
+
+    private static func moving<R>(_ body: () throws(QuarantineError) -> R) throws(OutboxError) -> R {
         do throws(QuarantineError) {
-            return try quarantine(path)
+            return try body()
         } catch {
             throw .quarantine(path: error.path, code: error.code)
         }

@@ -154,6 +154,52 @@ import Testing
         #expect(store.recovery?.reason == "tables are missing from the file")
     }
 
+    /// The log was moved aside, and the file was not yet.
+    @Test func aQuarantineThatWasCutShortIsFinished() async throws {
+        var store = try sinks.open(.test(folder, time: time))
+        try await store.append((1...5).map { .test("\($0)", time: time.now()) })
+        try await store.flush()
+        let copy = try TemporaryDirectory()
+        for (name, new) in [("outbox.db", "outbox.db"), ("outbox.db-wal", "outbox.db.corrupt-1-wal")] {
+            try copy.write(try #require(folder.bytes(of: name)), to: new)
+        }
+        let epoch = try await store.claim(limit: 1, byteLimit: 100).map(\.epoch)
+        await store.close()
+        store = try sinks.open(.test(copy, time: time))
+        #expect(store.recovery?.quarantined == "\(copy.path)/outbox.db.corrupt-1")
+        #expect(try await store.salvage("\(copy.path)/outbox.db.corrupt-1", number: 1).saved == 5)
+        try await store.append([.test("6", time: time.now())])
+        let all = try await store.claim(limit: 9, byteLimit: 1000)
+        #expect(all.map(\.text).sorted() == ["1", "2", "3", "4", "5", "6"])
+        #expect(all.first { $0.text == "6" }?.epoch != epoch.first)
+        await store.close()
+        store = try sinks.open(.test(copy, time: time))
+        #expect(store.recovery == nil)
+    }
+
+    /// Somebody has opened the file since: the log of then is not its own.
+    @Test func aLogThatIsLeftOverDoesNotTakeTheFileAlong() async throws {
+        var store = try sinks.open(.test(folder, time: time))
+        try await store.append([.test("a", time: time.now())])
+        try await store.flush()
+        try folder.write([1, 2, 3], to: "outbox.db.corrupt-1-wal")
+        await store.close()
+        store = try sinks.open(.test(folder, time: time))
+        #expect(store.recovery == nil)
+        #expect(try await store.claim(limit: 9, byteLimit: 1000).map(\.text) == ["a"])
+        await store.close()
+        // What a salvage has read is renamed, the log last.
+        let other = try TemporaryDirectory()
+        try other.write("read", to: "outbox.db.salvaged-1")
+        try other.write("its log", to: "outbox.db.corrupt-1-wal")
+        try other.write(try #require(folder.bytes(of: "outbox.db")), to: "outbox.db")
+        store = try sinks.open(.test(other, time: time))
+        #expect(store.recovery == nil)
+        #expect(try await store.claim(limit: 9, byteLimit: 1000).map(\.text) == ["a"])
+        #expect(
+            other.names == ["outbox.db", "outbox.db-wal", "outbox.db.salvaged-1", "outbox.db.salvaged-1-wal"])
+    }
+
     @Test func openingWritesNothing() async throws {
         let store = try sinks.open(.test(folder, time: time))
         try await store.append([.test("a", time: time.now())])
