@@ -42,10 +42,27 @@ struct Opening {
         var options = Connection.Options()
         options.lockTimeoutMilliseconds = configuration.lockTimeoutMilliseconds
         options.maximumPages = configuration.maximumPages
-        let file = try OutboxFile(path: configuration.path, options: options, boot: configuration.boot)
-        var streams: [Stream] = []
+        // Unknown while the file could not even be looked at.
+        var version: Int64?
+        do throws(SQLiteError) {
+            let connection = try Connection.open(configuration.path, options: options)
+            version = try OutboxFile.version(connection)
+            try self.init(connection, configuration, streamsFrom: first)
+        } catch {
+            // The statements fit a sound file of that version; of a new one they make it.
+            guard version != 0, error.contradictsFile else { throw error }
+            throw SQLiteError(
+                condition: .corrupt, extendedCode: error.extendedCode, doing: error.doing, reason: error.reason)
+        }
+    }
+
+    private init(
+        _ connection: consuming Connection, _ configuration: OutboxStore.Configuration, streamsFrom first: Int64
+    ) throws(SQLiteError) {
+        let file = try OutboxFile(connection, boot: configuration.boot)
         // Messages were on their way that the file knows nothing of: nobody can tell which sequences are used.
         let epoch = file.isAhead ? Epoch.random(first: 1).value : nil
+        var streams: [Stream] = []
         for stored in try file.streams(Array(configuration.classes.keys), numberedFrom: first) {
             let last = MessageID(stream: stored.number, sequence: stored.counters.next - 1)
             var stream = Stream(
