@@ -42,6 +42,7 @@ struct Opening {
         var options = Connection.Options()
         options.lockTimeoutMilliseconds = configuration.lockTimeoutMilliseconds
         options.maximumPages = configuration.maximumPages
+        options.checksLog = true
         // Unknown while the file could not even be looked at.
         var version: Int64?
         do throws(SQLiteError) {
@@ -59,9 +60,11 @@ struct Opening {
     private init(
         _ connection: consuming Connection, _ configuration: OutboxStore.Configuration, streamsFrom first: Int64
     ) throws(SQLiteError) {
+        // Messages were on their way that the file knows nothing of, or may have been: nobody can tell which sequences
+        // are used.
+        let isUncertain = connection.logEndedEarly
         let file = try OutboxFile(connection, boot: configuration.boot)
-        // Messages were on their way that the file knows nothing of: nobody can tell which sequences are used.
-        let epoch = file.isAhead ? Epoch.random(first: 1).value : nil
+        let epoch = isUncertain || file.isAhead ? Epoch.random(first: 1).value : nil
         var streams: [Stream] = []
         for stored in try file.streams(Array(configuration.classes.keys), numberedFrom: first) {
             let last = MessageID(stream: stored.number, sequence: stored.counters.next - 1)
