@@ -218,7 +218,7 @@ package actor OutboxStore {
         let now = configuration.time.now().instant
         for loss in losses {
             guard let index = streamIndex[loss.deliveryClass] else { throw .unknownClass(loss.deliveryClass) }
-            streams[index].lose(loss.count, from: loss.from, to: loss.to)
+            streams[index].lose(loss.count, from: loss.from, to: loss.to, now: now)
         }
         commitDue(now: now)
         available()
@@ -260,12 +260,14 @@ package actor OutboxStore {
             var isRefused = false
             for index in start...end {
                 let message = entries[index].message
-                if streams[places[index]].leavesOut(message) {
-                    if streams[places[index]].limits.overflow == .rejectNewest {
-                        isRefused = true
-                    } else {
-                        receipts.isSafe(receipt)
-                    }
+                let isLeftOut = streams[places[index]].leavesOut(
+                    message, receipt: isRefused ? .none : receipt, now: now)
+                if isLeftOut, streams[places[index]].limits.overflow == .rejectNewest {
+                    isRefused = true
+                } else if isLeftOut {
+                    schedule.took(
+                        Int64(Gap.storedByteCount), isAwaited: token != nil,
+                        isLive: streams[places[index]].isLive(isAttached: isAttached), now: now)
                 } else {
                     streams[places[index]].add(message, receipt: isRefused ? .none : receipt, now: now)
                     schedule.took(
@@ -324,7 +326,6 @@ package actor OutboxStore {
     private func due() -> Instant? {
         var due = schedule.due
         for stream in streams {
-            if stream.hasPendingGap { due = .min(due, schedule.earliest) }
             guard let oldest = stream.unstored.oldest else { continue }
             due = .min(due, oldest + CommitSchedule.patience(stream.limits.commitAfter))
         }
@@ -440,7 +441,12 @@ package actor OutboxStore {
             }
             let isLeft = zip(streams, stored).contains { $0.unstored.placeCount > $1.places }
             try file.storeOffset()
-            if !isAttached, !isLeft { try file.setAhead(false) } else if isEpochUntold { try file.setAhead(true) }
+            // Where not all could be written, the file's counters may lie behind what has gone upstream.
+            if !isAttached, !isLeft, !reservedOnly {
+                try file.setAhead(false)
+            } else if isEpochUntold || isAttached && isLeft {
+                try file.setAhead(true)
+            }
         }
         streams = drafts
         drafts = []
@@ -471,7 +477,7 @@ package actor OutboxStore {
 
     /// How many of the stream's messages in memory are to be stored now.
     private func duePlaces(_ stream: Stream, now: Instant) -> Int {
-        if stream.hasPendingGap || !stream.isLive(isAttached: isAttached) { return stream.unstored.placeCount }
+        if !stream.isLive(isAttached: isAttached) { return stream.unstored.placeCount }
         let patience = CommitSchedule.patience(stream.limits.commitAfter)
         return stream.unstored.count(takenBy: now + (.zero - patience))
     }
@@ -506,7 +512,7 @@ package actor OutboxStore {
         let storedShares =
             storedLeft < limit && storedLeft > 0
             ? Dictionary(uniqueKeysWithValues: zip(backlogs, self.shares(of: storedLeft, among: backlogs))) : [:]
-        if waiting.contains(where: { streams[$0].unstored.waiting > 0 }) { goAhead(file) }
+        if mustGoAhead { goAhead(file) }
 
         let isReplaying = streams.contains { $0.limits.order == .interleave && $0.counters.count > 0 }
         var claimed: [Claimed] = []
@@ -553,10 +559,15 @@ package actor OutboxStore {
         return configuration.window - unrecorded - streams.reduce(0) { $0 + $1.storedUnderWay }
     }
 
+    /// The next claim has to write, and wait for the disk: not for a visitor.
+    package var mustGoAhead: Bool {
+        guard let file, !file.isAhead, !isEpochUntold else { return false }
+        return streams.contains { $0.unstored.waiting > 0 }
+    }
+
     /// Messages are about to leave that the file knows nothing of. It must know that much, so that their sequences
     /// are not used again for others; where it cannot be told they leave under an epoch of their own.
     private func goAhead(_ file: OutboxFile) {
-        guard !file.isAhead, !isEpochUntold else { return }
         do throws(SQLiteError) {
             try file.transaction(doing: "write to") { () throws(SQLiteError) in try file.setAhead(true) }
         } catch {
@@ -584,7 +595,7 @@ package actor OutboxStore {
                 guard let index = streams.firstIndex(where: { $0.number == id.stream }) else { continue }
                 last = index
             }
-            if let receipt = streams[last].settle(id, now: now) { receipts.isSafe(receipt) }
+            streams[last].settle(id, now: now, &receipts)
         }
         let unrecorded = streams.reduce(0) { $0 + $1.unrecorded }
         if unrecorded > 0 {
@@ -627,23 +638,20 @@ package actor OutboxStore {
             }
         }
         streams = drafts
-        let (replacements, rest) = (replaced.records, replaced.others)
-        for replacement in replacements { receipts.isSafe(replacement.receipt) }
-        tell()
-        try settle(rest)
-        return replacements.map(\.claimed)
+        try settle(replaced.others)
+        return replaced.records
     }
 
     /// What came of messages that were refused.
     private struct Replaced {
-        var records: [Stream.Replacement] = []
+        var records: [Claimed] = []
         /// In whose place none stands.
         var others: [MessageID] = []
     }
 
     private static func replace(
         _ refused: [(id: MessageID, reason: String)], in streams: inout [Stream],
-        _ body: (inout Stream, MessageID, String) throws(SQLiteError) -> Stream.Replacement?
+        _ body: (inout Stream, MessageID, String) throws(SQLiteError) -> Claimed?
     ) throws(SQLiteError) -> Replaced {
         var replaced = Replaced()
         for (id, reason) in refused {
@@ -764,7 +772,7 @@ package actor OutboxStore {
         let now = configuration.time.now().instant
         do throws(SQLiteError) {
             for index in streams.indices
-            where try streams[index].hasExpired(file, now: now, opened: opened) && streams[index].mayExpire {
+            where try streams[index].hasExpired(file, now: now, opened: opened) {
                 var draft = streams[index]
                 try withLogRestarted(file) { () throws(SQLiteError) in
                     draft = streams[index]

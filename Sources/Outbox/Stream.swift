@@ -42,10 +42,8 @@ struct Stream {
     /// The counters, or rows to be removed, differ from the file.
     private(set) var mustWrite = false
     private var mustWriteEpochs = false
-    /// The gap record at the very end of the stream. The next refused message extends it, unless it is on its way.
+    /// The last gap record that is stored. One that directly follows it is stored as one with it, unless it is on its way.
     private var tailGap: Gap?
-    /// Records that the next commit writes, in order; the last one is `tailGap`.
-    private var pendingGaps: [PendingGap] = []
     private var rate = ArrivalRate()
     /// How fast stored messages leave, over the last half minute.
     private var departures = ArrivalRate(span: 30)
@@ -53,13 +51,6 @@ struct Stream {
     private var spaceLimit = Int64.max
     /// The first message after `cursor`, when it is known.
     private var oldestUnclaimed: OutboxFile.Head?
-
-    private struct PendingGap {
-        var gap: Gap
-        /// Where the record that this one extends is stored.
-        var storedAt: Int64?
-        var time: Timestamp
-    }
 
     init(_ stored: OutboxFile.StoredStream, limits: ClassLimits, tailGap: Gap?) {
         number = stored.number
@@ -84,10 +75,8 @@ struct Stream {
     var unclaimed: Int64 { unclaimedStored + Int64(unstored.waiting) }
     /// On their way.
     var claimedCount: Int { storedWindow.count + liveWindow.count }
-    var count: Int64 { counters.count + Int64(unstored.count) }
-    var bytes: Int64 { counters.bytes + unstored.bytes }
-    /// A record of lost messages waits for the next commit.
-    var hasPendingGap: Bool { !pendingGaps.isEmpty }
+    var count: Int64 { counters.count + Int64(unstored.count) - (isTailExtended ? 1 : 0) }
+    var bytes: Int64 { counters.bytes + unstored.bytes - (isTailExtended ? Self.gapBytes : 0) }
     /// Stored messages that are on their way.
     var storedUnderWay: Int { storedWindow.count + liveStoredCount }
 
@@ -118,9 +107,7 @@ struct Stream {
     /// Whether the class has room for what is new.
     private func hasRoom(for bytes: Int64) -> Bool {
         guard limits.overflow != .dropOldest else { return true }
-        let pending = Int64(pendingGaps.count { $0.storedAt == nil })
-        return self.bytes + pending * Self.gapBytes + bytes <= maximumBytes
-            && limits.maximumCount.map { count + pending + 1 <= $0 } != false
+        return self.bytes + bytes <= maximumBytes && limits.maximumCount.map { count + 1 <= $0 } != false
     }
 
     /// Takes the message under the next sequence. Whether the class refuses it is asked before.
@@ -134,53 +121,68 @@ struct Stream {
                 sequence: counters.next, message: message, bytes: bytes, taken: now, receipt: receipt))
         counters.next += 1
         mustWrite = true
-        tailGap = nil
     }
 
     /// Takes what another stream of its class has in memory alone, under sequences of its own.
     mutating func takeOver(_ old: Stream) {
         for place in 0..<old.unstored.placeCount where !old.unstored[place].isSettled {
             let item = old.unstored[place]
-            add(item.message, receipt: item.receipt, now: item.taken)
+            guard let gap = item.gap else {
+                add(item.message, receipt: item.receipt, now: item.taken)
+                continue
+            }
+            var renamed = gap
+            renamed.first = counters.next
+            renamed.last = counters.next + gap.last - gap.first
+            lose(renamed, at: item.message.time, item.receipts, now: item.taken)
         }
         rate = old.rate
     }
 
     /// Leaves the message out if the class is full and wants that; its sequence tells the consumer.
+    /// - Parameter receipt: whose acknowledgement waits for the record, where the message is dropped.
     /// - Returns: whether it was left out.
-    mutating func leavesOut(_ message: Message) -> Bool {
+    mutating func leavesOut(_ message: Message, receipt: Receipt, now: Instant) -> Bool {
         guard !hasRoom(for: OutboxStore.bytes(of: message)) else { return false }
-        lose(1, from: message.time, to: message.time)
+        // Who is refused knows it, and may well come again soon: the record need not be stored each time.
+        let isRefused = limits.overflow == .rejectNewest
+        lose(
+            1, from: message.time, to: message.time, isRefused ? .none : receipt,
+            now: isRefused ? now + Self.refusalPatience : now)
         return true
     }
+    private static let refusalPatience = Duration.seconds(5)
 
     /// Messages are lost that would come now; their sequences tell the consumer.
-    mutating func lose(_ count: Int64, from: Timestamp, to: Timestamp) {
-        let sequence = counters.next
-        counters.next += count
-        counters.dropped += count
-        mustWrite = true
-        var gap = Gap(
-            count: count, first: sequence, last: sequence + count - 1, from: from.unixNanoseconds,
+    /// - Parameters:
+    ///   - receipt: whose acknowledgement waits until that is safe.
+    ///   - now: from when on it waits to be stored.
+    mutating func lose(_ count: Int64, from: Timestamp, to: Timestamp, _ receipt: Receipt = .none, now: Instant) {
+        let gap = Gap(
+            count: count, first: counters.next, last: counters.next + count - 1, from: from.unixNanoseconds,
             to: to.unixNanoseconds, reason: .overflow)
-        // One that is on its way stays as it is, and so does an earlier epoch's.
-        if let last = tailGap?.last, last <= cursor || !epochs.areTogether(last, sequence) { tailGap = nil }
-        if let tail = tailGap {
-            let isPending = pendingGaps.last?.gap.last == tail.last
-            let storedAt = isPending ? pendingGaps.removeLast().storedAt : tail.last
-            var merged = tail
-            merged.append(gap)
-            gap = merged
-            pendingGaps.append(PendingGap(gap: gap, storedAt: storedAt, time: to))
-        } else {
-            pendingGaps.append(PendingGap(gap: gap, storedAt: nil, time: to))
+        lose(gap, at: to, receipt == .none ? [] : [receipt], now: now)
+    }
+
+    /// - Parameter gap: of the next sequences.
+    private mutating func lose(_ gap: Gap, at time: Timestamp, _ receipts: [Receipt], now: Instant) {
+        counters.next = gap.last + 1
+        counters.dropped += gap.count
+        mustWrite = true
+        let isExtended = unstored.extendLast(by: gap, time: time, receipts: receipts, taken: now) { last in
+            epochs.areTogether(last, gap.last)
         }
-        tailGap = gap
+        guard !isExtended else { return }
+        unstored.append(
+            UnstoredMessages.Item(
+                sequence: gap.last,
+                message: Message(topic: "", payload: [], deliveryClass: deliveryClass, time: time),
+                record: .init(gap, receipts: receipts), bytes: Self.gapBytes, taken: now, receipt: .none))
     }
 
     /// From the next message that goes out on, sequences count under another epoch.
     mutating func begin(_ epoch: UInt64) {
-        let first = unstored.peek()?.sequence ?? counters.next
+        let first = unstored.peek()?.first ?? counters.next
         epochs.begin(Epoch(first: first, value: epoch))
         mustWriteEpochs = true
         mustWrite = true
@@ -203,7 +205,6 @@ struct Stream {
     ) throws(SQLiteError) -> Stored {
         if needsRoom { try removeSettled(file, isUrgent: true) }
         let stored = try store(places, file)
-        try writePendingGaps(file)
         try enforceBounds(file, now: now, opened: opened)
         try removeSettled(file, isUrgent: false)
         if mustWriteEpochs {
@@ -223,10 +224,7 @@ struct Stream {
     func writeCounters(_ file: OutboxFile, stored places: Int = 0) throws(SQLiteError) {
         // What stays in memory would be lost by a crash without having been anywhere: its sequences are not used up.
         var written = counters
-        if places < unstored.placeCount { written.next = unstored[places].sequence }
-        if let pending = pendingGaps.first {
-            written.next = min(written.next, (pending.storedAt.map { $0 + 1 } ?? pending.gap.first))
-        }
+        if places < unstored.placeCount { written.next = unstored[places].first }
         try file.write(written, stream: number)
     }
 
@@ -240,12 +238,13 @@ struct Stream {
             let item = unstored[place]
             guard !item.isSettled else { continue }
             if let gap = item.gap {
-                try file.insert(gap, stream: number, boot: file.boot, time: item.message.time)
+                try store(gap, at: item.message.time, isUnderWay: place < unstored.handedOutPlaces, file)
+                stored.receipts += item.record?.receipts ?? []
             } else {
                 try file.insert(item.message, id: id(item.sequence))
+                counters.count += 1
+                counters.bytes += item.bytes
             }
-            counters.count += 1
-            counters.bytes += item.bytes
             stored.receipts.append(item.receipt)
             if place < unstored.handedOutPlaces { claimed = (claimed.count + 1, id(item.sequence)) }
         }
@@ -267,21 +266,34 @@ struct Stream {
     /// The commit has succeeded: what it stored is in memory no longer.
     mutating func forgetStored(_ stored: Stored) { if stored.places > 0 { unstored.removeFirst(stored.places) } }
 
-    /// A longer record is to take the place of this one: it stays where it is until then.
-    private func isExtended(_ head: OutboxFile.Head) -> Bool { pendingGaps.first?.storedAt == head.id.sequence }
-
-    /// Writes the records of the messages refused since the last commit.
-    private mutating func writePendingGaps(_ file: OutboxFile) throws(SQLiteError) {
-        for pending in pendingGaps {
-            if let old = pending.storedAt {
-                _ = try file.delete(from: id(old), to: id(old))
-            } else {
-                counters.count += 1
-                counters.bytes += Self.gapBytes
-            }
-            try file.insert(pending.gap, stream: number, boot: file.boot, time: pending.time)
+    /// As one with the record before it where that is not on its way either: while much is lost, there is one record.
+    private mutating func store(
+        _ gap: Gap, at time: Timestamp, isUnderWay: Bool, _ file: OutboxFile
+    ) throws(SQLiteError) {
+        var gap = gap
+        if let tail = tailGap, !isUnderWay, isExtended(tail, by: gap) {
+            var merged = tail
+            merged.append(gap)
+            gap = merged
+            _ = try file.delete(from: id(tail.last), to: id(tail.last))
+        } else {
+            counters.count += 1
+            counters.bytes += Self.gapBytes
         }
-        pendingGaps = []
+        try file.insert(gap, stream: number, boot: file.boot, time: time)
+        tailGap = gap
+    }
+
+    /// Whether one record can stand for the stored one and the one behind it.
+    private func isExtended(_ tail: Gap, by gap: Gap) -> Bool {
+        tail.last + 1 == gap.first && tail.last > cursor && !removals.contains(id(tail.last))
+            && epochs.areTogether(tail.last, gap.last)
+    }
+
+    /// The first thing in memory is a record that will be one with a stored one.
+    private var isTailExtended: Bool {
+        guard let tailGap, unstored.handedOutPlaces == 0, let gap = unstored.first?.gap else { return false }
+        return isExtended(tailGap, by: gap)
     }
 
     /// Drops the oldest messages that are expired or that the class has no room for, and leaves a gap record in their
@@ -327,7 +339,6 @@ struct Stream {
         var isAtEpoch = false
         try file.rows(after: id(place)) { head, row throws(SQLiteError) in
             if removals.contains(head.id) { return true }
-            if isExtended(head) { return false }
             if liveStoredCount > 0, liveWindow.contains(head.id) { return false }
             if let gap, !epochs.areTogether(gap.last, head.id.sequence) {
                 isAtEpoch = true
@@ -371,7 +382,7 @@ struct Stream {
         counters.dropped += dropped
         mustWrite = true
         oldestUnclaimed = nil
-        if gap.last == counters.next - 1 { tailGap = gap }
+        if gap.last >= tailGap?.last ?? 0 { tailGap = gap }
         return isAtEpoch ? gap.last : nil
     }
 
@@ -413,24 +424,22 @@ struct Stream {
         _ left: inout Int, _ budget: inout ClaimBudget, _ file: OutboxFile, now: Instant,
         gapTopic: (DeliveryClass) -> String, into claimed: inout [OutboxStore.Claimed]
     ) {
-        // What was refused before them has its place before them.
-        guard pendingGaps.isEmpty else { return }
         while left > 0, var item = unstored.peek() {
             var remaining: Duration?
             if let expiry = item.message.expiry {
                 let left = expiry - (now - item.message.time.instant)
-                if left > .zero {
-                    remaining = left
-                } else {
-                    item = expire(item, gapTopic: gapTopic)
-                }
+                if left > .zero { remaining = left } else { item = expire(item) }
             }
             guard budget.take(Int(item.bytes - OutboxStore.bytesPerMessage)) else { return }
             unstored.take()
             liveWindow.append(id(item.sequence), bytes: item.bytes)
             var message = item.message
-            // This boot's: nothing that would have to be read.
-            try? file.restamp(&message, boot: file.boot)
+            if let gap = item.gap {
+                message = self.message(of: gap, at: item.message.time, gapTopic: gapTopic)
+            } else {
+                // This boot's: nothing that would have to be read.
+                try? file.restamp(&message, boot: file.boot)
+            }
             var next = self.claimed(id(item.sequence), boot: file.bootName, message, isHistorical: false)
             next.remaining = remaining
             claimed.append(next)
@@ -439,25 +448,24 @@ struct Stream {
     }
 
     /// Puts a gap record in the place of a message in memory that is of no use any more.
-    private mutating func expire(
-        _ item: UnstoredMessages.Item, gapTopic: (DeliveryClass) -> String
-    ) -> UnstoredMessages.Item {
-        let (gap, record) = recordInPlace(of: item.sequence, item.message.time, reason: .expired, gapTopic: gapTopic)
+    private mutating func expire(_ item: UnstoredMessages.Item) -> UnstoredMessages.Item {
         counters.dropped += 1
         mustWrite = true
-        return unstored.replace(item.sequence, with: gap, as: record, bytes: Self.gapBytes) ?? item
+        let gap = Self.record(inPlaceOf: item.sequence, item.message.time, reason: .expired)
+        unstored.replace(item.sequence, with: gap, bytes: Self.gapBytes)
+        return unstored.item(at: item.sequence) ?? item
     }
 
-    /// A gap record for one message, and as it goes upstream.
-    private func recordInPlace(
-        of sequence: Int64, _ time: Timestamp, reason: Gap.Reason, gapTopic: (DeliveryClass) -> String
-    ) -> (gap: Gap, message: Message) {
+    /// A gap record for one message.
+    private static func record(inPlaceOf sequence: Int64, _ time: Timestamp, reason: Gap.Reason) -> Gap {
         let unix = time.unixNanoseconds
-        let gap = Gap(count: 1, first: sequence, last: sequence, from: unix, to: unix, reason: reason)
-        let payload = gap.payload(deliveryClass: deliveryClass, epoch: epochs.epoch(of: sequence))
-        return (
-            gap, Message(topic: gapTopic(deliveryClass), payload: payload, deliveryClass: deliveryClass, time: time)
-        )
+        return Gap(count: 1, first: sequence, last: sequence, from: unix, to: unix, reason: reason)
+    }
+
+    /// A gap record as it goes upstream.
+    private func message(of gap: Gap, at time: Timestamp, gapTopic: (DeliveryClass) -> String) -> Message {
+        let payload = gap.payload(deliveryClass: deliveryClass, epoch: epochs.epoch(of: gap.last))
+        return Message(topic: gapTopic(deliveryClass), payload: payload, deliveryClass: deliveryClass, time: time)
     }
 
     private func claimed(_ id: MessageID, boot: BootID, _ message: Message, isHistorical: Bool) -> OutboxStore.Claimed {
@@ -484,7 +492,6 @@ struct Stream {
                 passed = head.id
                 return true
             }
-            if isExtended(head) { return false }
             // What went out of memory and was stored since belongs to the stored ones once the cursor has passed it.
             if liveStoredCount > adopted, liveWindow.contains(head.id) {
                 entering.append((head.id, head.bytes))
@@ -512,7 +519,8 @@ struct Stream {
                 message.payload = record.payload(
                     deliveryClass: deliveryClass, epoch: epochs.epoch(of: head.id.sequence))
             } else if isExpired {
-                (_, message) = recordInPlace(of: head.id.sequence, head.time, reason: .expired, gapTopic: gapTopic)
+                let record = Self.record(inPlaceOf: head.id.sequence, head.time, reason: .expired)
+                message = self.message(of: record, at: head.time, gapTopic: gapTopic)
             } else {
                 message.topic = row.topic
                 message.format = row.format
@@ -540,8 +548,8 @@ struct Stream {
     }
 
     /// Takes note that the upstream has it.
-    /// - Returns: whose acknowledgement waited for it; `nil` when it is not on its way.
-    mutating func settle(_ id: MessageID, now: Instant) -> Receipt? {
+    /// - Parameter receipts: gets whose acknowledgement waited for it.
+    mutating func settle(_ id: MessageID, now: Instant, _ receipts: inout Receipts) {
         if let (bytes, _) = storedWindow.settle(id) {
             let head = storedWindow.first?.id.sequence ?? cursor + 1
             if head > counters.head {
@@ -555,61 +563,60 @@ struct Stream {
             }
             settleStored(id, bytes)
             departures.took(bytes, now: now)
-            return Receipt.none
+            return
         }
-        guard let (bytes, _) = liveWindow.settle(id) else { return nil }
-        if id.sequence > storedThrough { return unstored.settle(id.sequence) ?? Receipt.none }
+        guard let (bytes, _) = liveWindow.settle(id) else { return }
+        if id.sequence > storedThrough {
+            guard let item = unstored.settle(id.sequence) else { return }
+            receipts.isSafe(item.receipt)
+            if let record = item.record { for receipt in record.receipts { receipts.isSafe(receipt) } }
+            return
+        }
         liveStoredCount -= 1
         removals.insert(id)
         settleStored(id, bytes)
-        return Receipt.none
     }
 
     // MARK: Setting aside
 
-    /// What stands in the place of a message that was set aside.
-    struct Replacement {
-        var claimed: OutboxStore.Claimed
-        var receipt: Receipt
-    }
-
     /// The upstream will never take a message that is on its way: it is set aside, and a gap record takes its place.
-    /// Inside a transaction, on a copy.
+    /// Inside a transaction, on a copy. Whose acknowledgement waited for the message waits for the record.
     /// - Returns: the record, which is on its way instead; `nil` when the message is not on its way or is such a record
     ///   itself.
     mutating func setAside(
         _ id: MessageID, reason: String, _ file: OutboxFile, gapTopic: (DeliveryClass) -> String
-    ) throws(SQLiteError) -> Replacement? {
+    ) throws(SQLiteError) -> OutboxStore.Claimed? {
         let isStored = storedWindow.contains(id) || (liveWindow.contains(id) && id.sequence <= storedThrough)
         if isStored {
             guard let head = try file.message(at: id), !head.isGap else { return nil }
             try file.moveToRefused(id, reason: reason)
-            let (gap, message) = recordInPlace(of: id.sequence, head.time, reason: .refused, gapTopic: gapTopic)
+            let gap = Self.record(inPlaceOf: id.sequence, head.time, reason: .refused)
+            let message = message(of: gap, at: head.time, gapTopic: gapTopic)
             try file.insert(gap, stream: number, boot: head.boot, time: head.time)
             counters.bytes += Self.gapBytes - head.bytes
             mustWrite = true
             storedWindow.resize(id, bytes: Self.gapBytes)
             liveWindow.resize(id, bytes: Self.gapBytes)
             let boot = try file.bootID(head.boot)
-            return Replacement(
-                claimed: claimed(id, boot: boot, message, isHistorical: false), receipt: .none)
+            return claimed(id, boot: boot, message, isHistorical: false)
         }
         guard liveWindow.contains(id), let item = unstored.item(at: id.sequence) else { return nil }
-        guard let replacement = leaveOut(item, file, gapTopic: gapTopic) else { return nil }
+        guard let record = leaveOut(item, file, gapTopic: gapTopic) else { return nil }
         try file.insertRefused(item.message, stream: number, reason: reason)
-        return replacement
+        return record
     }
 
     /// The same where nothing can be written: the message is told of and not kept.
     mutating func leaveOut(
         _ id: MessageID, _ file: OutboxFile, gapTopic: (DeliveryClass) -> String
-    ) throws(SQLiteError) -> Replacement? {
+    ) throws(SQLiteError) -> OutboxStore.Claimed? {
         if storedWindow.contains(id) || (liveWindow.contains(id) && id.sequence <= storedThrough) {
             guard !leftOut.contains(id), let head = try file.message(at: id), !head.isGap else { return nil }
             leftOut.insert(id)
-            let (_, message) = recordInPlace(of: id.sequence, head.time, reason: .refused, gapTopic: gapTopic)
+            let gap = Self.record(inPlaceOf: id.sequence, head.time, reason: .refused)
+            let message = message(of: gap, at: head.time, gapTopic: gapTopic)
             let boot = try file.bootID(head.boot)
-            return Replacement(claimed: claimed(id, boot: boot, message, isHistorical: false), receipt: .none)
+            return claimed(id, boot: boot, message, isHistorical: false)
         }
         guard liveWindow.contains(id), let item = unstored.item(at: id.sequence) else { return nil }
         return leaveOut(item, file, gapTopic: gapTopic)
@@ -618,14 +625,14 @@ struct Stream {
     /// Puts the record in the place of a message in memory.
     private mutating func leaveOut(
         _ item: UnstoredMessages.Item, _ file: OutboxFile, gapTopic: (DeliveryClass) -> String
-    ) -> Replacement? {
+    ) -> OutboxStore.Claimed? {
         let id = id(item.sequence)
         guard item.gap == nil else { return nil }
-        let (gap, message) = recordInPlace(of: item.sequence, item.message.time, reason: .refused, gapTopic: gapTopic)
-        unstored.replace(item.sequence, with: gap, as: message, bytes: Self.gapBytes, receipt: Receipt.none)
+        let gap = Self.record(inPlaceOf: item.sequence, item.message.time, reason: .refused)
+        unstored.replace(item.sequence, with: gap, bytes: Self.gapBytes)
         liveWindow.resize(id, bytes: Self.gapBytes)
-        return Replacement(
-            claimed: claimed(id, boot: file.bootName, message, isHistorical: false), receipt: item.receipt)
+        let message = message(of: gap, at: item.message.time, gapTopic: gapTopic)
+        return claimed(id, boot: file.bootName, message, isHistorical: false)
     }
 
     private mutating func settleStored(_ id: MessageID, _ bytes: Int64) {
@@ -709,9 +716,11 @@ struct Stream {
         for place in 0..<unstored.placeCount {
             let item = unstored[place]
             guard item.sequence > sequence, !item.isSettled else { continue }
-            guard body(waiting(id(item.sequence), boot: file.bootName, item.message, isGap: item.gap != nil)) else {
-                return
+            var message = item.message
+            if let gap = item.gap {
+                message.payload = gap.payload(deliveryClass: deliveryClass, epoch: epochs.epoch(of: gap.last))
             }
+            guard body(waiting(id(item.sequence), boot: file.bootName, message, isGap: item.gap != nil)) else { return }
         }
     }
 
@@ -721,10 +730,6 @@ struct Stream {
             id: id, epoch: epoch.value, sequence: id.sequence - epoch.first + 1, boot: boot, isGap: isGap,
             message: message)
     }
-
-    /// Whether what has expired may give way now. Where records wait for a commit, messages in memory stand before
-    /// them, and the commit comes first.
-    var mayExpire: Bool { pendingGaps.isEmpty || unstored.count == 0 }
 
     /// Whether the first message that could be dropped has waited for too long.
     mutating func hasExpired(_ file: OutboxFile, now: Instant, opened: Instant) throws(SQLiteError) -> Bool {

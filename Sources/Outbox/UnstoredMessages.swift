@@ -7,17 +7,36 @@ internal import Readings
 /// Handed out from the front on. Bounded by ``OutboxStore``, all streams together.
 struct UnstoredMessages: Sendable {
     struct Item: Sendable {
-        let sequence: Int64
+        /// Of a gap record that of the last message it speaks for.
+        var sequence: Int64
+        /// Of a gap record only the time.
         var message: Message
-        /// What the file holds instead of `message`, which then is a gap record as it goes upstream.
-        var gap: Gap?
+        /// The gap record that this is. Beside the item, which is copied for every message and is a record seldom.
+        var record: Record?
         /// As the class counts them.
         var bytes: Int64
-        /// When the outbox took it.
-        let taken: Instant
+        /// When the outbox took it; of what can wait to be stored, later.
+        var taken: Instant
         var receipt: Receipt
         /// Acknowledged upstream; it goes when those before it have gone.
         var isSettled = false
+
+        var gap: Gap? { record?.gap }
+        /// The first sequence that is used up by it.
+        var first: Int64 { record?.gap.first ?? sequence }
+        /// Whose acknowledgements wait for it.
+        var receipts: [Receipt] { [receipt] + (record?.receipts ?? []) }
+    }
+
+    final class Record: Sendable {
+        let gap: Gap
+        /// Of the messages that it speaks for, besides the item's own.
+        let receipts: [Receipt]
+
+        init(_ gap: Gap, receipts: [Receipt] = []) {
+            self.gap = gap
+            self.receipts = receipts
+        }
     }
 
     private var items: Deque<Item> = []
@@ -35,6 +54,12 @@ struct UnstoredMessages: Sendable {
     var first: Item? { items.first }
 
     mutating func append(_ item: Item) {
+        // In the order of their times: what waits longer is stored with what comes behind it.
+        var place = items.count
+        while place > 0, items[place - 1].taken > item.taken {
+            place -= 1
+            items[place].taken = item.taken
+        }
         items.append(item)
         count += 1
         bytes += item.bytes
@@ -59,8 +84,8 @@ struct UnstoredMessages: Sendable {
         waiting = count
     }
 
-    /// - Returns: whose acknowledgement waited for it; `nil` when it is not here or was settled before.
-    mutating func settle(_ sequence: Int64) -> Receipt? {
+    /// - Returns: what it was; `nil` when it is not here or was settled before.
+    mutating func settle(_ sequence: Int64) -> Item? {
         guard let place = place(of: sequence), !items[place].isSettled else { return nil }
         let item = items[place]
         items[place].isSettled = true
@@ -70,7 +95,7 @@ struct UnstoredMessages: Sendable {
             items.removeFirst()
             handedOut = max(0, handedOut - 1)
         }
-        return item.receipt
+        return item
     }
 
     /// What is at `sequence`; `nil` when it is not here or settled.
@@ -78,20 +103,33 @@ struct UnstoredMessages: Sendable {
         place(of: sequence).map { items[$0] }.flatMap { $0.isSettled ? nil : $0 }
     }
 
-    /// Puts a gap record in the place of a message that is here.
-    /// - Parameter receipt: whose acknowledgement waits for it; `nil`: as before.
-    /// - Returns: what is there now; `nil` when there was none.
-    @discardableResult
-    mutating func replace(
-        _ sequence: Int64, with gap: Gap, as message: Message, bytes: Int64, receipt: Receipt? = nil
-    ) -> Item? {
-        guard let place = place(of: sequence) else { return nil }
+    /// Puts a gap record in the place of a message that is here. Whose acknowledgement waited for that waits for this.
+    mutating func replace(_ sequence: Int64, with gap: Gap, bytes: Int64) {
+        guard let place = place(of: sequence) else { return }
         self.bytes += bytes - items[place].bytes
-        items[place].message = message
-        items[place].gap = gap
+        items[place].message = Message(
+            topic: "", payload: [], deliveryClass: items[place].message.deliveryClass, time: items[place].message.time)
+        items[place].record = Record(gap)
         items[place].bytes = bytes
-        if let receipt { items[place].receipt = receipt }
-        return items[place]
+    }
+
+    /// Makes the gap record at the end speak for what follows it, too, unless it is on its way.
+    /// - Parameter isTogether: whether one record may speak for the last of the old sequences and the new ones.
+    /// - Returns: whether it does now.
+    mutating func extendLast(
+        by gap: Gap, time: Timestamp, receipts: [Receipt], taken: Instant, isTogether: (Int64) -> Bool
+    ) -> Bool {
+        let last = items.count - 1
+        guard last >= handedOut, let record = items[last].record, record.gap.last + 1 == gap.first,
+            isTogether(record.gap.last)
+        else { return false }
+        var merged = record.gap
+        merged.append(gap)
+        items[last].record = Record(merged, receipts: record.receipts + receipts)
+        items[last].sequence = merged.last
+        items[last].message.time = time
+        items[last].taken = min(items[last].taken, taken)
+        return true
     }
 
     /// Acknowledgements come from the front nearly always.

@@ -283,6 +283,8 @@ package final class UpstreamLink: Sendable {
     private func refill(
         _ desk: inout Desk, _ mailbox: LinkMailbox, connection: UInt64, _ outbox: isolated OutboxStore, isHeard: Bool
     ) {
+        // The LAN's thread, or the link's, must not wait for the disk.
+        guard !outbox.isVisited || !outbox.mustGoAhead else { return changed.raise() }
         do throws(OutboxError) {
             while desk.claims.freeMessages > 0, desk.claims.freeBytes > 0 {
                 // Nothing is asked of the governor while all that comes goes straight through.

@@ -31,13 +31,14 @@ static sqlite3_vfs faulty;
 static faulty_file *watched;
 static int64_t calls, failing_call;
 static int failing_code;
-static bool failure_stays, caches;
+static int64_t failures;
+static bool caches;
 
 /* Under the lock. */
 static int count_call(const faulty_file *file) {
     if (file->is_dead) return SQLITE_IOERR;
     calls++;
-    bool fails = failing_call > 0 && (calls == failing_call || (failure_stays && calls > failing_call));
+    bool fails = failing_call > 0 && calls >= failing_call && calls - failing_call < failures;
     return fails ? failing_code : SQLITE_OK;
 }
 
@@ -235,11 +236,15 @@ void faulty_disk_install(void) {
 }
 
 void faulty_disk_fail(int64_t call, int code, bool stays) {
+    faulty_disk_fail_for(call, code, stays ? INT64_MAX : 1);
+}
+
+void faulty_disk_fail_for(int64_t call, int code, int64_t count) {
     pthread_mutex_lock(&lock);
     calls = 0;
     failing_call = call;
     failing_code = code;
-    failure_stays = stays;
+    failures = count;
     pthread_mutex_unlock(&lock);
 }
 

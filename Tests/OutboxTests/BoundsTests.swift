@@ -113,6 +113,8 @@ import Testing
         await store.close()
         store = try open(limits)
         try await append(store, 5...6)
+        #expect(try await store.backlog()[0].count == 3)
+        try await store.flush()
         let claimed = try await store.claim(limit: 9, byteLimit: 10_000)
         #expect(claimed.map(\.sequence) == [1, 2, 6])
         #expect(claimed[2].text.contains(#""count":4,"first_seq":3,"last_seq":6"#))

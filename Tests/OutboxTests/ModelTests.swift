@@ -128,6 +128,8 @@ private struct Consumer {
                     if models[index].append(text, now: now) { kept.append(token) } else { refused.append(token) }
                 }
                 try await store.append(entries)
+                // A record of refused messages has time; the list's is there at once.
+                try await store.flush()
                 for index in models.indices { models[index].enforceBounds(now: now) }
             case 9..<14:
                 for index in models.indices { models[index].expire(now: now) }

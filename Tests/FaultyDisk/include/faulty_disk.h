@@ -13,6 +13,9 @@ void faulty_disk_install(void);
  * SQLITE_ value; with `stays` all later ones, too. 0 for none. */
 void faulty_disk_fail(int64_t call, int code, bool stays);
 
+/* The same for `count` calls. */
+void faulty_disk_fail_for(int64_t call, int code, int64_t count);
+
 /* Such calls since the last faulty_disk_fail(). */
 int64_t faulty_disk_calls(void);
 
