@@ -11,10 +11,7 @@ enum SecretFile {
     /// the settings' directory, that nobody but its owner can read.
     static func read(_ name: String?, settingsDirectory: String) throws(GatewayError) -> Secret? {
         guard let name else { return nil }
-        if !name.contains("/"), let directory = getenv("CREDENTIALS_DIRECTORY") {
-            let path = "\(String(cString: directory))/\(name)"
-            if access(path, F_OK) == 0 { return try read(path) }
-        }
+        if let credential = credential(name) { return try read(credential) }
         let path = name.hasPrefix("/") ? name : "\(settingsDirectory)/\(name)"
         var information = stat()
         if stat(path, &information) == 0, information.st_mode & 0o077 != 0 {
@@ -23,6 +20,18 @@ enum SecretFile {
                 remedy: "chmod 600 \(path)")
         }
         return try read(path)
+    }
+
+    /// Where systemd keeps a credential of that name; `nil` when there is none.
+    ///
+    /// It hands them to the service's own process. Root also sees the service's, and those it will be given
+    /// (`LoadCredential=` of tidegate.service), so that what root looks at is what the service uses.
+    static func credential(_ name: String) -> String? {
+        guard !name.contains("/") else { return nil }
+        let stores = ["/etc/credstore", "/run/credstore", "/usr/lib/credstore"].map { "\($0)/tidegate.\(name)" }
+        let own = getenv("CREDENTIALS_DIRECTORY").map { ["\(String(cString: $0))/\(name)"] } ?? []
+        let paths = own + ["/run/credentials/tidegate.service/\(name)"] + stores
+        return paths.first { access($0, F_OK) == 0 }
     }
 
     private static func read(_ path: String) throws(GatewayError) -> Secret {

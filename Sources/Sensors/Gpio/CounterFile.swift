@@ -20,10 +20,11 @@ package struct CounterFile: ~Copyable {
 
     /// Opens the file, or makes it; its folder too.
     package init(path: String) throws(SensorError) {
-        self.path = path
         if let slash = path.lastIndex(of: "/"), slash > path.startIndex { mkdir(String(path[..<slash]), 0o750) }
         let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o640)
         guard file >= 0 else { throw SensorError(doing: "keep a counter in \(path)", code: errno) }
+        // Properties only from here on, where nothing throws: Swift 6.2.3 fails on leaving a ~Copyable value half-made.
+        self.path = path
         descriptor = file
         var best: (generation: UInt64, total: UInt64)?
         var isWritten = false

@@ -159,11 +159,12 @@ package struct GpioCounterSensor: SensorDriver {
         private var last: UInt32 = 0
 
         init(_ place: GpioPlace, options: cgpiod_options, holder: LineHolder?) throws(SensorError) {
-            doing = "count on the GPIO line \(place)"
+            let doing = "count on the GPIO line \(place)"
             descriptor = try place.find(doing: doing).requestDescriptor(doing: doing, keeper: holder) { found in
                 var options = options
                 return cgpiod_counter_open(found.chip, found.offset, "tidegate", &options)
             }
+            self.doing = doing
         }
 
         deinit { close(descriptor) }

@@ -17,11 +17,12 @@ struct GpioLine: ~Copyable {
     static var isDebouncedByKernel: Bool { cgpiod_debounces() }
 
     init(_ place: GpioPlace, options: cgpiod_options, holder: LineHolder?) throws(SensorError) {
-        doing = "watch the GPIO line \(place)"
+        let doing = "watch the GPIO line \(place)"
         watch = try place.find(doing: doing).request(doing: doing, keeper: holder) { found in
             var options = options
             return cgpiod_watch_open(found.chip, found.offset, "tidegate", &options)
         }
+        self.doing = doing
     }
 
     deinit { cgpiod_watch_close(watch) }

@@ -122,12 +122,13 @@ package struct GpioOutputSensor: SensorDriver {
         init(
             _ place: GpioPlace, activeLow: Bool, drive: Int, initial: Bool?, holder: LineHolder?
         ) throws(SensorError) {
-            doing = "drive the GPIO line \(place)"
+            let doing = "drive the GPIO line \(place)"
             let found = try place.find(doing: doing)
             let variant = LineHolder.Variant(identity: found.identity, activeLow: activeLow, drive: drive)
             if let held = holder?.held(variant) {
                 if cgpiod_value(held) >= 0 {
                     descriptor = held
+                    self.doing = doing
                     holderProblem = nil
                     return
                 }
@@ -140,6 +141,7 @@ package struct GpioOutputSensor: SensorDriver {
                 cgpiod_output_open(found.chip, found.offset, "tidegate", activeLow, Int32(drive), Int32(value))
             }
             descriptor = opened
+            self.doing = doing
             holderProblem = holder?.hold(opened, as: variant)
         }
 
