@@ -1,4 +1,5 @@
 internal import CSQLite
+internal import Glibc
 
 /// The one connection to one SQLite file, set up for a small board: WAL, every commit durable, little memory, nobody
 /// else let in.
@@ -20,6 +21,9 @@ package struct Connection: ~Copyable {
         package var journalSizeLimit: Int = 4 << 20
         /// The file may not grow beyond this many pages; `nil` for SQLite's own limit.
         package var maximumPages: Int?
+        /// Whether a log that is damaged in its midst counts as a damaged file. SQLite itself takes it for ended there,
+        /// and everything after it, though it was committed and synced, for never written.
+        package var checksLog = false
 
         package init() {}
     }
@@ -27,6 +31,9 @@ package struct Connection: ~Copyable {
     let handle: OpaquePointer
     /// Where the file lies.
     package let path: String
+    /// With ``Options/checksLog``: the log that was found went on after its last commit. That of a transaction which was
+    /// not committed looks like one that was, and is damaged.
+    package private(set) var logEndedEarly = false
 
     /// Opens or creates the file at `path` and takes it for this process alone.
     ///
@@ -37,6 +44,10 @@ package struct Connection: ~Copyable {
     /// - Throws: `.locked` when another process has it; `.corrupt` when the file is no sound database.
     package static func open(_ path: String, options: Options = Options()) throws(SQLiteError) -> Connection {
         let doing = "open the database \(path)"
+        if options.checksLog, fileSize(path) == 0, fileSize("\(path)-wal") ?? 0 > 0 {
+            // SQLite would delete the log.
+            throw SQLiteError(condition: .corrupt, doing: doing, reason: "the file is empty, and its log is not")
+        }
         var raw: OpaquePointer?
         let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
         let code = sqlite3_open_v2(path, &raw, flags, nil)
@@ -45,7 +56,7 @@ package struct Connection: ~Copyable {
             sqlite3_close_v2(raw)
             throw error
         }
-        let connection = Connection(handle: raw, path: path)
+        var connection = Connection(handle: raw, path: path)
         try connection.configure(options, doing: doing)
         return connection
     }
@@ -55,7 +66,7 @@ package struct Connection: ~Copyable {
         self.path = path
     }
 
-    private func configure(_ options: Options, doing: String) throws(SQLiteError) {
+    private mutating func configure(_ options: Options, doing: String) throws(SQLiteError) {
         sqlite3_busy_timeout(handle, options.lockTimeoutMilliseconds)
         // A typing error in quotes must not become a string, and a damaged schema must not run functions.
         _ = csqlite_db_config(handle, SQLITE_DBCONFIG_DQS_DML, 0)
@@ -69,7 +80,10 @@ package struct Connection: ~Copyable {
         try execute("PRAGMA locking_mode=EXCLUSIVE", doing: doing)
         // Takes effect only before the first table exists; makes it possible to give pages back after an outage. Where
         // it is set already, setting it again would write to the file.
-        if try integer("PRAGMA auto_vacuum", doing: doing) != 2 {
+        let autoVacuum = try integer("PRAGMA auto_vacuum", doing: doing)
+        // The file was read by that, and nobody else has it from then on; nothing is written yet.
+        if options.checksLog { try checkLog(doing: doing) }
+        if autoVacuum != 2 {
             try execute("PRAGMA auto_vacuum=INCREMENTAL", doing: doing)
         }
         let mode = try text("PRAGMA journal_mode=WAL", doing: doing)
@@ -89,6 +103,18 @@ package struct Connection: ~Copyable {
         if let pages = options.maximumPages {
             try execute("PRAGMA max_page_count=\(pages)", doing: doing)
         }
+    }
+
+    /// Cost: reads the log, as SQLite has just done.
+    private mutating func checkLog(doing: String) throws(SQLiteError) {
+        let pageSize = try integer("PRAGMA page_size", doing: doing)
+        guard let log = WriteAheadLog("\(path)-wal", pageSize: Int(pageSize)) else { return }
+        guard !log.isDamaged else {
+            throw SQLiteError(
+                condition: .corrupt, doing: doing,
+                reason: "its log is damaged, and committed transactions lie beyond the damage")
+        }
+        logEndedEarly = log.endsEarly
     }
 
     /// Statements may outlive this: SQLite then closes with the last of them. The log stays where it is and is read
@@ -151,4 +177,10 @@ package struct Connection: ~Copyable {
             throw SQLiteError(handle: handle, code: code, doing: "write the log of \(path) into the file")
         }
     }
+}
+
+/// `nil` when there is no such file.
+private func fileSize(_ path: String) -> Int? {
+    var information = stat()
+    return stat(path, &information) == 0 ? Int(information.st_size) : nil
 }

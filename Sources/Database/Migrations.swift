@@ -8,6 +8,9 @@ package struct Migrations: Sendable {
     /// - Parameter steps: SQL scripts in order; the first makes an empty file a file of version 1.
     package init(_ steps: [String]) { self.steps = steps }
 
+    /// More versions than any program will have: a bit that has turned over in the header does not make a newer file.
+    private static let limit = 256
+
     /// The version that this program writes.
     package var current: Int { steps.count }
 
@@ -16,15 +19,15 @@ package struct Migrations: Sendable {
     package func migrate(_ connection: borrowing Connection) throws(SQLiteError) {
         let doing = "bring \(connection.path) to schema version \(current)"
         let found = Int(try connection.integer("PRAGMA user_version", doing: doing))
+        guard (0..<Self.limit).contains(found) else {
+            throw SQLiteError(
+                condition: .corrupt, doing: doing, reason: "its schema version is \(found), which no program wrote"
+            )
+        }
         guard found <= current else {
             throw SQLiteError(
                 condition: .newerSchema, doing: "use the database \(connection.path)",
                 reason: "it has schema version \(found), this program knows versions up to \(current)"
-            )
-        }
-        guard found >= 0 else {
-            throw SQLiteError(
-                condition: .corrupt, doing: doing, reason: "its schema version is \(found), which no program wrote"
             )
         }
         for version in found..<current {

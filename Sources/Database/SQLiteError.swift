@@ -61,6 +61,12 @@ package struct SQLiteError: Error, Hashable, Sendable, CustomStringConvertible {
         "cannot \(doing): \(reason)" + (remedy.map { "\n  try: \($0)" } ?? "")
     }
 
+    /// The statement does not fit the file (`SQLITE_ERROR`, `SQLITE_CONSTRAINT`): a table, a column or a row is not there
+    /// or is there already. That is a mistake in the statement, unless it is known to fit what the file says it is.
+    package var contradictsFile: Bool {
+        extendedCode & 0xff == SQLITE_ERROR || extendedCode & 0xff == SQLITE_CONSTRAINT
+    }
+
     /// The error a connection's last call left behind.
     init(handle: OpaquePointer?, code: Int32, doing: String) {
         let message = handle.map { sqlite3_errmsg($0) } ?? sqlite3_errstr(code)

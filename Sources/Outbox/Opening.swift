@@ -6,13 +6,15 @@ struct Opening {
     var file: OutboxFile
     var streams: [Stream]
 
-    /// Opens the file; a damaged one is moved aside first.
+    /// Opens the file; a damaged one is moved aside first, and so is one whose moving aside was cut short.
     /// - Parameter first: streams that are made are numbered from here on.
     static func make(
         _ configuration: OutboxStore.Configuration, streamsFrom first: Int64 = 1
     ) throws(OutboxError) -> (Opening, Recovery?) {
+        let unfinished = try moving { () throws(QuarantineError) in try finishQuarantine(configuration.path) }
+            .map { Recovery(quarantined: $0, reason: "a damaged file was not yet moved aside with its log") }
         do throws(SQLiteError) {
-            return (try Opening(configuration, streamsFrom: first), nil)
+            return (try Opening(configuration, streamsFrom: first), unfinished)
         } catch {
             guard error.condition == .corrupt else { throw .database(error) }
             let recovery = Recovery(quarantined: try moveAside(configuration.path), reason: error.reason)
@@ -25,8 +27,12 @@ struct Opening {
     }
 
     static func moveAside(_ path: String) throws(OutboxError) -> String {
+        try moving { () throws(QuarantineError) in try quarantine(path) }
+    }
+
+    private static func moving<R>(_ body: () throws(QuarantineError) -> R) throws(OutboxError) -> R {
         do throws(QuarantineError) {
-            return try quarantine(path)
+            return try body()
         } catch {
             throw .quarantine(path: error.path, code: error.code)
         }
@@ -36,10 +42,30 @@ struct Opening {
         var options = Connection.Options()
         options.lockTimeoutMilliseconds = configuration.lockTimeoutMilliseconds
         options.maximumPages = configuration.maximumPages
-        let file = try OutboxFile(path: configuration.path, options: options, boot: configuration.boot)
+        options.checksLog = true
+        // Unknown while the file could not even be looked at.
+        var version: Int64?
+        do throws(SQLiteError) {
+            let connection = try Connection.open(configuration.path, options: options)
+            version = try OutboxFile.version(connection)
+            try self.init(connection, configuration, streamsFrom: first)
+        } catch {
+            // The statements fit a sound file of that version; of a new one they make it.
+            guard version != 0, error.contradictsFile else { throw error }
+            throw SQLiteError(
+                condition: .corrupt, extendedCode: error.extendedCode, doing: error.doing, reason: error.reason)
+        }
+    }
+
+    private init(
+        _ connection: consuming Connection, _ configuration: OutboxStore.Configuration, streamsFrom first: Int64
+    ) throws(SQLiteError) {
+        // Messages were on their way that the file knows nothing of, or may have been: nobody can tell which sequences
+        // are used.
+        let isUncertain = connection.logEndedEarly
+        let file = try OutboxFile(connection, boot: configuration.boot)
+        let epoch = isUncertain || file.isAhead ? Epoch.random(first: 1).value : nil
         var streams: [Stream] = []
-        // Messages were on their way that the file knows nothing of: nobody can tell which sequences are used.
-        let epoch = file.isAhead ? Epoch.random(first: 1).value : nil
         for stored in try file.streams(Array(configuration.classes.keys), numberedFrom: first) {
             let last = MessageID(stream: stored.number, sequence: stored.counters.next - 1)
             var stream = Stream(

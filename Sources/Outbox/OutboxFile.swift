@@ -66,16 +66,30 @@ final class OutboxFile {
     private let insertRefused: Statement
     private let moveRefused: Statement
 
-    /// Opens or creates the file and brings its schema up to date. Cost: a few pages, whatever the backlog.
-    init(path: String, options: Connection.Options, boot: BootID) throws(SQLiteError) {
-        connection = try Connection.open(path, options: options)
-        let opening = "open the outbox \(path)"
+    /// The version of the file's schema, after a look whether its tables are there; 0 of a file that is new.
+    static func version(_ connection: borrowing Connection) throws(SQLiteError) -> Int64 {
+        let opening = "open the outbox \(connection.path)"
         let version = try connection.integer("PRAGMA user_version", doing: opening)
-        let names = "SELECT count(*) FROM sqlite_schema WHERE name IN ('store', 'boot', 'stream', 'message')"
-        let count = try connection.integer(names, doing: opening)
-        guard !(1...Int64(outboxSchema.current)).contains(version) || count == 4 else {
-            throw SQLiteError(condition: .corrupt, doing: opening, reason: "tables are missing from the file")
+        guard (0...Int64(outboxSchema.current)).contains(version) else { return version }
+        // Each with the version that it came with.
+        let tables = outboxTables.filter { $0.version <= version }.map { "'\($0.name)'" }.joined(separator: ", ")
+        let found = try connection.integer(
+            "SELECT count(*) FROM sqlite_schema WHERE type = 'table'\(version > 0 ? " AND name IN (\(tables))" : "")",
+            doing: opening)
+        guard found == outboxTables.count(where: { $0.version <= version }) else {
+            throw SQLiteError(
+                condition: .corrupt, doing: opening,
+                reason: version > 0
+                    ? "tables are missing from the file" : "there are tables in a file that says it is new")
         }
+        return version
+    }
+
+    /// Brings the schema of a file up to date, or makes it. Cost: a few pages, whatever the backlog.
+    init(_ opened: consuming Connection, boot: BootID) throws(SQLiteError) {
+        let path = opened.path
+        let opening = "open the outbox \(path)"
+        connection = opened
         try outboxSchema.migrate(connection)
 
         if try connection.integer("SELECT count(*) FROM store", doing: opening) == 0 {

@@ -76,3 +76,8 @@ let outboxSchema = Migrations([
     ALTER TABLE refused ADD COLUMN properties BLOB;
     """,
 ])
+
+/// Every table, with the version that it came with: a file that lacks one is damaged.
+let outboxTables: [(name: String, version: Int64)] = [
+    ("store", 1), ("boot", 1), ("stream", 1), ("message", 1), ("epoch", 2), ("refused", 2),
+]

@@ -51,20 +51,30 @@ package actor StateStore {
     private static func open(
         _ path: String, _ lockTimeoutMilliseconds: Int32
     ) throws(SQLiteError) -> (StateFile, recovery: (quarantined: String, reason: String)?) {
+        let unfinished = try moving(path) { () throws(QuarantineError) in try finishQuarantine(path) }
+            .map { (quarantined: $0, reason: "a damaged file was not yet moved aside with its log") }
         do throws(SQLiteError) {
-            return (try StateFile(path: path, lockTimeoutMilliseconds: lockTimeoutMilliseconds), nil)
+            let file = try StateFile(path: path, lockTimeoutMilliseconds: lockTimeoutMilliseconds)
+            // The one before it was damaged, also where its process ended before it could say so here.
+            if file.isNew, hasQuarantined(path) { try AccountFile(file).setClosed(true) }
+            return (file, unfinished)
         } catch {
             guard error.condition == .corrupt else { throw error }
-            let quarantined: String
-            do throws(QuarantineError) {
-                quarantined = try quarantine(path)
-            } catch let failure {
-                throw SQLiteError(
-                    condition: .corrupt, doing: "move the damaged state \(path) aside", reason: "errno \(failure.code)")
-            }
+            let quarantined = try moving(path) { () throws(QuarantineError) in try quarantine(path) }
             let file = try StateFile(path: path, lockTimeoutMilliseconds: lockTimeoutMilliseconds)
             try AccountFile(file).setClosed(true)
             return (file, (quarantined, error.reason))
+        }
+    }
+
+    private static func moving<R>(
+        _ path: String, _ body: () throws(QuarantineError) -> R
+    ) throws(SQLiteError) -> R {
+        do throws(QuarantineError) {
+            return try body()
+        } catch {
+            throw SQLiteError(
+                condition: .corrupt, doing: "move the damaged state \(path) aside", reason: "errno \(error.code)")
         }
     }
 

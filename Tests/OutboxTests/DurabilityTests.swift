@@ -154,6 +154,113 @@ import Testing
         #expect(store.recovery?.reason == "tables are missing from the file")
     }
 
+    /// A closed store's file with a message in it, changed, in a folder of its own.
+    private func changed(_ body: (inout [UInt8]) throws -> Void) async throws -> TemporaryDirectory {
+        let folder = try TemporaryDirectory()
+        let store = try sinks.open(.test(folder, time: time))
+        try await store.append([.test("a", time: time.now())])
+        await store.close()
+        var bytes = try #require(folder.bytes(of: "outbox.db"))
+        try body(&bytes)
+        try folder.write(bytes, to: "outbox.db")
+        return folder
+    }
+
+    /// SQLite breaks over it when a statement names what is not there, and calls it a mistake in the statement.
+    @Test func aDamagedSchemaThatCanBeReadIsMovedAsideToo() async throws {
+        let tableless = try await changed { bytes in
+            // The last table's row is not counted any more.
+            #expect(bytes[103] == 0 && bytes[104] > 5)
+            bytes[104] -= 1
+        }
+        #expect(try sinks.open(.test(tableless, time: time)).recovery?.reason == "tables are missing from the file")
+        for name in ["reason", "offset INTEGER", "expiry INTEGER", "ahead", "instant", "head INTEGER", "value"] {
+            let folder = try await changed { bytes in
+                bytes[try #require(bytes[..<4_096].firstRange(of: Array(name.utf8))).lowerBound] ^= 1
+            }
+            let store = try sinks.open(.test(folder, time: time))
+            #expect(store.recovery?.quarantined == "\(folder.path)/outbox.db.corrupt-1", "\(name)")
+            await store.close()
+            #expect(try sinks.open(.test(folder, time: time)).recovery == nil, "\(name)")
+        }
+        // It says that it has no tables yet.
+        let unversioned = try await changed { $0[63] = 0 }
+        #expect(try sinks.open(.test(unversioned, time: time)).recovery != nil)
+    }
+
+    /// Whatever has turned over in the page with header and schema: the store opens.
+    @Test(arguments: UInt64(1)...8) func noBitOfTheFirstPageStopsTheBoot(seed: UInt64) async throws {
+        let bytes = try #require(try await changed { _ in }.bytes(of: "outbox.db"))
+        var random = SplitMix64(seed: seed)
+        // Header and tree first, and the schema's text at the end; between them is nothing.
+        let places = Array(0..<150) + Array((Int(bytes[105]) << 8 | Int(bytes[106]))..<4_096)
+        for _ in 0..<30 {
+            let place = places.randomElement(using: &random) ?? 0
+            // A version a little above is a newer program's.
+            if place == 63 { continue }
+            let bit = UInt8.random(in: 0...7, using: &random)
+            var damaged = bytes
+            damaged[place] ^= 1 << bit
+            let folder = try TemporaryDirectory()
+            try folder.write(damaged, to: "outbox.db")
+            do throws(OutboxError) {
+                let store = try sinks.open(.test(folder, time: time))
+                await store.close()
+            } catch {
+                Issue.record("seed \(seed), byte \(place), bit \(bit): \(error)")
+            }
+        }
+        // What SQLite calls a format that it does not know.
+        let unknown = try await changed { $0[47] ^= 1 << UInt8(seed % 2) }
+        #expect(try sinks.open(.test(unknown, time: time)).recovery != nil)
+    }
+
+    /// The log was moved aside, and the file was not yet.
+    @Test func aQuarantineThatWasCutShortIsFinished() async throws {
+        var store = try sinks.open(.test(folder, time: time))
+        try await store.append((1...5).map { .test("\($0)", time: time.now()) })
+        try await store.flush()
+        let copy = try TemporaryDirectory()
+        for (name, new) in [("outbox.db", "outbox.db"), ("outbox.db-wal", "outbox.db.corrupt-1-wal")] {
+            try copy.write(try #require(folder.bytes(of: name)), to: new)
+        }
+        let epoch = try await store.claim(limit: 1, byteLimit: 100).map(\.epoch)
+        await store.close()
+        store = try sinks.open(.test(copy, time: time))
+        #expect(store.recovery?.quarantined == "\(copy.path)/outbox.db.corrupt-1")
+        #expect(try await store.salvage("\(copy.path)/outbox.db.corrupt-1", number: 1).saved == 5)
+        try await store.append([.test("6", time: time.now())])
+        let all = try await store.claim(limit: 9, byteLimit: 1000)
+        #expect(all.map(\.text).sorted() == ["1", "2", "3", "4", "5", "6"])
+        #expect(all.first { $0.text == "6" }?.epoch != epoch.first)
+        await store.close()
+        store = try sinks.open(.test(copy, time: time))
+        #expect(store.recovery == nil)
+    }
+
+    /// Somebody has opened the file since: the log of then is not its own.
+    @Test func aLogThatIsLeftOverDoesNotTakeTheFileAlong() async throws {
+        var store = try sinks.open(.test(folder, time: time))
+        try await store.append([.test("a", time: time.now())])
+        try await store.flush()
+        try folder.write([1, 2, 3], to: "outbox.db.corrupt-1-wal")
+        await store.close()
+        store = try sinks.open(.test(folder, time: time))
+        #expect(store.recovery == nil)
+        #expect(try await store.claim(limit: 9, byteLimit: 1000).map(\.text) == ["a"])
+        await store.close()
+        // What a salvage has read is renamed, the log last.
+        let other = try TemporaryDirectory()
+        try other.write("read", to: "outbox.db.salvaged-1")
+        try other.write("its log", to: "outbox.db.corrupt-1-wal")
+        try other.write(try #require(folder.bytes(of: "outbox.db")), to: "outbox.db")
+        store = try sinks.open(.test(other, time: time))
+        #expect(store.recovery == nil)
+        #expect(try await store.claim(limit: 9, byteLimit: 1000).map(\.text) == ["a"])
+        #expect(
+            other.names == ["outbox.db", "outbox.db-wal", "outbox.db.salvaged-1", "outbox.db.salvaged-1-wal"])
+    }
+
     @Test func openingWritesNothing() async throws {
         let store = try sinks.open(.test(folder, time: time))
         try await store.append([.test("a", time: time.now())])

@@ -106,6 +106,29 @@ import Testing
         #expect(try await reopened.accessRules() == AccessRules())
     }
 
+    /// Killed after the log was moved aside, after the file was, and after the new one was made: in none of these does
+    /// the gateway come up open.
+    @Test func aQuarantineThatWasCutShortOpensNothing() async throws {
+        let store = try open()
+        try await store.putUser(name("anna"), password: [1], cost: 1)
+        await store.close()
+        let bytes = try #require(folder.bytes(of: "state.db"))
+        for moved in [[], ["state.db"]] {
+            let folder = try TemporaryDirectory()
+            try folder.write([], to: "state.db.corrupt-1-wal")
+            try folder.write(bytes, to: moved.isEmpty ? "state.db" : "state.db.corrupt-1")
+            let again = try StateStore(path: folder["state.db"], boot: "one", time: KernelTime())
+            #expect(try await again.accessRules().isClosed)
+            #expect(folder.bytes(of: "state.db.corrupt-1") == bytes)
+            try await again.reopen()
+            await again.close()
+            let reopened = try StateStore(path: folder["state.db"], boot: "one", time: KernelTime())
+            #expect(reopened.recovery == nil)
+            #expect(try await !reopened.accessRules().isClosed)
+            await reopened.close()
+        }
+    }
+
     /// Written by the version that knew sessions only, and let every user of the machine read it.
     @Test func aFileOfVersionOneIsBroughtUpToDate() async throws {
         do {

@@ -35,11 +35,12 @@ package final class DamagedFile {
         guard file >= 0 else { throw Failure(path: path, code: errno) }
         self.file = file
         let size = Int(lseek(file, 0, SEEK_END))
-        let log = WriteAheadLog("\(path)-wal")
-        self.log = log
         let header = PageBytes(Self.read(file, at: 0, count: 100))
         let told = header.startsWithMagic ? header.integer16(at: 16) : 0
         let isSize = told == 1 || told >= 512 && told & (told - 1) == 0
+        let log = WriteAheadLog(
+            "\(path)-wal", pageSize: isSize ? (told == 1 ? 65_536 : told) : Self.usualPageSize)
+        self.log = log
         pageSize = isSize ? (told == 1 ? 65_536 : told) : log?.pageSize ?? Self.usualPageSize
         usableSize = isSize ? pageSize - header.integer8(at: 20) : pageSize
         let pages = UInt32(clamping: (size + pageSize - 1) / pageSize)
@@ -52,7 +53,19 @@ package final class DamagedFile {
     /// Calls `body` with each record of a table's leaf page; not at all when the page is none or cannot be read.
     package func records(onPage number: UInt32, _ body: (TableRecord) -> Void) {
         guard !freePages.contains(number) else { return }
-        let page = page(number)
+        records(on: page(number), number, isDoubtful: false, body)
+    }
+
+    /// Pages that stand in transactions at the log's end of which nobody can tell whether they were committed: what they
+    /// have besides is better had than not, and does not take the place of what is certain.
+    package var doubtfulPages: [UInt32] { log?.doubtfulPages ?? [] }
+
+    /// The same as ``records(onPage:_:)`` for what stands in one of ``doubtfulPages``.
+    package func records(onDoubtfulPage number: UInt32, _ body: (TableRecord) -> Void) {
+        records(on: page(number, isDoubtful: true), number, isDoubtful: true, body)
+    }
+
+    private func records(on page: PageBytes, _ number: UInt32, isDoubtful: Bool, _ body: (TableRecord) -> Void) {
         let start = number == 1 ? 100 : 0
         let kind = page.integer8(at: start)
         guard kind == Self.tableLeaf || kind == Self.indexLeaf else { return }
@@ -60,14 +73,16 @@ package final class DamagedFile {
         for cell in 0..<min(cells, pageSize / 4) {
             let place = page.integer16(at: start + 8 + 2 * cell)
             guard place > start, place < usableSize else { continue }
-            if let record = record(page, at: place, isTable: kind == Self.tableLeaf) { body(record) }
+            if let record = record(page, at: place, isTable: kind == Self.tableLeaf, isDoubtful: isDoubtful) {
+                body(record)
+            }
         }
     }
     private static let tableLeaf = 0x0D
     private static let indexLeaf = 0x0A
 
     /// Section 1.6, "B-tree Pages": the cell's layout and how much of its payload lies elsewhere.
-    private func record(_ page: PageBytes, at place: Int, isTable: Bool) -> TableRecord? {
+    private func record(_ page: PageBytes, at place: Int, isTable: Bool, isDoubtful: Bool) -> TableRecord? {
         var cursor = place
         guard let size = page.variableInteger(at: &cursor), size > 0, size <= Int64(pageCount) * Int64(usableSize)
         else {
@@ -89,17 +104,19 @@ package final class DamagedFile {
         guard var payload = page.bytes(at: cursor, count: local) else { return nil }
         if total > local {
             guard isTable, let next = page.integer32(at: cursor + local),
-                appendOverflow(from: next, upTo: total, to: &payload)
+                appendOverflow(from: next, upTo: total, isDoubtful: isDoubtful, to: &payload)
             else { return nil }
         }
         return TableRecord(rowID: rowID, payload: PageBytes(payload))
     }
 
-    private func appendOverflow(from first: UInt32, upTo total: Int, to payload: inout [UInt8]) -> Bool {
+    private func appendOverflow(
+        from first: UInt32, upTo total: Int, isDoubtful: Bool, to payload: inout [UInt8]
+    ) -> Bool {
         var next = first
         while payload.count < total {
             guard next > 0, next <= pageCount else { return false }
-            let page = page(next)
+            let page = page(next, isDoubtful: isDoubtful)
             let count = min(usableSize - 4, total - payload.count)
             guard let following = page.integer32(at: 0), let bytes = page.bytes(at: 4, count: count) else {
                 return false
@@ -126,7 +143,8 @@ package final class DamagedFile {
         }
     }
 
-    private func page(_ number: UInt32) -> PageBytes {
+    private func page(_ number: UInt32, isDoubtful: Bool = false) -> PageBytes {
+        if isDoubtful, let page = log?.doubtfulPage(number) { return PageBytes(page) }
         if let log, let page = log.page(number) { return PageBytes(page) }
         return PageBytes(Self.read(file, at: (Int(number) - 1) * pageSize, count: pageSize))
     }

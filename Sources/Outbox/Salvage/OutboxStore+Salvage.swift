@@ -81,7 +81,7 @@ extension OutboxStore {
     }
 
     /// Pages that are read between two breaths.
-    private static let pagesPerStep: UInt32 = 64
+    private static let pagesPerStep = 64
     private static let bytesPerStep = 4 << 20
 
     private func readRows(
@@ -94,13 +94,26 @@ extension OutboxStore {
             throw .salvage(error)
         }
         var found = SalvagedFile(base: base)
-        var page: UInt32 = 1
-        while page <= damaged.pageCount {
-            let end = min(damaged.pageCount, page.addingReportingOverflow(Self.pagesPerStep - 1).partialValue)
+        try await readRows(0..<damaged.pageCount, into: file, &found) { page, body in
+            damaged.records(onPage: page + 1, body)
+        }
+        // After what is certain: of two rows with the same number the first one stays.
+        try await readRows(damaged.doubtfulPages, into: file, &found) { page, body in
+            damaged.records(onDoubtfulPage: page, body)
+        }
+        return found
+    }
+
+    private func readRows(
+        _ pages: some RandomAccessCollection<UInt32>, into file: OutboxFile, _ found: inout SalvagedFile,
+        records: (UInt32, (TableRecord) -> Void) -> Void
+    ) async throws(OutboxError) {
+        var rest = pages[...]
+        while !rest.isEmpty {
             var bytes = 0
-            while page <= end, bytes < Self.bytesPerStep {
-                damaged.records(onPage: page) { bytes += found.add($0) }
-                page += 1
+            for _ in 0..<Self.pagesPerStep where bytes < Self.bytesPerStep {
+                guard let page = rest.popFirst() else { break }
+                records(page) { bytes += found.add($0) }
             }
             let rows = found.takeRows()
             if !rows.messages.isEmpty || !rows.refused.isEmpty {
@@ -111,12 +124,11 @@ extension OutboxStore {
             }
             await Task.yield()
         }
-        return found
     }
 
     private static func markSalvaged(_ path: String, number: Int) {
         let target = path.replacingCorrupt
-        // The log last: were there a cut in between, it would only be left over.
+        // The log last: were there a cut in between, the next opening sees to it.
         rename(path, target)
         rename("\(path)-wal", "\(target)-wal")
     }
