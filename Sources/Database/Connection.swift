@@ -28,6 +28,9 @@ package struct Connection: ~Copyable {
         package init() {}
     }
 
+    /// The path of a database that lives in memory, as long as the connection.
+    package static let memory = ":memory:"
+
     let handle: OpaquePointer
     /// Where the file lies.
     package let path: String
@@ -87,7 +90,7 @@ package struct Connection: ~Copyable {
             try execute("PRAGMA auto_vacuum=INCREMENTAL", doing: doing)
         }
         let mode = try text("PRAGMA journal_mode=WAL", doing: doing)
-        guard mode == "wal" else {
+        guard mode == (path == Self.memory ? "memory" : "wal") else {
             throw SQLiteError(
                 condition: .other, doing: doing, reason: "the journal mode stayed \(mode) instead of wal"
             )
@@ -103,6 +106,11 @@ package struct Connection: ~Copyable {
         if let pages = options.maximumPages {
             try execute("PRAGMA max_page_count=\(pages)", doing: doing)
         }
+    }
+
+    /// From now on whatever would write fails (`SQLITE_READONLY`).
+    package func refuseWrites() throws(SQLiteError) {
+        try execute("PRAGMA query_only=ON", doing: "keep \(path) as it is")
     }
 
     /// Cost: reads the log, as SQLite has just done.

@@ -26,6 +26,20 @@ struct Opening {
         }
     }
 
+    /// Stands in for a file where none can be made: it takes nothing, so that everything stays in memory, and nothing is
+    /// told to be safe, until the upstream has it.
+    static func standIn(
+        _ configuration: OutboxStore.Configuration, streamsFrom first: Int64
+    ) throws(OutboxError) -> Opening {
+        do throws(SQLiteError) {
+            let opening = try Opening(try Connection.open(Connection.memory), configuration, streamsFrom: first)
+            try opening.file.connection.refuseWrites()
+            return opening
+        } catch {
+            throw .database(error)
+        }
+    }
+
     static func moveAside(_ path: String) throws(OutboxError) -> String {
         try moving { () throws(QuarantineError) in try quarantine(path) }
     }

@@ -102,6 +102,8 @@ package actor OutboxStore {
     private var timer: (due: Instant, task: Task<Void, Never>)?
     /// The file was found damaged, and another is about to take its place.
     private var isReplacing = false
+    /// Why there is no file, while none can be made in the place of a damaged one.
+    private var fileProblem: OutboxError?
     private var isClosed = false
     /// On another thread than the outbox's own, which must not wait for the disk.
     package private(set) var isVisited = false
@@ -193,7 +195,7 @@ package actor OutboxStore {
     @discardableResult
     package func append(_ entries: [Entry]) throws(OutboxError) -> [Entry] {
         guard !entries.isEmpty else { return [] }
-        if isReplacing { return entries }
+        if isReplacing, file == nil { return entries }
         _ = try openFile()
         var entries = entries
         var rest: [Entry] = []
@@ -379,7 +381,8 @@ package actor OutboxStore {
         do throws(SQLiteError) {
             try withLogRestarted(file) { () throws(SQLiteError) in try write(everything, file, now: now) }
             schedule.succeeded()
-            latestProblem.withLock { $0 = nil }
+            let fileProblem = fileProblem
+            latestProblem.withLock { $0 = fileProblem }
             if !space.isShort { ballast.hold() }
         } catch {
             let isPartlyDone = error.condition == .diskFull && storeReserved(everything, file, now: now)
@@ -716,7 +719,8 @@ package actor OutboxStore {
 
     /// Takes note of an error; one that says that the file is damaged has it replaced.
     private func failed(_ error: SQLiteError) {
-        latestProblem.withLock { $0 = .database(error) }
+        let fileProblem = fileProblem
+        latestProblem.withLock { $0 = fileProblem ?? .database(error) }
         guard error.condition == .corrupt, !isReplacing, file != nil else { return }
         isReplacing = true
         // Not here: what failed goes on with the file, and a visitor must not wait for the disk.
@@ -725,20 +729,26 @@ package actor OutboxStore {
 
     /// Moves the damaged file aside and goes on with an empty one, into which comes what memory holds. What is on its
     /// way out of the old one counts as unknown when it is acknowledged: it comes once more with what is salvaged.
+    ///
+    /// Until that can be done, as on a disk that has become read-only, it goes on without a file.
     private func replaceDamagedFile(reason: String) async {
         timer?.task.cancel()
         timer = nil
-        let last = streams.map(\.number).max() ?? 0
         file = nil
         var quarantined: String?
         var pauses = GrowingPause(GrowingPause.disk)
         while !isClosed {
+            let first = (streams.map(\.number).max() ?? 0) + 1
             do throws(OutboxError) {
                 if quarantined == nil { quarantined = try Opening.moveAside(configuration.path) }
-                let (opening, _) = try Opening.make(configuration, streamsFrom: last + 1)
+                let (opening, _) = try Opening.make(configuration, streamsFrom: first)
+                fileProblem = nil
                 go(on: opening)
                 break
             } catch {
+                let isFirst = fileProblem == nil
+                fileProblem = error
+                if isFirst, let opening = try? Opening.standIn(configuration, streamsFrom: first) { go(on: opening) }
                 latestProblem.withLock { $0 = error }
                 try? await Task.sleep(for: pauses.next())
             }
@@ -761,7 +771,8 @@ package actor OutboxStore {
         isEpochUntold = false
         schedule = CommitSchedule()
         schedule.isNeeded(now: now)
-        latestProblem.withLock { $0 = nil }
+        let fileProblem = fileProblem
+        latestProblem.withLock { $0 = fileProblem }
         commitDue(now: now)
         tell()
         available()

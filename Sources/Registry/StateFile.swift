@@ -20,6 +20,8 @@ final class StateFile {
         }
         var options = Connection.Options()
         options.lockTimeoutMilliseconds = lockTimeoutMilliseconds
+        // Rules that stand beyond the damage would be gone, and what they deny be allowed.
+        options.checksLog = true
         connection = try Connection.open(path, options: options)
         let opening = "open the state \(path)"
         isNew = try connection.integer("PRAGMA user_version", doing: opening) == 0

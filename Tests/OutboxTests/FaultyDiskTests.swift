@@ -1,5 +1,6 @@
 import Database
 import FaultyDisk
+import Glibc
 import Outbox
 import Readings
 import TestSupport
@@ -303,6 +304,47 @@ import Testing
         try await store.settle(renewed.map(\.id))
         #expect(sinks.settled.flatMap { $0 }.map(\.publication).sorted() == [1, 2, 3, 4, 5])
         #expect(try await store.backlog().map(\.count) == [0])
+        await store.close()
+    }
+
+    /// The disk that brought the damage takes no other file: what comes goes through memory, and is acknowledged when the
+    /// upstream has it.
+    @Test func withoutAFileItGoesOnInMemory() async throws {
+        let disk = try TemporaryDirectory(named: "faulty-disk")
+        try #require(mkdir("\(disk.path)/data", 0o755) == 0)
+        let sinks = Sinks()
+        let store = try sinks.open(
+            OutboxStore.Configuration(
+                path: "\(disk.path)/data/outbox.db", classes: [.telemetry: ClassLimits(commitAfter: .seconds(60))],
+                time: time, boot: BootID("one")
+            ) { "gaps/\($0.name)" })
+        var acknowledged: [UInt64] { sinks.settled.flatMap { $0 }.map(\.publication).sorted() }
+        await store.attach()
+        try await store.append([.test("1", time: time.now(), token: 1)])
+        try #require(rename("\(disk.path)/data", "\(disk.path)/gone") == 0)
+        faulty_disk_fail(1, 11, false)  // SQLITE_CORRUPT
+        await #expect(throws: OutboxError.self) { try await store.flush() }
+        var claimed: [OutboxStore.Claimed] = []
+        func claim() async -> Bool {
+            claimed = (try? await store.claim(limit: 9, byteLimit: 1 << 20)) ?? []
+            return !claimed.isEmpty
+        }
+        #expect(await eventually { await claim() })
+        #expect(claimed.map(\.text) == ["1"] && store.problem != nil)
+        try await store.append([.test("2", time: time.now(), token: 2)])
+        await #expect(throws: OutboxError.self) { try await store.flush() }
+        #expect(acknowledged.isEmpty)
+        try await store.settle(claimed.map(\.id))
+        #expect(acknowledged == [1])
+        // The line goes: what is left stays in memory until there is a file again.
+        await store.release()
+        #expect(acknowledged == [1] && store.problem != nil)
+        try #require(rename("\(disk.path)/gone", "\(disk.path)/data") == 0)
+        #expect(await eventually { acknowledged == [1, 2] })
+        #expect(store.problem == nil)
+        await store.attach()
+        #expect(await eventually { await claim() })
+        #expect(claimed.map(\.text).contains("2"))
         await store.close()
     }
 

@@ -106,6 +106,22 @@ import Testing
         #expect(try await reopened.accessRules() == AccessRules())
     }
 
+    /// SQLite would take the log for ended there, and a rule behind it for never written.
+    @Test func damageInTheLogOpensNothing() async throws {
+        let store = try open()
+        for number in 1...20 { try await store.putUser(name("user-\(number)"), password: [1], cost: 1) }
+        let copy = try TemporaryDirectory()
+        for name in ["state.db", "state.db-wal"] { try copy.write(try #require(folder.bytes(of: name)), to: name) }
+        var log = try #require(copy.bytes(of: "state.db-wal"))
+        try #require(log.count > 20 * 4_096)
+        log[log.count / 2] ^= 1
+        try copy.write(log, to: "state.db-wal")
+        let again = try StateStore(path: copy["state.db"], boot: "one", time: KernelTime())
+        #expect(again.recovery?.quarantined == "\(copy.path)/state.db.corrupt-1")
+        #expect(try await again.accessRules().isClosed)
+        await again.close()
+    }
+
     /// Killed after the log was moved aside, after the file was, and after the new one was made: in none of these does
     /// the gateway come up open.
     @Test func aQuarantineThatWasCutShortOpensNothing() async throws {
