@@ -15,6 +15,8 @@ final class LinkConnection {
     /// How many messages may be on their way: often less than the configuration's window, since mosquitto's receive
     /// maximum is 20. The task claims ahead of it, so that the pipe stays full during a commit.
     var window = 0
+    /// The last acknowledgement was: the whole window may be used.
+    var isQuick = false
     var maximumPacketBytes: Int?
     var ready: [OutboxStore.Claimed] = []
     var inFlight = InFlight()

@@ -93,6 +93,7 @@ extension LinkLoop {
                 perform(machine.farewellAcknowledged())
             } else if let item = connection.inFlight.acknowledge(acknowledgement.packetIdentifier) {
                 latency = now - item.published
+                connection.isQuick = now - item.published < UpstreamConfiguration.slowLatency
                 if acknowledgement.reason < 0x80 {
                     snapshot.acknowledged += 1
                     caution.settled()

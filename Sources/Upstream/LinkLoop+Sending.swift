@@ -84,12 +84,18 @@ extension LinkLoop {
     /// longer than ``gatheringTime``.
     func isGathering(now: Instant) -> Bool {
         guard mayPublish, let current else { return false }
-        let window = caution.window(current.window)
+        let window = window(of: current)
         return current.inFlight.count > window * 3 / 4 && current.inFlight.count + current.ready.count > window
             && now - current.lastSent < Self.gatheringTime
     }
     private static let gatheringTime = Duration.milliseconds(2)
     private static let gatheringPause = Duration.microseconds(200)
+
+    /// How many may be on their way now.
+    private func window(of connection: LinkConnection) -> Int {
+        caution.window(
+            connection.isQuick ? connection.window : min(connection.window, UpstreamConfiguration.slowWindow))
+    }
 
     /// Lets acknowledgements come without being woken by each of them, or by more messages.
     func gather() {
@@ -101,7 +107,7 @@ extension LinkLoop {
     func sendReady() throws(LinkFault) {
         guard mayPublish, let current, !current.ready.isEmpty else { return }
         let client = current.client
-        let room = caution.window(current.window) - current.inFlight.count - (current.birth == nil ? 0 : 1)
+        let room = window(of: current) - current.inFlight.count - (current.birth == nil ? 0 : 1)
         guard room > 0, let next = current.ready.first, try isProven(for: next, on: current) else { return }
         let batch = current.ready.prefix(room)
         current.ready.removeFirst(batch.count)

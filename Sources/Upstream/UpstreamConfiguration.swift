@@ -79,7 +79,11 @@ package struct UpstreamConfiguration: Sendable {
 
     /// Messages claimed from the outbox and not removed yet, 1…65,535: the most that a crash can duplicate. On the
     /// network there are no more of them than this and than the broker's receive maximum.
-    package var window = 100
+    package var window = 400
+    /// While acknowledgements take long, no more are: what is urgent would wait behind them.
+    static let slowWindow = 100
+    /// As long as this, on the way and back.
+    static let slowLatency = Duration.milliseconds(50)
     /// Bytes of the topics and payloads of those; a larger message still goes, alone.
     package var windowBytes = 4 << 20
     /// 5 s…65,535 s. A broker that falls silent on an idle link is noticed within twice this.

@@ -221,6 +221,7 @@ package final class UpstreamLink: Sendable {
             desk.acknowledged.append(contentsOf: report.settled)
             desk.refused.append(contentsOf: report.refused)
             if let latency = report.latency {
+                desk.claims.isQuick = latency < UpstreamConfiguration.slowLatency
                 desk.governor.acknowledged(report.settled.count, latency: latency, now: time.now().instant)
             }
             if report.isStopped {
@@ -334,18 +335,22 @@ package final class UpstreamLink: Sendable {
 
 /// What is claimed and still in the outbox, against the window.
 private struct Claims: Sendable {
-    private let limit: Int
+    private let window: Int
     private let byteLimit: Int
+    /// The last acknowledgement was.
+    var isQuick = false
     private var bytes: [MessageID: Int] = [:]
     private var totalBytes = 0
 
     /// Twice the window: the next burst is at hand when the acknowledgements of one come in.
     init(_ configuration: UpstreamConfiguration) {
-        limit = 2 * configuration.window
+        window = configuration.window
         byteLimit = configuration.windowBytes
     }
 
-    var freeMessages: Int { limit - bytes.count }
+    var freeMessages: Int {
+        2 * (isQuick ? window : min(window, UpstreamConfiguration.slowWindow)) - bytes.count
+    }
     var freeBytes: Int { byteLimit - totalBytes }
 
     mutating func add(_ batch: [OutboxStore.Claimed]) {

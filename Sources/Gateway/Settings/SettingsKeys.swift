@@ -127,8 +127,9 @@ package enum SettingsKeys {
             "keep_alive", in: .seconds(5)...(.seconds(3_600)), default: "15s",
             "How long the link may be silent before it is probed."),
         .integer(
-            "in_flight", in: 1...1_000, default: 100,
-            "Messages on the way and not yet acknowledged; also how many can come twice after a crash."),
+            "in_flight", in: 1...1_000, default: 400,
+            "Messages on the way and not yet acknowledged, at most; also how many can come twice after a crash. While acknowledgements take longer than 50 ms, 100 at most."
+        ),
         .integer(
             "replay_rate", in: 1...1_000_000, example: "500",
             "Messages of a backlog sent per second, at most. Unless set: as many as the upstream acknowledges without delay."
