@@ -381,8 +381,7 @@ package actor OutboxStore {
         do throws(SQLiteError) {
             try withLogRestarted(file) { () throws(SQLiteError) in try write(everything, file, now: now) }
             schedule.succeeded()
-            let fileProblem = fileProblem
-            latestProblem.withLock { $0 = fileProblem }
+            note(nil)
             if !space.isShort { ballast.hold() }
         } catch {
             let isPartlyDone = error.condition == .diskFull && storeReserved(everything, file, now: now)
@@ -717,10 +716,15 @@ package actor OutboxStore {
         return file
     }
 
+    /// That there is no file outlasts what comes of it.
+    private func note(_ problem: OutboxError?) {
+        let problem = fileProblem ?? problem
+        latestProblem.withLock { $0 = problem }
+    }
+
     /// Takes note of an error; one that says that the file is damaged has it replaced.
     private func failed(_ error: SQLiteError) {
-        let fileProblem = fileProblem
-        latestProblem.withLock { $0 = fileProblem ?? .database(error) }
+        note(.database(error))
         guard error.condition == .corrupt, !isReplacing, file != nil else { return }
         isReplacing = true
         // Not here: what failed goes on with the file, and a visitor must not wait for the disk.
@@ -749,7 +753,7 @@ package actor OutboxStore {
                 let isFirst = fileProblem == nil
                 fileProblem = error
                 if isFirst, let opening = try? Opening.standIn(configuration, streamsFrom: first) { go(on: opening) }
-                latestProblem.withLock { $0 = error }
+                note(nil)
                 try? await Task.sleep(for: pauses.next())
             }
         }
@@ -771,8 +775,7 @@ package actor OutboxStore {
         isEpochUntold = false
         schedule = CommitSchedule()
         schedule.isNeeded(now: now)
-        let fileProblem = fileProblem
-        latestProblem.withLock { $0 = fileProblem }
+        note(nil)
         commitDue(now: now)
         tell()
         available()
@@ -784,8 +787,7 @@ package actor OutboxStore {
         guard !isVisited else { return }
         let now = configuration.time.now().instant
         do throws(SQLiteError) {
-            for index in streams.indices
-            where try streams[index].hasExpired(file, now: now, opened: opened) {
+            for index in streams.indices where try streams[index].hasExpired(file, now: now, opened: opened) {
                 var draft = streams[index]
                 try withLogRestarted(file) { () throws(SQLiteError) in
                     draft = streams[index]

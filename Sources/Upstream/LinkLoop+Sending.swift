@@ -93,8 +93,7 @@ extension LinkLoop {
 
     /// How many may be on their way now.
     private func window(of connection: LinkConnection) -> Int {
-        caution.window(
-            connection.isQuick ? connection.window : min(connection.window, UpstreamConfiguration.slowWindow))
+        caution.window(UpstreamConfiguration.usable(connection.window, isQuick: connection.isQuick))
     }
 
     /// Lets acknowledgements come without being woken by each of them, or by more messages.

@@ -81,9 +81,12 @@ package struct UpstreamConfiguration: Sendable {
     /// network there are no more of them than this and than the broker's receive maximum.
     package var window = 400
     /// While acknowledgements take long, no more are: what is urgent would wait behind them.
-    static let slowWindow = 100
+    private static let slowWindow = 100
     /// As long as this, on the way and back.
     static let slowLatency = Duration.milliseconds(50)
+    /// What of a window may be used.
+    /// - Parameter isQuick: the last acknowledgement was.
+    static func usable(_ window: Int, isQuick: Bool) -> Int { isQuick ? window : min(window, slowWindow) }
     /// Bytes of the topics and payloads of those; a larger message still goes, alone.
     package var windowBytes = 4 << 20
     /// 5 s…65,535 s. A broker that falls silent on an idle link is noticed within twice this.

@@ -348,9 +348,7 @@ private struct Claims: Sendable {
         byteLimit = configuration.windowBytes
     }
 
-    var freeMessages: Int {
-        2 * (isQuick ? window : min(window, UpstreamConfiguration.slowWindow)) - bytes.count
-    }
+    var freeMessages: Int { 2 * UpstreamConfiguration.usable(window, isQuick: isQuick) - bytes.count }
     var freeBytes: Int { byteLimit - totalBytes }
 
     mutating func add(_ batch: [OutboxStore.Claimed]) {

@@ -48,14 +48,7 @@ import Testing
     /// Salvages what there is and drains the store.
     private func drain(_ store: OutboxStore) async throws -> [OutboxStore.Claimed] {
         for file in store.damagedFiles { _ = try await store.salvage(file.path, number: file.number) }
-        await store.attach()
-        var all: [OutboxStore.Claimed] = []
-        while true {
-            let claimed = try await store.claim(limit: 100, byteLimit: 1 << 20)
-            if claimed.isEmpty { return all }
-            all += claimed
-            try await store.settle(claimed.map(\.id))
-        }
+        return try await store.drain()
     }
 
     /// A message's identity on the wire.

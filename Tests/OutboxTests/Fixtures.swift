@@ -79,3 +79,17 @@ extension OutboxStore.Entry {
 extension OutboxStore.Claimed {
     var text: String { String(decoding: message.payload, as: UTF8.self) }
 }
+
+extension OutboxStore {
+    /// Hands out all that waits, as an upstream that acknowledges everything.
+    func drain() throws -> [Claimed] {
+        attach()
+        var all: [Claimed] = []
+        while true {
+            let claimed = try claim(limit: 100, byteLimit: 1 << 20)
+            if claimed.isEmpty { return all }
+            all += claimed
+            try settle(claimed.map(\.id))
+        }
+    }
+}

@@ -47,18 +47,6 @@ import Testing
         return done
     }
 
-    /// Drains the store.
-    private func drain(_ store: OutboxStore) async throws -> [OutboxStore.Claimed] {
-        await store.attach()
-        var all: [OutboxStore.Claimed] = []
-        while true {
-            let claimed = try await store.claim(limit: 100, byteLimit: 1 << 20)
-            if claimed.isEmpty { return all }
-            all += claimed
-            try await store.settle(claimed.map(\.id))
-        }
-    }
-
     /// The sequences that a gap record speaks for.
     private func range(_ claimed: OutboxStore.Claimed) -> ClosedRange<Int64>? {
         func number(_ key: String) -> Int64? {
@@ -98,7 +86,7 @@ import Testing
         #expect(store.damagedFiles.isEmpty && access("\(path).salvaged-1", F_OK) == 0)
         #expect(try await store.backlog().map(\.deliveryClass.name).sorted().contains("telemetry~1"))
 
-        let all = try await drain(store)
+        let all = try await store.drain()
         let salvaged = all.filter(\.isHistorical)
         #expect(salvaged.map { "\($0.epoch) \($0.sequence)" }.sorted() == expected.sorted())
         #expect(salvaged.allSatisfy { $0.text == Self.payload(Int($0.sequence)) && $0.boot == BootID("boot-1") })
@@ -111,7 +99,7 @@ import Testing
         store = try open()
         #expect(try await salvageAll(store).isEmpty)
         #expect(try await store.backlog().map(\.deliveryClass.name).sorted() == ["events", "telemetry"])
-        #expect(try await drain(store).isEmpty)
+        #expect(try await store.drain().isEmpty)
     }
 
     /// Every message comes, or a record speaks for it.
@@ -132,7 +120,7 @@ import Testing
         }
         store = try open()
         let report = try #require(try await salvageAll(store).first)
-        let all = try await drain(store)
+        let all = try await store.drain()
         var covered: [Int64: Int] = [:]
         var last: Int64 = 0
         for claimed in all {
@@ -173,7 +161,7 @@ import Testing
             try await eventually { try await store.append([.test("new", time: time.now(), token: 99)]).isEmpty })
         let reports = try await salvageAll(store)
         #expect(reports.count == 1 && (reports.first?.lost ?? 0) > 0)
-        let after = try await drain(store)
+        let after = try await store.drain()
         #expect(sinks.settled.flatMap { $0 }.contains(token))
         #expect(after.map(\.text).contains("new"))
 
@@ -208,7 +196,7 @@ import Testing
         #expect(try await eventually { try await again.backlog().count > 0 })
         let reports = try await salvageAll(again)
         #expect(reports.map(\.lost) == [1])
-        let after = try await drain(again)
+        let after = try await again.drain()
         var seen = Set(before.map(\.sequence))
         var lost: Int64 = 0
         for claimed in after {
@@ -235,7 +223,7 @@ import Testing
         try overwrite(at: 0, with: [UInt8](repeating: 0, count: 100))
         store = try open()
         #expect(try await salvageAll(store).map(\.saved) == [1])
-        let all = try await drain(store)
+        let all = try await store.drain()
         #expect(all.map(\.message.properties) == [properties] && all.map(\.remaining) == [.seconds(100)])
     }
 
@@ -256,7 +244,7 @@ import Testing
         }
         store = try open()
         #expect(try await salvageAll(store).map(\.saved) == [50])
-        let all = try await drain(store)
+        let all = try await store.drain()
         #expect(all.map(\.text) == (1...50).map(Self.payload))
     }
 
