@@ -2,7 +2,7 @@ internal import Outbox
 internal import Readings
 internal import Synchronization
 
-/// One client of libmosquitto's, and what is on its way through it. Not Sendable: the link's thread's alone.
+/// One client of libmosquitto's, and what is on its way through it. Not Sendable: whose turn of the link it is, uses it.
 final class LinkConnection {
     let client: MosquittoClient
     /// The URL and the address of its host that the client connects to.
@@ -32,6 +32,8 @@ final class LinkConnection {
     /// When a batch was published last.
     var lastSent: Instant
     var nextKeepAlive: Instant
+    /// What went wrong while another thread than the link's published: to be dealt with by that one.
+    var failure: LinkFault?
 
     init(_ client: MosquittoClient, url: UpstreamAddress, host: String, now: Instant) {
         self.client = client

@@ -70,7 +70,7 @@ extension LinkLoop {
 
     // MARK: Messages
 
-    private var mayPublish: Bool {
+    var mayPublish: Bool {
         guard trial?.connection.isAnswered != true, current?.isAnswered == true else { return false }
         if case .stopping = machine.state { return true }
         return machine.isUp
@@ -104,6 +104,20 @@ extension LinkLoop {
 
     /// Publishes what is ready, up to the window.
     func sendReady() throws(LinkFault) {
+        guard let current else { return }
+        do throws(LinkFault) {
+            if let failure = current.failure { throw failure }
+            try publishReady()
+        } catch {
+            // What the broker said before it closed may still lie in the socket: acknowledgements, and its reason.
+            try? current.client.read()
+            try handleNews(of: current)
+            throw current.client.news.disconnectReason.map { .disconnected(reason: $0) } ?? error
+        }
+    }
+
+    /// Publishes what is ready, up to the window, and reads nothing.
+    func publishReady() throws(LinkFault) {
         guard mayPublish, let current, !current.ready.isEmpty else { return }
         let client = current.client
         let room = window(of: current) - current.inFlight.count - (current.birth == nil ? 0 : 1)
@@ -114,16 +128,9 @@ extension LinkLoop {
         current.lastSent = now
         let socket = batch.count > 1 ? client.socket : nil
         if let socket { cmosquitto_cork(socket, true) }
-        // A socket that is closed in between is nobody else's yet: only this thread opens any for the client.
+        // A socket that is closed in between is nobody else's yet: only the link's thread opens any for the client.
         defer { if let socket, client.socket == socket { cmosquitto_cork(socket, false) } }
-        do throws(LinkFault) {
-            for claimed in batch { try send(claimed, on: current, now: now) }
-        } catch {
-            // What the broker said before it closed may still lie in the socket: acknowledgements, and its reason.
-            try? client.read()
-            try handleNews(of: current)
-            throw client.news.disconnectReason.map { .disconnected(reason: $0) } ?? error
-        }
+        for claimed in batch { try send(claimed, on: current, now: now) }
     }
 
     private func send(

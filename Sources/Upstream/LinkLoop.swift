@@ -5,9 +5,10 @@ internal import Outbox
 internal import Readings
 internal import Synchronization
 
-/// The body of the link's thread: polls the socket, feeds libmosquitto and does what the machine says.
+/// What the link does: feeds libmosquitto and does what the machine says.
 ///
-/// Everything here belongs to that one thread; the mailbox and the snapshot are the doors.
+/// In turns, which ``LinkTurns`` gives one at a time: to the link's thread, and while that waits for something, to
+/// who brings a message. The mailbox and the snapshot are the doors.
 final class LinkLoop {
     let configuration: UpstreamConfiguration
     let time: any TimeSource
@@ -46,6 +47,8 @@ final class LinkLoop {
     var settled: [MessageID] = []
     var refused: [LinkMailbox.Refused] = []
     var latency: Duration?
+    /// When the thread's wait ends, whatever comes.
+    private var waitingUntil = Instant(nanoseconds: 0)
 
     /// - Parameter isOwn: whether an epoch is one of this gateway's.
     init(
@@ -73,10 +76,15 @@ final class LinkLoop {
         self.snapshot = snapshot.value.withLock { $0 }
     }
 
-    /// Runs until stopped.
-    func run() {
+    /// The first of all.
+    func start() {
         published.isInCall.store(time.now().instant.nanoseconds, ordering: .relaxed)
         perform(machine.start(now: time.now().instant))
+    }
+
+    /// Does what is to be done.
+    /// - Returns: what to wait for, and then to say to ``resume(_:)``; `nil` when it is stopped, and all is over.
+    func turn() -> Wait? {
         while machine.state != .stopped {
             takeOrders()
             let now = time.now().instant
@@ -93,10 +101,30 @@ final class LinkLoop {
                 if tellSettled() { continue }
             }
             publishSnapshot()
-            if machine.state != .stopped { attempt { () throws(LinkFault) in try wait() } }
+            guard machine.state != .stopped else { break }
+            do throws(LinkFault) { return try nextWait() } catch { lose(error) }
         }
         publishSnapshot()
         tell { $0.isStopped = true }
+        return nil
+    }
+
+    /// Publishes what is ordered, on the thread that gives the order, while the link's own waits.
+    /// - Returns: whether nothing is left to that.
+    func sendAtOnce() -> Bool {
+        let now = time.now().instant
+        // What the thread is about to see to is not to be anticipated.
+        guard trial == nil, mayPublish, !mailbox.isAbandoned, !isGathering(now: now), let current,
+            current.failure == nil, !current.client.wantsWrite
+        else { return false }
+        takePublications(mailbox.takeOrders())
+        do throws(LinkFault) {
+            try publishReady()
+        } catch {
+            current.failure = error
+        }
+        return current.failure == nil && refused.isEmpty && !current.client.wantsWrite
+            && waitEnd(now: now) >= waitingUntil
     }
 
     // MARK: Orders
@@ -109,7 +137,7 @@ final class LinkLoop {
             return
         }
         let orders = mailbox.takeOrders()
-        if let current, orders.connection == current.number { current.ready.append(contentsOf: orders.publications) }
+        takePublications(orders)
         if let deadline = orders.stopDeadline { perform(machine.stop(deadline: deadline)) }
         guard case .resolving = machine.state, let answer = resolver.take(plan.url.host) else { return }
         switch answer {
@@ -118,6 +146,11 @@ final class LinkLoop {
             dial()
         case .failed(let reason): lose(.resolve(host: plan.url.host, reason: reason))
         }
+    }
+
+    private func takePublications(_ orders: LinkMailbox.Orders) {
+        guard let current, orders.connection == current.number else { return }
+        current.ready.append(contentsOf: orders.publications)
     }
 
     func perform(_ action: LinkMachine.Action) {
@@ -335,25 +368,50 @@ final class LinkLoop {
 
     // MARK: Waiting
 
-    /// Waits for a socket, an order or a deadline, and handles what came.
-    private func wait() throws(LinkFault) {
+    /// Sockets and orders to wait for, and for how long.
+    struct Wait: Sendable {
+        /// The mailbox' alarm, and the sockets of the connections that there are; -1 for one that is closed.
+        fileprivate var descriptors: [pollfd]
+        fileprivate var milliseconds: Int32
+        /// What poll(2) returned, and errno after it.
+        fileprivate var count: Int32 = 0
+        fileprivate var code: Int32 = 0
+
+        /// Waits.
+        mutating func poll() {
+            count = Glibc.poll(&descriptors, nfds_t(descriptors.count), milliseconds)
+            code = errno
+        }
+    }
+
+    private func nextWait() throws(LinkFault) -> Wait {
         var descriptors = [pollfd(fd: mailbox.alarm, events: Int16(POLLIN), revents: 0)]
         for client in [current?.client, trial?.connection.client].compactMap(\.self) {
             // Closed within a call, by a DISCONNECT for one, without that call saying so.
             let events = client.wantsWrite ? POLLIN | POLLOUT : POLLIN
             descriptors.append(pollfd(fd: client.socket ?? -1, events: Int16(events), revents: 0))
         }
-        if let client = current?.client, client.socket == nil {
-            throw client.lost
-        }
-        published.isInCall.store(0, ordering: .relaxed)
-        let isGathering = isGathering(now: time.now().instant)
-        let count = poll(&descriptors, nfds_t(descriptors.count), isGathering ? 0 : pollMilliseconds)
+        if let client = current?.client, client.socket == nil { throw client.lost }
         let now = time.now().instant
-        published.isInCall.store(now.nanoseconds, ordering: .relaxed)
-        guard count >= 0 || errno == EINTR else {
-            throw .library(doing: "wait for the upstream", reason: errorText(errno))
+        waitingUntil = isGathering(now: now) ? now : waitEnd(now: now)
+        published.isInCall.store(0, ordering: .relaxed)
+        return Wait(
+            descriptors: descriptors,
+            milliseconds: Int32(clamping: (max(0, (waitingUntil - now).wholeNanoseconds) + 999_999) / 1_000_000))
+    }
+
+    /// The wait is over: handles what came.
+    func resume(_ wait: Wait) {
+        published.isInCall.store(time.now().instant.nanoseconds, ordering: .relaxed)
+        attempt { () throws(LinkFault) in
+            guard wait.count >= 0 || wait.code == EINTR else {
+                throw .library(doing: "wait for the upstream", reason: errorText(wait.code))
+            }
+            try handle(wait.descriptors)
         }
+    }
+
+    private func handle(_ descriptors: [pollfd]) throws(LinkFault) {
         if descriptors[0].revents != 0 { mailbox.hush() }
         if trial != nil, let last = descriptors.last { serveTrial(events: Int32(last.revents)) }
         guard let current, descriptors.count > 1 else { return }
@@ -380,15 +438,15 @@ final class LinkLoop {
         }
     }
 
-    private var pollMilliseconds: Int32 {
-        let now = time.now().instant
+    /// When there is something to do, whatever comes.
+    private func waitEnd(now: Instant) -> Instant {
         var due = now + (current == nil ? .seconds(60) : .seconds(1))
         func note(_ instant: Instant?) { if let instant { due = min(due, instant) } }
         note(current?.nextKeepAlive)
         note(machine.deadline(oldestUnacknowledged: current?.oldestUnacknowledged(now: now)))
         note(canaryDue)
         note(trialDue)
-        return Int32(clamping: (max(0, (due - now).wholeNanoseconds) + 999_999) / 1_000_000)
+        return due
     }
 
     // MARK: Telling

@@ -54,14 +54,13 @@ final class LinkMailbox: Sendable {
 
     // MARK: The task's side
 
-    /// - Parameter isHeard: the thread looks anyway, since it is the one that gives the order.
-    func order(_ publications: [OutboxStore.Claimed], connection: UInt64, isHeard: Bool) {
+    /// Whoever orders sees to it that they are taken: the thread may have to be rung.
+    func order(_ publications: [OutboxStore.Claimed], connection: UInt64) {
         orders.withLock {
             if $0.connection != connection { $0.publications.removeAll() }
             $0.connection = connection
             $0.publications.append(contentsOf: publications)
         }
-        if !isHeard { ring() }
     }
 
     /// The earliest deadline of several counts.

@@ -32,8 +32,7 @@ enum LinkThread {
 
         static func run(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
             guard let argument else { return nil }
-            // SIGPIPE would come from OpenSSL, which writes without MSG_NOSIGNAL; the others are not for this thread to
-            // take.
+            // None of the process' signals is for this thread to take.
             var signals = sigset_t()
             sigfillset(&signals)
             pthread_sigmask(SIG_BLOCK, &signals, nil)

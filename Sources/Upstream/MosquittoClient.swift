@@ -10,8 +10,8 @@ extension mosq_err_t {
 /// One `struct mosquitto` for one connection attempt and the connection that comes of it.
 ///
 /// Never reconnects: whatever the library still holds dies with it, so that the outbox stays the only queue. Not
-/// Sendable: created, used and released on the link's thread alone, which is why the library's locks are not needed
-/// and its calls write to the socket at once.
+/// Sendable: used by one thread at a time, which is why the library's locks are not needed and its calls write to the
+/// socket at once. It is created, read from and released on the link's thread alone.
 final class MosquittoClient {
     /// What the callbacks reported during the calls below.
     let news: BrokerNews
@@ -25,7 +25,11 @@ final class MosquittoClient {
     private var isHandshaking: Bool
     private var sawWritable = false
 
-    private static let libraryReady = mosquitto_lib_init() == MOSQ_ERR_SUCCESS.intValue
+    private static let libraryReady: Bool = {
+        // OpenSSL writes without MSG_NOSIGNAL, on whatever thread publishes.
+        signal(SIGPIPE, SIG_IGN)
+        return mosquitto_lib_init() == MOSQ_ERR_SUCCESS.intValue
+    }()
 
     /// Prepares a client; no I/O.
     /// - Parameters:

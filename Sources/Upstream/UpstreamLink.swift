@@ -7,7 +7,7 @@ internal import Synchronization
 /// Takes messages out of the outbox and to the upstream broker, and what comes from there to the gateway.
 ///
 /// A task (``run()``) speaks to the outbox: it claims up to the in-flight window and removes what was acknowledged. A
-/// thread of its own speaks to libmosquitto. What came out of the window and is still in the outbox's file counts
+/// thread of its own speaks to libmosquitto, and while that waits, so does whoever brings a message. What came out of the window and is still in the outbox's file counts
 /// against it, so that a crash at any instant repeats at most a window's worth. When the link is lost the client dies with all
 /// that it held, and the outbox hands everything unacknowledged out again, in order.
 package final class UpstreamLink: Sendable {
@@ -31,11 +31,34 @@ package final class UpstreamLink: Sendable {
     private final class Doors: Sendable {
         let mailbox: LinkMailbox
         let latest: LinkSnapshotBox
+        /// There while the thread is.
+        private let turns = Mutex<LinkTurns?>(nil)
 
         init(changed: Signal, _ snapshot: LinkSnapshot) throws(LinkFault) {
             mailbox = try LinkMailbox(changed: changed)
             latest = LinkSnapshotBox(snapshot)
         }
+
+        /// The body of the thread.
+        func run(_ loop: sending LinkLoop) {
+            let own = LinkTurns(loop)
+            turns.withLock { $0 = own }
+            own.run()
+            // The loop knows the link, and the link these doors.
+            turns.withLock { $0 = nil }
+        }
+
+        /// Gives messages to the loop.
+        /// - Parameter isHeard: the thread looks anyway, since it is the one that gives the order.
+        func order(_ publications: [OutboxStore.Claimed], connection: UInt64, isHeard: Bool) {
+            mailbox.order(publications, connection: connection)
+            guard !isHeard else { return }
+            let isSent =
+                publications.count <= Self.atOnce && turns.withLock({ $0 })?.sendAtOnce() == true
+            if !isSent { mailbox.ring() }
+        }
+        /// With more of them, the two threads are better off side by side.
+        private static let atOnce = 8
     }
 
     /// The link's dealings with the outbox.
@@ -126,15 +149,15 @@ package final class UpstreamLink: Sendable {
 
     private func startThread(_ doors: Doors) throws(LinkFault) {
         try LinkThread.start("upstream") { [self] in
-            LinkLoop(
-                configuration: configuration, time: time, isOwn: { [outbox] in outbox.isOwn(epoch: $0) },
-                mailbox: doors.mailbox,
-                snapshot: doors.latest,
-                accepted: accepted,
-                report: { [self] in
-                    if !$0 || outbox.visit({ turn($0, isHeard: true) }) == nil { changed.raise() }
-                }, logger: logger
-            ).run()
+            doors.run(
+                LinkLoop(
+                    configuration: configuration, time: time, isOwn: { [outbox] in outbox.isOwn(epoch: $0) },
+                    mailbox: doors.mailbox,
+                    snapshot: doors.latest,
+                    accepted: accepted,
+                    report: { [self] in
+                        if !$0 || outbox.visit({ turn($0, isHeard: true) }) == nil { changed.raise() }
+                    }, logger: logger))
             if doors.mailbox.isAbandoned { hanging.subtract(1, ordering: .relaxed) }
         }
     }
@@ -216,8 +239,8 @@ package final class UpstreamLink: Sendable {
     private func turn(_ outbox: isolated OutboxStore, isHeard: Bool) {
         desk.withLock { desk in
             guard desk.isOpen else { return }
-            let mailbox = doors.mailbox
-            let report = mailbox.takeReport()
+            let doors = doors
+            let report = doors.mailbox.takeReport()
             desk.acknowledged.append(contentsOf: report.settled)
             desk.refused.append(contentsOf: report.refused)
             if let latency = report.latency {
@@ -242,10 +265,10 @@ package final class UpstreamLink: Sendable {
                 desk.governor = ReplayGovernor(configuration.replayLimits, now: time.now().instant)
             }
             if let connection = desk.connection, !records.isEmpty {
-                mailbox.order(records, connection: connection, isHeard: isHeard)
+                doors.order(records, connection: connection, isHeard: isHeard)
             }
             if let connection = desk.connection, !desk.isStopping {
-                refill(&desk, mailbox, connection: connection, outbox, isHeard: isHeard)
+                refill(&desk, doors, connection: connection, outbox, isHeard: isHeard)
             }
         }
     }
@@ -282,7 +305,7 @@ package final class UpstreamLink: Sendable {
     }
 
     private func refill(
-        _ desk: inout Desk, _ mailbox: LinkMailbox, connection: UInt64, _ outbox: isolated OutboxStore, isHeard: Bool
+        _ desk: inout Desk, _ doors: Doors, connection: UInt64, _ outbox: isolated OutboxStore, isHeard: Bool
     ) {
         // The LAN's thread, or the link's, must not wait for the disk.
         guard !outbox.isVisited || !outbox.mustGoAhead else { return changed.raise() }
@@ -298,7 +321,7 @@ package final class UpstreamLink: Sendable {
                 if isBacklogged { account(batch, &desk, outbox) }
                 guard !batch.isEmpty else { return }
                 desk.claims.add(batch)
-                mailbox.order(batch, connection: connection, isHeard: isHeard)
+                doors.order(batch, connection: connection, isHeard: isHeard)
             }
         } catch {
             failed("cannot take messages out of the outbox", error)
