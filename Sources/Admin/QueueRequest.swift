@@ -53,14 +53,44 @@ package struct QueuedMessage: Codable, Hashable, Sendable {
     package var payload: String?
     /// else in base64.
     package var payloadBase64: String?
+    /// What its publisher said of it beside that.
+    package var properties: Properties?
+    /// Seconds that it is of use, from `ts` on.
+    package var expiry: Int64?
     /// It is the record of lost messages.
     package var gap: Bool?
     /// Why the upstream will never take it.
     package var refused: String?
 
+    /// What MQTT 5.0 has for a PUBLISH besides topic, payload and expiry (§3.3.2.3); what was not said is absent.
+    package struct Properties: Codable, Hashable, Sendable {
+        /// The payload is declared to be text in UTF-8.
+        package var text: Bool?
+        package var contentType: String?
+        package var responseTopic: String?
+        package var correlationBase64: String?
+        /// User properties: pairs of name and value, in their order.
+        package var user: [[String]]?
+        /// The epochs that it had at the gateways it has come through.
+        package var hops: [String]?
+
+        package init(
+            isText: Bool, contentType: String?, responseTopic: String?, correlation: [UInt8]?, user: [[String]],
+            hops: [String]
+        ) {
+            text = isText ? true : nil
+            self.contentType = contentType
+            self.responseTopic = responseTopic
+            correlationBase64 = correlation.map { Data($0).base64EncodedString() }
+            self.user = user.isEmpty ? nil : user
+            self.hops = hops.isEmpty ? nil : hops
+        }
+    }
+
     package init(
         class name: String, epoch: String?, seq: Int64, boot: String, ts: String, tq: String, topic: String,
-        retain: Bool, payload bytes: [UInt8], gap: Bool? = nil, refused: String? = nil
+        retain: Bool, payload bytes: [UInt8], properties: Properties? = nil, expiry: Int64? = nil, gap: Bool? = nil,
+        refused: String? = nil
     ) {
         self.class = name
         self.epoch = epoch
@@ -72,6 +102,8 @@ package struct QueuedMessage: Codable, Hashable, Sendable {
         self.retain = retain
         payload = String(validating: bytes, as: UTF8.self)
         if payload == nil { payloadBase64 = Data(bytes).base64EncodedString() }
+        self.properties = properties
+        self.expiry = expiry
         self.gap = gap
         self.refused = refused
     }

@@ -117,7 +117,8 @@ extension Tidegate.Queue {
             abstract: "Write all messages to standard output, one JSON object a line.",
             discussion: """
                 Nothing is removed from the queue. The running gateway goes on delivering meanwhile: what it delivers \
-                before it is read is not in the export. Payloads that are not UTF-8 stand in payloadBase64.
+                before it is read is not in the export. Payloads that are not UTF-8 stand in payloadBase64, what the \
+                publisher said beside the payload in properties and expiry (seconds).
                 """)
 
         @OptionGroup var queue: QueueOptions

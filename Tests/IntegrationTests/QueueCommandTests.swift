@@ -40,6 +40,27 @@ extension TidegateProcess {
         #expect(unknown.errors.contains("there is no such class"))
     }
 
+    @Test func whatThePublisherSaidIsExported() async throws {
+        let gateway = try await TidegateProcess(upstreamPort: freePort())
+        try await gateway.publish("plain", "m")
+        try await gateway.publish(
+            "a", "m",
+            arguments: [
+                "-V", "5", "-D", "publish", "user-property", "k", "v1", "-D", "publish", "user-property", "k", "v2",
+                "-D", "publish", "content-type", "text/x", "-D", "publish", "response-topic", "back", "-D", "publish",
+                "correlation-data", "17", "-D", "publish", "message-expiry-interval", "3600", "-D", "publish",
+                "payload-format-indicator", "1",
+            ])
+        let lines = try await gateway.queue(["export", "--jsonl"]).output.split(separator: "\n")
+        try #require(lines.count == 2)
+        #expect(!lines[0].contains("properties") && !lines[0].contains("expiry"))
+        #expect(
+            lines[1].contains(
+                #""properties":{"contentType":"text/x","correlationBase64":"MTc=","responseTopic":"back","text":true,"#
+                    + #""user":[["k","v1"],["k","v2"]]}"#), "\(lines[1])")
+        #expect(lines[1].contains(#""expiry":3600,"#), "\(lines[1])")
+    }
+
     @Test func whatWasRefusedIsTriedAgain() async throws {
         let strict = try await MosquittoProcess(settings: "allow_anonymous true\nmax_packet_size 2000")
         let gateway = try await TidegateProcess(upstreamPort: strict.port)

@@ -129,8 +129,12 @@ extension QueuedMessage {
         self.init(
             class: message.deliveryClass.name, epoch: epoch, seq: number, boot: boot.name,
             ts: rfc3339(unixNanoseconds: message.time.unixNanoseconds), tq: message.time.quality.rawValue,
-            topic: message.topic, retain: message.retain, payload: message.payload, gap: isGap ? true : nil,
-            refused: refused)
+            topic: message.topic, retain: message.retain, payload: message.payload,
+            properties: message.properties.map {
+                Properties(
+                    isText: $0.isText, contentType: $0.contentType, responseTopic: $0.responseTopic,
+                    correlation: $0.correlationData, user: $0.user.map { [$0.name, $0.value] }, hops: $0.hops)
+            }, expiry: message.expiry?.components.seconds, gap: isGap ? true : nil, refused: refused)
     }
 }
 
