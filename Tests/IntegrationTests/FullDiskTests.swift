@@ -45,7 +45,7 @@ struct FullDiskTests {
             [
                 "timeout", "\(within)", "mosquitto_pub", "-h", "127.0.0.1", "-p", "\(gateway.lanPort)", "-q", "1", "-t",
                 topic, "-l",
-            ], input: input
+            ], input: input, upTo: .seconds(within + 10)
         ).ending
     }
 
