@@ -140,7 +140,7 @@ extension LinkLoop {
 
     private func begin(_ purpose: LinkTrial.Purpose, _ url: UpstreamAddress, host: String, version: WireVersion) {
         do throws(LinkFault) {
-            let connection = try connect(url, host: host, version: version)
+            let connection = try connect(url, host: host, version: version, isRenewal: purpose == .renewal)
             trial = LinkTrial(
                 connection: connection, purpose: purpose,
                 deadline: time.now().instant + configuration.connectTimeout)
@@ -205,7 +205,7 @@ extension LinkLoop {
     private func trialFailed(_ fault: LinkFault, _ purpose: LinkTrial.Purpose) {
         guard purpose == .renewal else { return preferenceFailed(fault) }
         logger.warning(
-            "the renewed certificates are not used: the upstream does not accept them; the link goes on with the old ones",
+            "the renewed certificates are not used; the link goes on with the old ones",
             metadata: ["reason": "\(fault.reason)", "try": "\(fault.remedy)"])
     }
 

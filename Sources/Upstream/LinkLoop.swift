@@ -200,12 +200,15 @@ final class LinkLoop {
     }
 
     /// Begins a connection to one address.
-    func connect(_ url: UpstreamAddress, host: String, version: WireVersion) throws(LinkFault) -> LinkConnection {
+    /// - Parameter isRenewal: it is made for the sake of the certificates in the files.
+    func connect(
+        _ url: UpstreamAddress, host: String, version: WireVersion, isRenewal: Bool = false
+    ) throws(LinkFault) -> LinkConnection {
         logger.debug(
             "connecting to the upstream", metadata: ["url": "\(url)", "address": "\(host)", "version": "\(version)"])
         var tls: ClientTLS?
         if url.transport == .tls {
-            let prepared = try self.tls.client()
+            let prepared = try isRenewal ? self.tls.renewed() : self.tls.client()
             let seconds = time.now().unixNanoseconds / 1_000_000_000
             try prepared.expect(configuration.tls.serverName ?? url.host, unixSeconds: seconds)
             tls = prepared

@@ -223,6 +223,37 @@ struct TLSTests {
         #expect(gateway.link.snapshot().acknowledged == 40)
     }
 
+    @Test("a new key whose certificate has not come yet changes nothing; together they take over")
+    func halfRenewal() async throws {
+        let certificates = try Certificates()
+        let broker = try await certificates.broker()
+        var configuration = certificates.configuration(broker)
+        configuration.certificateInterval = .milliseconds(20)
+        let gateway = try Gateway(configuration)
+        func connections() -> Int {
+            broker.folder.lines("mosquitto.log").count { $0.contains("Sending CONNACK to gw (0, 0)") }
+        }
+        try await gateway.run {
+            try await gateway.append(1...10)
+            try await gateway.drained()
+            try certificates.issue("next", by: "ca", days: 9)
+            try certificates.folder.write(textOfFile(certificates.folder["next.key"]), to: "client.key")
+            try await eventually("it is told", details: { "\(gateway.link.snapshot())" }) {
+                gateway.link.snapshot().certificateProblem != nil
+            }
+            // Looked at as often as it would take to try many times.
+            let turns = gateway.link.turns
+            try await eventually("the files were looked at again") { gateway.link.turns > turns + 20 }
+            #expect(gateway.link.snapshot().reconnects == 0 && connections() == 1)
+            try certificates.folder.write(textOfFile(certificates.folder["next.crt"]), to: "client.crt")
+            try await eventually("it has taken over", details: { "\(gateway.link.snapshot())" }) {
+                connections() == 2 && gateway.link.snapshot().certificateProblem == nil
+            }
+            try await gateway.append(11...20)
+            try await gateway.drained()
+        }
+    }
+
     @Test("a thread that hangs in a call is replaced")
     func hangingThread() async throws {
         let certificates = try Certificates()

@@ -26,12 +26,23 @@ final class TLSKeeper {
         let present = TLSFingerprint(of: files.paths)
         if let good, choice.keepsGood(present) { return good }
         do throws(LinkFault) {
+            return try read(present)
+        } catch {
+            guard let good else { throw error }
+            return good
+        }
+    }
+
+    /// What the files hold now, for a trial: what was good before is in use.
+    func renewed() throws(LinkFault) -> ClientTLS { try read(TLSFingerprint(of: files.paths)) }
+
+    private func read(_ present: TLSFingerprint) throws(LinkFault) -> ClientTLS {
+        do throws(LinkFault) {
             return try ClientTLS(files, fingerprint: present)
         } catch {
             choice.refused(present)
             problem = error
-            guard let good else { throw error }
-            return good
+            throw error
         }
     }
 
