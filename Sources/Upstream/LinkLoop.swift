@@ -102,6 +102,8 @@ final class LinkLoop {
             }
             publishSnapshot()
             guard machine.state != .stopped else { break }
+            // A connection that has taken another's place was given some on the way here.
+            if let current, mailbox.hasOrders(for: current.number) { continue }
             do throws(LinkFault) { return try nextWait() } catch { lose(error) }
         }
         publishSnapshot()
@@ -118,6 +120,7 @@ final class LinkLoop {
             current.failure == nil, !current.client.wantsWrite
         else { return false }
         takePublications(mailbox.takeOrders())
+        guard current.ready.count <= Self.atOnce else { return false }
         do throws(LinkFault) {
             try publishReady()
         } catch {
@@ -147,6 +150,9 @@ final class LinkLoop {
         case .failed(let reason): lose(.resolve(host: plan.url.host, reason: reason))
         }
     }
+
+    /// With more of them, the two threads are better off side by side.
+    static let atOnce = 8
 
     private func takePublications(_ orders: LinkMailbox.Orders) {
         guard let current, orders.connection == current.number else { return }

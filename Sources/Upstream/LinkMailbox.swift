@@ -101,6 +101,11 @@ final class LinkMailbox: Sendable {
         }
     }
 
+    /// Whether something is to be published on that connection.
+    func hasOrders(for connection: UInt64) -> Bool {
+        orders.withLock { $0.connection == connection && !$0.publications.isEmpty }
+    }
+
     /// Changes the report. Somebody has to look at it then.
     func tell(_ change: (inout Report) -> Void) { report.withLock { change(&$0) } }
 

@@ -54,11 +54,9 @@ package final class UpstreamLink: Sendable {
             mailbox.order(publications, connection: connection)
             guard !isHeard else { return }
             let isSent =
-                publications.count <= Self.atOnce && turns.withLock({ $0 })?.sendAtOnce() == true
+                publications.count <= LinkLoop.atOnce && turns.withLock({ $0 })?.sendAtOnce() == true
             if !isSent { mailbox.ring() }
         }
-        /// With more of them, the two threads are better off side by side.
-        private static let atOnce = 8
     }
 
     /// The link's dealings with the outbox.

@@ -254,6 +254,40 @@ struct TLSTests {
         }
     }
 
+    @Test("a new key that is taken away again is no problem any more")
+    func withdrawnRenewal() async throws {
+        let certificates = try Certificates()
+        let broker = try await certificates.broker()
+        var configuration = certificates.configuration(broker)
+        configuration.certificateInterval = .milliseconds(20)
+        let gateway = try Gateway(configuration)
+        let (key, kept) = (certificates.folder["client.key"], certificates.folder["client.kept"])
+        try await gateway.run {
+            try await gateway.connected()
+            try certificates.issue("next", by: "ca", days: 9)
+            try #require(link(key, kept) == 0 && rename(certificates.folder["next.key"], key) == 0)
+            try await eventually("it is told", details: { "\(gateway.link.snapshot())" }) {
+                gateway.link.snapshot().certificateProblem != nil
+            }
+            // The very file that it was before.
+            try #require(rename(kept, key) == 0)
+            try await eventually("it is over", details: { "\(gateway.link.snapshot())" }) {
+                gateway.link.snapshot().certificateProblem == nil
+            }
+            #expect(gateway.link.snapshot().reconnects == 0)
+        }
+    }
+
+    @Test("a file whose permissions have changed is looked at anew")
+    func mendedPermissions() throws {
+        let folder = try TemporaryDirectory()
+        let path = try folder.write("x", to: "client.key")
+        let before = TLSFingerprint(of: [path])
+        #expect(TLSFingerprint(of: [path]) == before)
+        try #require(chmod(path, 0o640) == 0)
+        #expect(TLSFingerprint(of: [path]) != before)
+    }
+
     @Test("a thread that hangs in a call is replaced")
     func hangingThread() async throws {
         let certificates = try Certificates()

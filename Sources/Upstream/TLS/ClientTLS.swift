@@ -103,6 +103,10 @@ struct TLSFingerprint: Hashable, Sendable {
         var size: Int
         var seconds: Int
         var nanoseconds: Int
+        /// What could not be read is another file once it can.
+        var mode: UInt32
+        var user: UInt32
+        var group: UInt32
     }
 
     private var files: [File?]
@@ -114,7 +118,8 @@ struct TLSFingerprint: Hashable, Sendable {
             guard stat(path, &information) == 0 else { return nil }
             return File(
                 device: UInt(information.st_dev), inode: UInt(information.st_ino), size: Int(information.st_size),
-                seconds: Int(information.st_mtim.tv_sec), nanoseconds: Int(information.st_mtim.tv_nsec))
+                seconds: Int(information.st_mtim.tv_sec), nanoseconds: Int(information.st_mtim.tv_nsec),
+                mode: information.st_mode, user: information.st_uid, group: information.st_gid)
         }
     }
 }

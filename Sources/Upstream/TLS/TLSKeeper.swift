@@ -68,7 +68,10 @@ final class TLSKeeper {
     func hasNews(now: Instant) -> Bool {
         guard good != nil, nextLook.map({ now >= $0 }) ?? true else { return false }
         nextLook = now + interval
-        return choice.hasNews(TLSFingerprint(of: files.paths))
+        let present = TLSFingerprint(of: files.paths)
+        // What was put in their place has been taken away again.
+        if choice.isAccepted(present) { problem = nil }
+        return choice.hasNews(present)
     }
 
     /// When to ask ``hasNews(now:)`` next.
@@ -83,6 +86,8 @@ struct RenewalChoice: Sendable {
 
     /// Whether to go on with what was accepted last, though the files may be others.
     func keepsGood(_ present: TLSFingerprint) -> Bool { present == acceptedOne || present == refusedOne }
+
+    func isAccepted(_ present: TLSFingerprint) -> Bool { present == acceptedOne }
 
     mutating func accepted(_ fingerprint: TLSFingerprint) { (acceptedOne, refusedOne) = (fingerprint, nil) }
 
