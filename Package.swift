@@ -115,7 +115,10 @@ let package = Package(
         tests("AdminTests", ["Admin", "TestSupport", .nio("NIOPosix"), .log]),
         tests(
             "GatewayTests",
-            ["Gateway", "Broker", "MQTT", "Outbox", "Pipeline", "Upstream", "Readings", "Settings", "TestSupport"]),
+            [
+                "Gateway", "Broker", "Database", "MQTT", "Outbox", "Pipeline", "Upstream", "Readings", "Settings",
+                "TestSupport",
+            ]),
         tests("IntegrationTests", ["TestSupport", "MQTT", "tidegate", .nio("NIOCore")]),
     ]
 )

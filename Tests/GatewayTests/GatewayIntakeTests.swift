@@ -1,4 +1,5 @@
 import Broker
+import Database
 import Gateway
 import Outbox
 import Pipeline
@@ -28,6 +29,38 @@ import Testing
         intake.finish()
         #expect(await intake.next()?.batch.map(\.topic) == ["5"])
         #expect(await intake.next()?.batch.count == nil)
+    }
+
+    /// A consumer and somebody else, at home on one thread, as ingest and the rest of the gateway are on the outbox's.
+    private actor Home {
+        private let executor: ThreadExecutor
+        private(set) var isHeard = false
+
+        init() throws { executor = try ThreadExecutor(name: "home") }
+
+        nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+        func answer() { isHeard = true }
+
+        /// - Returns: whether ``answer()`` had its turn while there always was something to take.
+        func consume(_ intake: GatewayIntake, rounds: Int) async -> Bool {
+            await withTaskExecutorPreference(executor) { await take(intake, rounds: rounds, self) }
+        }
+
+        private func take(_ intake: GatewayIntake, rounds: Int, _ home: isolated Home) async -> Bool {
+            for round in 0..<rounds {
+                _ = intake.accept([GatewayIntakeTests.arrival(round)])
+                _ = await intake.next()
+                if home.isHeard { return true }
+                if round == 0 { Task { home.answer() } }
+            }
+            return false
+        }
+    }
+
+    @Test func othersHaveTheirTurnWhileTheIntakeIsNeverEmpty() async throws {
+        let (intake, home) = (GatewayIntake(rules: []), try Home())
+        #expect(await home.consume(intake, rounds: 100_000))
     }
 
     @Test func finishingEndsAWait() async {

@@ -118,6 +118,8 @@ package final class GatewayIntake: Intake {
     /// Everything that waits, in order of arrival; suspends while there is nothing, until nudged. `nil` once `finish` was called and
     /// all has been taken. For one consumer.
     package func next(isolation: isolated (any Actor)? = #isolation) async -> Taken? {
+        // Where there always is something, a wait that is none would never let others who are at home here have their turn.
+        if state.withLock({ !$0.arrivals.isEmpty }) { await Task.yield() }
         while true {
             await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
                 let ready = state.withLock { state in
