@@ -171,16 +171,25 @@ struct TLSTests {
         #expect(!certificates.folder.lines("server.log").contains { $0.contains("127.0.0.1") })
     }
 
-    @Test("renewed certificates take over beside the connection that there is; bad ones do not")
-    func renewal() async throws {
+    /// A gateway that looks at its certificates so often, and its broker.
+    private func renewing(
+        every interval: Duration
+    ) async throws -> (certificates: Certificates, broker: MosquittoProcess, gateway: Gateway) {
         let certificates = try Certificates()
         let broker = try await certificates.broker()
         var configuration = certificates.configuration(broker)
-        configuration.certificateInterval = .milliseconds(100)
-        let gateway = try Gateway(configuration)
-        func connections() -> Int {
-            broker.folder.lines("mosquitto.log").count { $0.contains("Sending CONNACK to gw (0, 0)") }
-        }
+        configuration.certificateInterval = interval
+        return (certificates, broker, try Gateway(configuration))
+    }
+
+    /// How many the broker has let in.
+    private func connections(to broker: MosquittoProcess) -> Int {
+        broker.folder.lines("mosquitto.log").count { $0.contains("Sending CONNACK to gw (0, 0)") }
+    }
+
+    @Test("renewed certificates take over beside the connection that there is; bad ones do not")
+    func renewal() async throws {
+        let (certificates, broker, gateway) = try await renewing(every: .milliseconds(100))
         try await gateway.run {
             try await gateway.append(1...10)
             try await gateway.drained()
@@ -199,7 +208,7 @@ struct TLSTests {
             }
             try await gateway.append(11...20)
             try await gateway.drained()
-            #expect(gateway.link.snapshot().reconnects == 0 && connections() == 1)
+            #expect(gateway.link.snapshot().reconnects == 0 && connections(to: broker) == 1)
             // The line is lost meanwhile: what works is used.
             broker.kill()
             try await broker.start()
@@ -225,14 +234,7 @@ struct TLSTests {
 
     @Test("a new key whose certificate has not come yet changes nothing; together they take over")
     func halfRenewal() async throws {
-        let certificates = try Certificates()
-        let broker = try await certificates.broker()
-        var configuration = certificates.configuration(broker)
-        configuration.certificateInterval = .milliseconds(20)
-        let gateway = try Gateway(configuration)
-        func connections() -> Int {
-            broker.folder.lines("mosquitto.log").count { $0.contains("Sending CONNACK to gw (0, 0)") }
-        }
+        let (certificates, broker, gateway) = try await renewing(every: .milliseconds(20))
         try await gateway.run {
             try await gateway.append(1...10)
             try await gateway.drained()
@@ -244,10 +246,10 @@ struct TLSTests {
             // Looked at as often as it would take to try many times.
             let turns = gateway.link.turns
             try await eventually("the files were looked at again") { gateway.link.turns > turns + 20 }
-            #expect(gateway.link.snapshot().reconnects == 0 && connections() == 1)
+            #expect(gateway.link.snapshot().reconnects == 0 && connections(to: broker) == 1)
             try certificates.folder.write(textOfFile(certificates.folder["next.crt"]), to: "client.crt")
             try await eventually("it has taken over", details: { "\(gateway.link.snapshot())" }) {
-                connections() == 2 && gateway.link.snapshot().certificateProblem == nil
+                connections(to: broker) == 2 && gateway.link.snapshot().certificateProblem == nil
             }
             try await gateway.append(11...20)
             try await gateway.drained()
@@ -256,11 +258,8 @@ struct TLSTests {
 
     @Test("a new key that is taken away again is no problem any more")
     func withdrawnRenewal() async throws {
-        let certificates = try Certificates()
-        let broker = try await certificates.broker()
-        var configuration = certificates.configuration(broker)
-        configuration.certificateInterval = .milliseconds(20)
-        let gateway = try Gateway(configuration)
+        let (certificates, broker, gateway) = try await renewing(every: .milliseconds(20))
+        defer { withExtendedLifetime(broker) {} }
         let (key, kept) = (certificates.folder["client.key"], certificates.folder["client.kept"])
         try await gateway.run {
             try await gateway.connected()
