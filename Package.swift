@@ -83,16 +83,29 @@ let package = Package(
         room("Upstream", ["CMosquitto", "COpenSSL", "Outbox", "Readings", .log], isHot: true),
         room("Admin", [.nio("NIOCore"), .nio("NIOPosix"), .log]),
         room(
+            "Configuration",
+            ["Readings", "Settings", "MQTT", "Broker", "Sensors", "Pipeline", "Outbox", "Upstream"]),
+        room("Timekeeping", ["CLinux", "Configuration", "Readings"]),
+        room("Setup", ["Admin", "Configuration", "Registry", "Settings", "Timekeeping"]),
+        room(
+            "Diagnosis",
+            [
+                "CLinux", "Admin", "Broker", "Configuration", "Database", "Outbox", "Readings", "Sensors", "Settings",
+                "Timekeeping", "Upstream", .nio("NIOCore"), .nio("NIOPosix"), .log,
+            ]),
+        room(
             "Gateway",
             [
                 "CLinux", "Readings", "Settings", "Database", "MQTT", "Broker", "Sensors", "Pipeline", "Outbox",
-                "Upstream", "Registry", "Admin",
+                "Upstream", "Registry", "Admin", "Configuration", "Timekeeping", "Setup", "Diagnosis",
                 .nio("NIOCore"), .nio("NIOPosix"), .log, .signals,
             ]
         ),
         .executableTarget(
             name: "tidegate",
-            dependencies: ["Gateway", "Admin", "Sensors", "Settings", .argumentParser],
+            dependencies: [
+                "Gateway", "Configuration", "Setup", "Diagnosis", "Admin", "Sensors", "Settings", .argumentParser,
+            ],
             swiftSettings: strict + small
         ),
 
@@ -114,9 +127,17 @@ let package = Package(
         tests("UpstreamTests", ["TestSupport", "Upstream", "Outbox", "Readings", .log]),
         tests("AdminTests", ["Admin", "TestSupport", .nio("NIOPosix"), .log]),
         tests(
+            "ConfigurationTests",
+            [
+                "Configuration", "Broker", "MQTT", "Outbox", "Pipeline", "Upstream", "Readings", "Settings",
+                "TestSupport",
+            ]),
+        tests("TimekeepingTests", ["Timekeeping", "Readings", "TestSupport"]),
+        tests("DiagnosisTests", ["Diagnosis", "TestSupport"]),
+        tests(
             "GatewayTests",
             [
-                "Gateway", "Broker", "Database", "MQTT", "Outbox", "Pipeline", "Upstream", "Readings", "Settings",
+                "Gateway", "Broker", "Database", "Outbox", "Pipeline", "Timekeeping", "Upstream", "Readings",
                 "TestSupport",
             ]),
         tests("IntegrationTests", ["TestSupport", "MQTT", "tidegate", .nio("NIOCore")]),

@@ -1,3 +1,5 @@
+import Configuration
+
 /// What this process does to the flash.
 enum FlashWear {
     /// Bytes that the process caused to be written to storage since its start (proc(5), `/proc/pid/io`, `write_bytes`);

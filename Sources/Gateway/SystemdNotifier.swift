@@ -1,3 +1,4 @@
+import Configuration
 import Glibc
 
 /// Tells systemd how the service is doing: sd_notify(3), a datagram to the socket named in `NOTIFY_SOCKET`.
@@ -26,34 +27,6 @@ package struct SystemdNotifier: Sendable {
         let text = assignments.joined(separator: "\n")
         _ = address.withSockaddr { pointer, length in
             text.withCString { sendto(descriptor, $0, strlen($0), Int32(MSG_NOSIGNAL), pointer, length) }
-        }
-    }
-}
-
-/// A `sockaddr_un`; a leading `@` names the abstract namespace (unix(7)).
-struct UnixSocketAddress {
-    private var address = sockaddr_un()
-    private let length: socklen_t
-
-    /// `nil` when the path does not fit (107 bytes).
-    init?(_ path: String) {
-        let bytes = Array(path.utf8)
-        let capacity = MemoryLayout.size(ofValue: address.sun_path)
-        guard !bytes.isEmpty, bytes.count < capacity else { return nil }
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { buffer in
-            buffer.copyBytes(from: bytes)
-            if bytes[0] == UInt8(ascii: "@") { buffer[0] = 0 }
-        }
-        // An abstract name is exactly as long as it says; a path ends at its NUL.
-        length = socklen_t(
-            MemoryLayout<sockaddr_un>.size - capacity + bytes.count + (bytes[0] == UInt8(ascii: "@") ? 0 : 1))
-    }
-
-    mutating func withSockaddr<R>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {
-        let length = length
-        return withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, length) }
         }
     }
 }

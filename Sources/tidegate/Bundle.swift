@@ -1,5 +1,6 @@
 import ArgumentParser
-import Gateway
+import Configuration
+import Diagnosis
 
 extension Tidegate {
     struct Bundle: AsyncParsableCommand {

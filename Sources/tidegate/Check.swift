@@ -1,5 +1,5 @@
 import ArgumentParser
-import Gateway
+import Configuration
 import Settings
 
 extension Tidegate {

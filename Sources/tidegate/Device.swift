@@ -1,7 +1,8 @@
 import Admin
 import ArgumentParser
-import Gateway
+import Configuration
 import Glibc
+import Setup
 
 extension Tidegate {
     /// Users of the LAN listener, and what they may do.

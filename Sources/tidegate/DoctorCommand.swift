@@ -1,6 +1,7 @@
 import Admin
 import ArgumentParser
-import Gateway
+import Configuration
+import Diagnosis
 import Glibc
 
 extension Tidegate {

@@ -1,5 +1,6 @@
 import ArgumentParser
-import Gateway
+import Configuration
+import Setup
 
 extension Tidegate {
     struct FirstBootCommand: ParsableCommand {

@@ -1,4 +1,4 @@
-import Gateway
+import Configuration
 import Glibc
 
 /// Passwords never stand on the command line, where every program on the machine can read them.

@@ -1,5 +1,7 @@
 import Admin
 import ArgumentParser
+import Configuration
+import Diagnosis
 import Gateway
 import Glibc
 import Sensors
@@ -111,10 +113,10 @@ extension Tidegate.Sensor {
         }
 
         func run() async throws {
-            guard let port else { return print(SensorCommands.scan()) }
+            guard let port else { return print(HardwareScan.text) }
             let scan = try scan()
             do throws(GatewayError) {
-                try SensorCommands.scan(port: port, scan) { line in
+                try HardwareScan.modbus(port: port, scan) { line in
                     // At once, also into a pipe: it takes minutes.
                     let bytes = Array("\(line)\n".utf8)
                     _ = write(STDOUT_FILENO, bytes, bytes.count)

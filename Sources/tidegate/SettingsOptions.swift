@@ -1,5 +1,5 @@
 import ArgumentParser
-import Gateway
+import Configuration
 
 /// Where the settings are: shared by every command that needs them.
 struct SettingsOptions: ParsableArguments {

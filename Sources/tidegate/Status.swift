@@ -1,5 +1,6 @@
 import Admin
 import ArgumentParser
+import Configuration
 import Gateway
 
 extension Tidegate {

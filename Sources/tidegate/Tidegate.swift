@@ -1,5 +1,6 @@
 import ArgumentParser
-import Gateway
+import Configuration
+import Diagnosis
 import Glibc
 
 /// The command line: thin. Every command parses its words, calls the gateway and turns errors into exit codes

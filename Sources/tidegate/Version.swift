@@ -1,5 +1,5 @@
 import ArgumentParser
-import Gateway
+import Diagnosis
 
 extension Tidegate {
     struct Version: ParsableCommand {

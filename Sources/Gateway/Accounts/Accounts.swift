@@ -1,4 +1,5 @@
 import Broker
+import Configuration
 import Database
 import Registry
 import Synchronization

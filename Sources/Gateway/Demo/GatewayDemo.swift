@@ -1,11 +1,13 @@
 import Broker
 import CLinux
+package import Configuration
 import Glibc
 import Logging
 import NIOCore
 import NIOPosix
 import Readings
 import Synchronization
+import Timekeeping
 
 /// `tidegate demo`: the real gateway on embedded settings, with an upstream of its own that goes away now and then.
 package enum GatewayDemo {

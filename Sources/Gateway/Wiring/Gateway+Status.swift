@@ -1,5 +1,7 @@
 package import Admin
 import Broker
+import Configuration
+import Diagnosis
 import Glibc
 import Outbox
 import Readings

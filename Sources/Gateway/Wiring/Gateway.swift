@@ -1,5 +1,6 @@
 import Admin
 import Broker
+package import Configuration
 package import Logging
 import MQTT
 import NIOCore

@@ -1,8 +1,11 @@
 package import Admin
 import Broker
 import CLinux
+package import Configuration
 import Logging
 import Settings
+import Setup
+import Timekeeping
 import Upstream
 
 /// What `tidegate run` and `tidegate status` do, from settings to exit.
@@ -79,25 +82,4 @@ package enum GatewayProcess {
     static func limitArenas() {
         clinux_limit_arenas(2)
     }
-}
-
-extension GatewayError {
-    init(_ error: ControlClient.Failure, doing: String) {
-        switch error {
-        case .notRunning:
-            self.init(
-                .unavailable, doing: doing, reason: "\(error)",
-                remedy: "start it (systemctl start tidegate), or name its folder with --data-dir")
-        case .permission:
-            self.init(
-                .permission, doing: doing, reason: "\(error)", remedy: "run this as root or as the gateway's user")
-        case .io, .badAnswer:
-            self.init(.io, doing: doing, reason: "\(error)")
-        }
-    }
-}
-
-enum ControlSocket {
-    /// The control socket's path; a data directory too deep for a socket's name is refused by `Gateway`.
-    static func path(in dataDirectory: String) -> String { "\(dataDirectory)/control.sock" }
 }

@@ -1,9 +1,11 @@
 import Admin
 import Broker
+import Configuration
 import Logging
 import Outbox
 import Readings
 import Sensors
+import Timekeeping
 import Upstream
 
 /// How each part runs and stops. The times add up to less than the 5 s that a stop may take.
