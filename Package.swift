@@ -66,9 +66,10 @@ let package = Package(
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
 
+        room("Linux", ["CLinux", .log], isHot: true),
         room("Readings", isHot: true),
         room("Settings"),
-        room("Database", ["CSQLite", "CZlib"], isHot: true),
+        room("Database", ["CSQLite", "CZlib", "Linux"], isHot: true),
         room("MQTT", [.nio("NIOCore"), .deque], isHot: true),
         room(
             "Broker",
@@ -76,7 +77,7 @@ let package = Package(
                 "MQTT", "Readings", .nio("NIOCore"), .nio("NIOPosix"), .nio("NIOHTTP1"), .nio("NIOWebSocket"), .ssl,
                 .log,
             ], isHot: true),
-        room("Sensors", ["CGpiod", "CModbus", "CSerial", "Readings", "Settings", .log]),
+        room("Sensors", ["CGpiod", "CModbus", "CSerial", "Linux", "Readings", "Settings", .log]),
         room("Pipeline", ["CPCRE2", "Readings"], isHot: true),
         room("Outbox", ["Readings", "Database", .deque], isHot: true, outbox),
         room("Registry", ["CCrypt", "Database", "MQTT", "Readings", .nio("NIOCore")]),
@@ -113,6 +114,7 @@ let package = Package(
             name: "TestSupport", dependencies: ["CLinux", "MQTT", "Readings", .nio("NIOCore")], path: "Tests/Support",
             swiftSettings: strict),
         .target(name: "FaultyDisk", dependencies: ["CSQLite"], path: "Tests/FaultyDisk"),
+        tests("LinuxTests", ["TestSupport", "Linux", .log]),
         tests("ReadingsTests", ["Readings"]),
         tests("SettingsTests", ["TestSupport", "Settings"]),
         tests("DatabaseTests", ["TestSupport", "Database"]),

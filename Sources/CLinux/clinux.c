@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/timex.h>
 
@@ -46,3 +48,11 @@ static int remove_one(const char *path, const struct stat *information, int type
 }
 
 void clinux_remove_tree(const char *path) { nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS); }
+
+void clinux_name_thread(const char *name) { prctl(PR_SET_NAME, (unsigned long)name, 0, 0, 0); }
+
+int clinux_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+
+const char *clinux_error_name(int code) { return strerrorname_np(code); }
+
+const char *clinux_error_text(int code) { return strerrordesc_np(code); }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Linux
 
 /// Why a damaged file could not be moved aside.
 package struct QuarantineError: Error, Hashable, Sendable {
@@ -59,14 +60,6 @@ private func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
 private func move(_ from: String, _ to: String, of path: String) throws(QuarantineError) {
     guard rename(from, to) == 0 else { throw QuarantineError(path: path, code: errno) }
-    syncFolder(of: path)
-}
-
-/// Makes the renames durable. A file system that cannot sync a folder keeps them as well as it can.
-private func syncFolder(of path: String) {
-    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
-    let file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard file >= 0 else { return }
-    fsync(file)
-    close(file)
+    // Makes the rename durable.
+    Folder.sync(of: path)
 }

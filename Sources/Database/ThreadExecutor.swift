@@ -1,17 +1,11 @@
 internal import Glibc
+internal import Linux
 internal import Synchronization
 
 /// Why a thread could not be started.
 package struct ThreadStartError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// The thread's name.
-    package var name: String
-    /// What pthread_create(3) returned.
-    package var code: Int32
-
-    package var description: String {
-        "cannot start the thread \(name): \(String(cString: strerror(code)))\n"
-            + "  try: raise the limit of threads (TasksMax= in the unit) or free memory"
-    }
+    /// What was tried, why it failed, what to do.
+    package let description: String
 }
 
 /// A serial executor with a thread of its own, for an actor whose work blocks: SQLite's reads and syncs would
@@ -24,44 +18,26 @@ package struct ThreadStartError: Error, Hashable, Sendable, CustomStringConverti
 /// goes; since an actor keeps its executor and a waiting job keeps its actor, nothing is ever left in the queue then.
 package final class ThreadExecutor: SerialExecutor, TaskExecutor {
     private let mailbox: Mailbox
-    private let thread: pthread_t
+    private let thread: PosixThread
 
     /// - Parameters:
     ///   - name: what `top -H` shows; at most 15 bytes are kept.
     ///   - stackBytes: the thread's stack, of which only the touched part is resident.
     package init(name: String, stackBytes: Int = 512 << 10) throws(ThreadStartError) {
-        mailbox = Mailbox(threadName: name)
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        defer { pthread_attr_destroy(&attributes) }
-        pthread_attr_setstacksize(&attributes, stackBytes)
-        var thread = pthread_t()
+        let mailbox = Mailbox()
+        self.mailbox = mailbox
         // The thread holds the mailbox, not the executor: it must not be what keeps the executor alive.
-        let context = Unmanaged.passRetained(mailbox)
-        let code = pthread_create(
-            &thread, &attributes,
-            { context in
-                guard let context else { return nil }
-                Unmanaged<Mailbox>.fromOpaque(context).takeRetainedValue().serve()
-                return nil
-            },
-            context.toOpaque()
-        )
-        guard code == 0 else {
-            context.release()
-            throw ThreadStartError(name: name, code: code)
+        do throws(SystemCallError) {
+            thread = try PosixThread.start(name, stackBytes: stackBytes) { mailbox.serve() }
+        } catch {
+            throw ThreadStartError(description: error.description)
         }
-        self.thread = thread
     }
 
     deinit {
         mailbox.close()
         // The last reference may have gone with a job, on the thread itself, which cannot join itself.
-        if pthread_equal(pthread_self(), thread) != 0 {
-            pthread_detach(thread)
-        } else {
-            pthread_join(thread, nil)
-        }
+        if thread.isCurrent { thread.detach() } else { thread.join() }
     }
 
     /// Runs `body` here and now, on the calling thread, in the place of a job, when no job is running: a change of
@@ -108,10 +84,7 @@ private final class Mailbox: @unchecked Sendable {
     private var jobs: [Job] = []
     private var isClosed = false
 
-    private let threadName: String
-
-    init(threadName: String) {
-        self.threadName = threadName
+    init() {
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(condition, nil)
         pthread_mutex_init(turn, nil)
@@ -162,7 +135,6 @@ private final class Mailbox: @unchecked Sendable {
 
     /// The thread's body: runs jobs until closed.
     func serve() {
-        nameThread()
         var batch: [Job] = []
         while true {
             pthread_mutex_lock(mutex)
@@ -177,15 +149,5 @@ private final class Mailbox: @unchecked Sendable {
             }
             batch.removeAll(keepingCapacity: true)
         }
-    }
-
-    /// pthread_setname_np(3) stands behind `_GNU_SOURCE` and prctl(2) is variadic, so Swift sees neither; the file
-    /// is the same door (proc_pid_comm(5)). A thread without a name works as well: failures are ignored.
-    private func nameThread() {
-        let file = open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
-        guard file >= 0 else { return }
-        var name = String(decoding: threadName.utf8.prefix(15), as: UTF8.self)
-        name.withUTF8 { _ = write(file, $0.baseAddress, $0.count) }
-        Glibc.close(file)
     }
 }

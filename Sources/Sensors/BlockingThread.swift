@@ -1,4 +1,5 @@
 import Glibc
+import Linux
 import Synchronization
 
 /// A thread for calls that block, one at a time: a bus that waits for its slave's answer, a file of the kernel's that
@@ -10,7 +11,11 @@ package final class BlockingThread: Sendable {
     /// - Parameter name: what `top -H` shows; at most 15 bytes are kept.
     package init(name: String) throws(SensorError) {
         // The thread holds the queue, not this object, whose end is what ends the thread.
-        try DetachedThread.start(name, stackBytes: 128 << 10) { [queue] in queue.serve() }
+        do throws(SystemCallError) {
+            try PosixThread.startDetached(name, stackBytes: 128 << 10) { [queue] in queue.serve() }
+        } catch {
+            throw SensorError(error)
+        }
     }
 
     /// The thread ends once its call has returned.

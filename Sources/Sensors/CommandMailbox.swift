@@ -1,3 +1,4 @@
+import Linux
 import Synchronization
 
 /// Something that a sensor is told to do: the payload of a publish to one of its command topics.
@@ -27,24 +28,28 @@ package struct SensorCommand: Hashable, Sendable {
 package final class CommandMailbox: Sendable {
     private static let limit = 64
     private let waiting = Mutex<[SensorCommand]>([])
-    /// Rings while something waits; none for a sensor that takes no commands.
-    private let bell: WakePipe?
+    /// Readable while something waits; none for a sensor that takes no commands.
+    private let alarm: WakeDescriptor?
 
     /// - Parameter isUsed: a sensor that takes no commands needs no descriptors.
     package init(isUsed: Bool) throws(SensorError) {
-        bell = isUsed ? try WakePipe(doing: "wait for commands") : nil
+        do throws(SystemCallError) {
+            alarm = isUsed ? try WakeDescriptor("wait for commands") : nil
+        } catch {
+            throw SensorError(error)
+        }
     }
 
-    var descriptor: Int32? { bell?.descriptor }
+    var descriptor: Int32? { alarm?.descriptor }
 
     package var isEmpty: Bool { waiting.withLock(\.isEmpty) }
 
     /// False when there is no room. From any thread; does not block.
     package func put(_ command: SensorCommand) -> Bool {
-        guard let bell else { return false }
+        guard let alarm else { return false }
         return waiting.withLock { waiting in
             guard waiting.count < Self.limit else { return false }
-            if waiting.isEmpty { bell.ring() }
+            if waiting.isEmpty { alarm.wake() }
             waiting.append(command)
             return true
         }
@@ -54,7 +59,7 @@ package final class CommandMailbox: Sendable {
     package func take() -> [SensorCommand] {
         waiting.withLock { waiting in
             guard !waiting.isEmpty else { return [] }
-            bell?.quiet()
+            alarm?.clear()
             defer { waiting = [] }
             return waiting
         }

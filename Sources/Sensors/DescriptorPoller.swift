@@ -1,4 +1,5 @@
 import Glibc
+import Linux
 import Readings
 import Synchronization
 
@@ -33,19 +34,23 @@ package final class DescriptorPoller: Sendable {
     }
 
     private let state = Mutex(State())
-    /// What interrupts the wait.
-    private let bell: WakePipe
+    /// Interrupts the wait.
+    private let alarm: WakeDescriptor
 
     package init() throws(SensorError) {
-        bell = try WakePipe(doing: "wait for sensors")
-        // The thread owns the poller until it is stopped.
-        try DetachedThread.start("sensors", stackBytes: 256 << 10) { self.loop() }
+        do throws(SystemCallError) {
+            alarm = try WakeDescriptor("wait for sensors")
+            // The thread owns the poller until it is stopped.
+            try PosixThread.startDetached("sensors", stackBytes: 256 << 10) { self.loop() }
+        } catch {
+            throw SensorError(error)
+        }
     }
 
     /// Ends the thread; every waiter gets `cancelled`.
     package func stop() {
         state.withLock { $0.isStopped = true }
-        bell.ring()
+        alarm.wake()
     }
 
     /// What ended a wait for several.
@@ -74,7 +79,7 @@ package final class DescriptorPoller: Sendable {
         }
         return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let deadline = limit.map { Self.now() + $0.wholeNanoseconds }
+                let deadline = limit.map { KernelClock.monotonic + $0.wholeNanoseconds }
                 let isNews: Bool? = state.withLock { state in
                     if state.isStopped || Task.isCancelled { return nil }
                     precondition(
@@ -88,20 +93,14 @@ package final class DescriptorPoller: Sendable {
                     return !descriptors.isEmpty || deadline ?? .max < state.sleepsUntil
                 }
                 guard let isNews else { return continuation.resume(returning: .cancelled) }
-                if isNews { bell.ring() }
+                if isNews { alarm.wake() }
             }
         } onCancel: {
             // Only marked: poll(2) holds a reference to the file, so the thread must be out of it before the caller goes
             // on and closes the descriptor.
             state.withLock { $0.waiters[number]?.isCancelled = true }
-            bell.ring()
+            alarm.wake()
         }
-    }
-
-    private static func now() -> Int64 {
-        var spec = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &spec)
-        return Int64(spec.tv_sec) * 1_000_000_000 + Int64(spec.tv_nsec)
     }
 
     private func loop() {
@@ -111,7 +110,7 @@ package final class DescriptorPoller: Sendable {
         while true {
             entries.removeAll(keepingCapacity: true)
             owners.removeAll(keepingCapacity: true)
-            entries.append(pollfd(fd: bell.descriptor, events: Int16(POLLIN), revents: 0))
+            entries.append(pollfd(fd: alarm.descriptor, events: Int16(POLLIN), revents: 0))
             owners.append(0)
             let until: Int64? = state.withLock { state in
                 if state.isStopped { return nil }
@@ -130,9 +129,11 @@ package final class DescriptorPoller: Sendable {
             // Rounded up: waking a little late is fine, spinning until the deadline is not.
             let timeout =
                 until == .max
-                ? -1 : Int32(clamping: max(0, until.subtractingReportingOverflow(Self.now()).0 + 999_999) / 1_000_000)
+                ? -1
+                : Int32(
+                    clamping: max(0, until.subtractingReportingOverflow(KernelClock.monotonic).0 + 999_999) / 1_000_000)
             _ = poll(&entries, nfds_t(entries.count), until == .min ? 0 : timeout)
-            if entries[0].revents != 0 { bell.quiet() }
+            if entries[0].revents != 0 { alarm.clear() }
             for (waiter, outcome) in finished(entries, owners) { waiter.continuation.resume(returning: outcome) }
         }
         let left = state.withLock { state in
@@ -144,7 +145,7 @@ package final class DescriptorPoller: Sendable {
 
     /// Takes out those whose wait is over: cancelled, ready, or due.
     private func finished(_ entries: [pollfd], _ owners: [UInt64]) -> [(Waiter, FirstOutcome)] {
-        let now = Self.now()
+        let now = KernelClock.monotonic
         return state.withLock { state in
             // Until it sleeps again, whatever comes is seen.
             state.sleepsUntil = .min

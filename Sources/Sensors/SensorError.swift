@@ -1,4 +1,5 @@
 import Glibc
+import Linux
 
 /// Why a sensor failed: what was tried, why it did not work, what to do.
 package struct SensorError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -18,9 +19,12 @@ package struct SensorError: Error, Hashable, Sendable, CustomStringConvertible {
     /// From `errno`; `remedies` by code.
     init(doing: String, code: Int32, remedies: [Int32: String] = [:]) {
         self.init(
-            doing: doing, reason: String(cString: strerror(code)), remedy: remedies[code],
+            doing: doing, reason: ErrnoText.text(code), remedy: remedies[code] ?? SystemCallError.remedy(against: code),
             isAbsent: [ENOENT, ENXIO, ENODEV, EIO].contains(code))
     }
+
+    /// Not of the device: of the board or the process.
+    init(_ error: SystemCallError) { self.init(doing: error.doing, reason: error.reason, remedy: error.remedy) }
 
     /// What was tried and why it did not work, on one line.
     package var summary: String { "cannot \(doing): \(reason)" }

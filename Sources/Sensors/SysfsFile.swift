@@ -1,4 +1,5 @@
 import Glibc
+import Linux
 
 /// Small files of the kernel's, and the folders that they are in. Reading one may take as long as a measurement.
 enum SysfsFile {
@@ -25,7 +26,7 @@ enum SysfsFile {
 
     struct Errno: Error, Hashable, Sendable {
         var code: Int32
-        var reason: String { String(cString: strerror(code)) }
+        var reason: String { ErrnoText.text(code) }
     }
 
     /// The text, or `nil` when there is none.

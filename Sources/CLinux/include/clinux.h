@@ -21,4 +21,17 @@ int clinux_raise_open_files(void);
 /* Removes a folder and everything below it, links not followed (nftw(3)). */
 void clinux_remove_tree(const char *path);
 
+/* Names the calling thread, as `top -H` shows it; 15 bytes are kept (PR_SET_NAME, prctl(2)). */
+void clinux_name_thread(const char *name);
+
+/* A non-blocking eventfd(2), closed in programs that this process starts; -1 and errno. */
+int clinux_eventfd(void);
+
+/* The name of an errno, "EACCES"; NULL for a number that has none. */
+const char *clinux_error_name(int code);
+
+/* What an errno means, "Permission denied", in English whatever the locale; NULL for a number that has no meaning. Any
+ * thread may call it, unlike strerror(3). */
+const char *clinux_error_text(int code);
+
 #endif

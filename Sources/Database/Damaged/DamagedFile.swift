@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Linux
 
 /// The pages of a database file that SQLite does not open any more, and of its write-ahead log, read without SQLite
 /// (sqlite.org/fileformat2.html). Nothing is written. For one owner at a time.
@@ -11,7 +12,7 @@ package final class DamagedFile {
         /// errno.
         package var code: Int32
 
-        package var description: String { "cannot read the damaged file \(path): \(String(cString: strerror(code)))" }
+        package var description: String { "cannot read the damaged file \(path): \(ErrnoText.text(code))" }
     }
 
     private let file: Int32

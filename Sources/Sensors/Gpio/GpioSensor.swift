@@ -1,5 +1,5 @@
 import CGpiod
-import Glibc
+import Linux
 import Readings
 package import Settings
 
@@ -107,11 +107,6 @@ package struct GpioSensor: SensorDriver {
     /// The kernel stamps edges with the monotonic clock, which stands still in suspend; the gateway's instants count
     /// that too.
     private static func bootInstant(_ monotonicNanoseconds: Int64) -> Instant {
-        func read(_ clock: clockid_t) -> Int64 {
-            var spec = timespec()
-            clock_gettime(clock, &spec)
-            return Int64(spec.tv_sec) * 1_000_000_000 + Int64(spec.tv_nsec)
-        }
-        return Instant(nanoseconds: monotonicNanoseconds + read(CLOCK_BOOTTIME) - read(CLOCK_MONOTONIC))
+        Instant(nanoseconds: monotonicNanoseconds + KernelClock.boot - KernelClock.monotonic)
     }
 }

@@ -1,3 +1,4 @@
+import Linux
 import Readings
 import Synchronization
 
@@ -29,13 +30,18 @@ package final class ModbusBus: Sendable {
     private let time: any TimeSource
     private let poller: DescriptorPoller
     private let state: Mutex<State>
-    private let bell: WakePipe
+    /// Ends the wait for the next turn.
+    private let alarm: WakeDescriptor
 
     init(_ settings: SerialSettings, context: SensorContext) throws(SensorError) {
         self.settings = settings
         time = context.time
         poller = context.poller
-        bell = try WakePipe(doing: "wait for a Modbus line")
+        do throws(SystemCallError) {
+            alarm = try WakeDescriptor("wait for a Modbus line")
+        } catch {
+            throw SensorError(error)
+        }
         state = Mutex(State(schedule: ModbusSchedule(gap: settings.format.modbusFrameGap)))
     }
 
@@ -51,7 +57,7 @@ package final class ModbusBus: Sendable {
                 state.schedule.add(device, now: time.now().instant)
             }
         }
-        bell.ring()
+        alarm.wake()
         return stream
     }
 
@@ -69,7 +75,7 @@ package final class ModbusBus: Sendable {
 
     /// Writes in the next slot; false when too many writes wait.
     func write(_ id: DeviceID, number: Int, table: ModbusTable, address: Int, values: [UInt16]) -> Bool {
-        defer { bell.ring() }
+        defer { alarm.wake() }
         return state.withLock {
             $0.schedule.write(id, number: number, table: table, address: address, values: values)
         }
@@ -111,11 +117,11 @@ package final class ModbusBus: Sendable {
             }
         }
         while !Task.isCancelled {
-            bell.quiet()
+            alarm.clear()
             switch state.withLock({ $0.schedule.next(now: time.now().instant) }) {
             case .wait(let until):
                 let limit = until.map { max(.zero, $0 - time.now().instant) }
-                if case .cancelled = await poller.readable(bell.descriptor, within: limit) { return }
+                if case .cancelled = await poller.readable(alarm.descriptor, within: limit) { return }
             case .perform(let job):
                 let answer = await thread.run { () -> Result<Result<[UInt16], ModbusFailure>, SensorError> in
                     do throws(SensorError) { return .success(try port.perform(job)) } catch {

@@ -1,5 +1,6 @@
 import CModbus
 import Glibc
+import Linux
 import Readings
 
 /// A serial line with libmodbus on it. Its calls block for as long as a timeout, so they are made on a thread of their
@@ -89,7 +90,7 @@ final class ModbusPort: @unchecked Sendable {
         default:
             throw SensorError(
                 doing: "use the Modbus line \(port.path)",
-                reason: code == 0 || code == ECONNRESET ? "the line was hung up" : String(cString: strerror(code)),
+                reason: code == 0 || code == ECONNRESET ? "the line was hung up" : ErrnoText.text(code),
                 remedy: "plug the adapter in again; it is opened as soon as it is there", isAbsent: true)
         }
     }

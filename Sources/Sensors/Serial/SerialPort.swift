@@ -1,5 +1,6 @@
 import CSerial
 import Glibc
+import Linux
 import Readings
 
 /// An open serial line, raw and non-blocking (termios(3)), for one owner. Closed when it goes.
@@ -146,7 +147,7 @@ package struct SerialPort: ~Copyable {
             after_ms: UInt32(clamping: rs485.after.milliseconds))
         guard cserial_set_rs485(descriptor, &direction) == 0 else {
             throw SensorError(
-                doing: "let the kernel switch the direction of \(path)", reason: String(cString: strerror(errno)),
+                doing: "let the kernel switch the direction of \(path)", reason: ErrnoText.last,
                 remedy:
                     "this port's driver cannot; leave rs485 out when the adapter switches by itself, as most do on USB")
         }
@@ -190,7 +191,7 @@ package struct SerialPort: ~Copyable {
 
     private func lost(_ what: String, code: Int32?) -> SensorError {
         SensorError(
-            doing: "\(what) \(path)", reason: code.map { String(cString: strerror($0)) } ?? "the line was hung up",
+            doing: "\(what) \(path)", reason: code.map { ErrnoText.text($0) } ?? "the line was hung up",
             remedy: "plug the adapter in again; it is opened as soon as it is there", isAbsent: true)
     }
 }
