@@ -38,7 +38,8 @@ package struct AddressLimits: Sendable {
     }
 
     private static let burst = 10
-    private let configuration: Configuration
+    /// May change at any time; addresses keep what they have.
+    package var configuration: Configuration
     private var entries: [String: Entry] = [:]
     private var nextSweep: Int64 = 0
 

@@ -1,7 +1,8 @@
 package import MQTT
 
-/// What the LAN listener serves and how much of it. The defaults fit a board with 512 MB.
+/// What the LAN side serves and how much of it. The defaults fit a board with 512 MB.
 package struct BrokerConfiguration: Sendable {
+    /// Those that the settings name. The server opens each when it is told to: ``BrokerServer/open(_:)``.
     package var listeners = [Listener(.tcp(ListenAddress(host: "127.0.0.1", port: 1_883)))]
     /// Who may come in with a user name; `nil`: names are not looked at.
     package var authenticator: (any Authenticator)?

@@ -26,7 +26,7 @@ extension BrokerCore {
         }
         let deciding = Deciding(
             connect: connect, identifier: identifier, isAssigned: connect.clientIdentifier.isEmpty)
-        let listener = configuration.listeners[client.listener]
+        let listener = client.listener.listener
         if let name = certificateName(of: client, at: listener) { return try admit(deciding, user: name, client) }
         guard let name = connect.userName else {
             guard listener.allowsAnonymous else {

@@ -10,7 +10,7 @@ import Readings
 /// `BrokerCore+Messages`, of a subscription in `BrokerCore+Subscriptions`; what is kept over a restart, and what has to
 /// wait for that, in `BrokerCore+Storing`.
 final class BrokerCore {
-    let configuration: BrokerConfiguration
+    private(set) var configuration: BrokerConfiguration
     private var addresses: AddressLimits
     let intake: any Intake
     let time: any TimeSource
@@ -33,6 +33,8 @@ final class BrokerCore {
     var traffic = SystemTopics.Traffic()
     /// What was last published below `$SYS`.
     var systemValues: [String: [UInt8]] = [:]
+    /// Counts the timers of `$SYS`: an older one ends itself.
+    private(set) var systemTopicsSchedule: UInt64 = 0
     let startedAt = Int64(NIODeadline.now().uptimeNanoseconds)
     /// Bytes of the messages that wait for kept sessions.
     var keptBytes = 0
@@ -72,14 +74,14 @@ final class BrokerCore {
 
     /// A connection was accepted. Where too many have not sent their CONNECT, the oldest of them gives way: whoever
     /// just came is more likely to be a device than who has been silent for longest.
-    func opened(_ channel: any Channel, at listener: Int) -> Client? {
-        guard !isStopping else { return nil }
+    func opened(_ channel: any Channel, at listener: OpenListener) -> Client? {
+        guard !isStopping, !listener.refusesConnections else { return nil }
         let now = now
         let peer = PeerAddress(channel.remoteAddress)
         let verdict = addresses.opened(peer.key, isLoopback: peer.isLoopback, now: now)
         if verdict != .welcome { counters.refusedAddresses += 1 }
         // An answer over TLS would cost a handshake each, which is what a flood of connections is after.
-        let isCostly = verdict == .tooFast && configuration.listeners[listener].tls != nil
+        let isCostly = verdict == .tooFast && listener.tls != nil
         if verdict == .notWorthAnAnswer || isCostly {
             addresses.closed(peer.key)
             return nil
@@ -159,6 +161,25 @@ final class BrokerCore {
         }
         // The will and the subscriptions do not wait for the socket.
         closed(client)
+    }
+
+    /// The listener is closed, and its connections with it.
+    func disconnectClients(of listener: OpenListener) {
+        for client in Array(clients.values) where client.listener === listener {
+            close(client, for: MQTTError(.administrativeAction, "the listener of this connection was closed"))
+        }
+        endTurn()
+    }
+
+    /// Other limits and rules from now on; see ``BrokerServer/reconfigure(_:)``.
+    func reconfigure(_ new: BrokerConfiguration) {
+        configuration = new
+        addresses.configuration = new.addressLimits
+        retained.limit(count: new.maximumRetained, bytes: new.maximumRetainedBytes, levels: new.maximumTopicLevels)
+        for session in sessions.values {
+            session.outbound.limit(count: new.limits.queueCount, bytes: new.limits.queueBytes)
+        }
+        accountsChanged(removed: [])
     }
 
     // MARK: Packets
@@ -311,6 +332,12 @@ final class BrokerCore {
     }
 
     // MARK: Time and end
+
+    /// One more timer of `$SYS` begins.
+    func nextSystemTopicsSchedule() -> UInt64 {
+        systemTopicsSchedule += 1
+        return systemTopicsSchedule
+    }
 
     /// The connection's timer went off; returns when to call again.
     func timerFired(_ client: Client) -> Int64? {

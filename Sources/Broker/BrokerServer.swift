@@ -1,9 +1,6 @@
-import Glibc
 package import Logging
 package import MQTT
 package import NIOCore
-import NIOPosix
-import NIOSSL
 package import Readings
 import Synchronization
 
@@ -18,8 +15,12 @@ package final class BrokerServer: Sendable {
     private let store: (any SessionStore)?
     private let systemTopics: @Sendable () -> [LocalMessage]
     private let core: NIOLoopBoundBox<BrokerCore?>
-    private let channels = Mutex<[(listener: Listener, channel: any Channel)]>([])
-    private let reloading = Mutex<Task<Void, Never>?>(nil)
+    private let listeners = Mutex(Listeners())
+
+    private struct Listeners {
+        var open: [OpenListener] = []
+        var isStopping = false
+    }
 
     /// - Parameters:
     ///   - store: keeps sessions over a restart; `nil`: they end with the process.
@@ -39,24 +40,14 @@ package final class BrokerServer: Sendable {
         core = NIOLoopBoundBox.makeEmptyBox(valueType: BrokerCore.self, eventLoop: loop)
     }
 
-    /// Where it really listens, as `host:port` or `unix:path`, with the layers in between if there are any; empty before
-    /// `start`.
-    package var listening: [String] {
-        channels.withLock { channels in
-            channels.map { listener, channel in
-                let address = channel.localAddress.flatMap { address in
-                    address.port.map { ListenAddress(host: address.ipAddress ?? "", port: $0) }
-                }
-                return listener.text(at: address.map { .tcp($0) } ?? listener.endpoint)
-            }
-        }
-    }
+    // MARK: Start and listeners
 
-    /// Binds every address; returns where it listens. On an error nothing is left listening.
-    package func start() async throws(BrokerError) -> [String] {
-        let contexts = try configuration.listeners.map { listener throws(BrokerError) in
-            try listener.tls.map { tls throws(BrokerError) in try TLSContext(tls, isWebSocket: listener.isWebSocket) }
-        }
+    /// Where it really listens, as `host:port` or `unix:path`, with the layers in between if there are any; empty while
+    /// no listener is open.
+    package var listening: [String] { listeners.withLock { $0.open }.flatMap(\.addresses) }
+
+    /// Takes up the stored sessions, without any listener yet. Called once.
+    package func start() async throws(BrokerError) {
         do {
             try await loop.submit { [self] in
                 self.core.value = BrokerCore(
@@ -66,86 +57,56 @@ package final class BrokerServer: Sendable {
                 let kept = try await store.load()
                 try await loop.submit { [core] in core.value?.restore(kept) }.get()
             }
-            if configuration.systemInterval > 0 {
-                let systemTopics = systemTopics
-                loop.scheduleRepeatedTask(initialDelay: .zero, delay: .seconds(configuration.systemInterval)) {
-                    [core] task in
-                    guard let core = core.value, !core.isStopping else { return task.cancel() }
-                    core.publishSystemTopics(systemTopics())
-                }
-            }
+            try await loop.submit { [self] in scheduleSystemTopics(every: configuration.systemInterval) }.get()
         } catch {
-            throw BrokerError(.other, doing: "start the listener", reason: "\(error)")
-        }
-        for (index, listener) in configuration.listeners.enumerated() {
-            do {
-                let channel = try await bind(index, listener, contexts[index])
-                channels.withLock { $0.append((listener, channel)) }
-            } catch {
-                await closeListeners()
-                throw BrokerError(binding: listener.endpoint, error)
-            }
-        }
-        reload(contexts.compactMap { $0 })
-        return listening
-    }
-
-    private func bind(_ index: Int, _ listener: Listener, _ context: TLSContext?) async throws -> any Channel {
-        let core = core
-        let frameLimit = max(256 << 10, Int(configuration.limits.maximumPacketSize) + 8)
-        let bootstrap = ServerBootstrap(group: loop)
-            .serverChannelOption(.backlog, value: 1_024)
-            // Each connection keeps a buffer to read into: small for one that says little, and grown within a few reads
-            // for one that sends a lot.
-            .childChannelOption(
-                .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 128, initial: 256, maximum: 64 << 10)
-            )
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    guard let core = core.value else { throw ChannelError.ioOnClosedChannel }
-                    let pipeline = channel.pipeline.syncOperations
-                    if let context { try pipeline.addHandler(NIOSSLServerHandler(context: context.current)) }
-                    if listener.isWebSocket {
-                        try WebSocketUpgrade.configure(pipeline, successor: ClientHandler.name, frameLimit: frameLimit)
-                    }
-                    // There from the start, so that what comes before MQTT counts and is bounded in time too.
-                    try pipeline.addHandler(ClientHandler(core: core, listener: index), name: ClientHandler.name)
-                }
-            }
-        switch listener.endpoint {
-        case .tcp(let address):
-            return
-                try await bootstrap
-                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-                .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-                .bind(host: address.host, port: address.port).get()
-        case .unix(let path):
-            let channel = try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
-            // For the service's group: who may open the file may speak to the gateway.
-            chmod(path, 0o660)
-            return channel
+            throw BrokerError(
+                .sessions, doing: "take up the stored sessions", reason: "\(error)",
+                remedy: "look at state.db in the data folder, and at the disk (tidegate doctor)")
         }
     }
 
-    /// Looks every few seconds whether certificates were renewed: nobody tells the gateway.
-    private func reload(_ contexts: [TLSContext]) {
-        guard !contexts.isEmpty else { return }
-        let logger = logger
-        let task = Task {
-            while !Task.isCancelled {
-                do { try await Task.sleep(for: .seconds(2)) } catch { return }
-                for context in contexts {
-                    do throws(BrokerError) {
-                        if try context.reload() { logger.notice("the listener's certificate was renewed") }
-                    } catch {
-                        logger.error(
-                            "the listener's new certificate cannot be used; the old one stays",
-                            metadata: ["error": "\(error)"])
-                    }
-                }
-            }
+    /// Opens one listener: reads its certificates and binds all its addresses. Returns once it listens. Host names are
+    /// looked up, which may take as long as the name servers do; a cancelled task does not wait for them.
+    /// - Throws: why it cannot be opened, and what to do; nothing of it is left open then.
+    package func open(_ listener: Listener) async throws(BrokerError) -> OpenListener {
+        let open = try OpenListener(listener, sockets: ListenerSockets(loop: loop, core: core), logger: logger)
+        try await open.open()
+        let isWelcome = listeners.withLock { listeners in
+            guard !listeners.isStopping else { return false }
+            listeners.open.removeAll { !$0.isOpen }
+            listeners.open.append(open)
+            return true
         }
-        reloading.withLock { $0 = task }
+        guard isWelcome else {
+            await open.close(disconnectingClients: true)
+            throw BrokerError(
+                .stopping, doing: "listen on \(listener)", reason: "the gateway is stopping", remedy: "start it again")
+        }
+        return open
+    }
+
+    /// Other limits, users, access rules and intervals from now on. Connections keep what their CONNACK granted them (packet
+    /// size, receive maximum, keep-alive, topic aliases); nobody is disconnected because fewer are served from now on, and
+    /// nothing is deleted because less is kept. `listeners` is not looked at: see ``open(_:)``.
+    package func reconfigure(_ configuration: BrokerConfiguration) async {
+        try? await loop.submit { [self] in
+            guard let core = core.value else { return }
+            let interval = core.configuration.systemInterval
+            core.reconfigure(configuration)
+            if configuration.systemInterval != interval { scheduleSystemTopics(every: configuration.systemInterval) }
+        }.get()
+    }
+
+    /// On the event loop. 0: never.
+    private func scheduleSystemTopics(every seconds: Int64) {
+        let number = core.value?.nextSystemTopicsSchedule()
+        guard seconds > 0 else { return }
+        loop.scheduleRepeatedTask(initialDelay: .zero, delay: .seconds(seconds)) { [core, systemTopics] task in
+            guard let core = core.value, !core.isStopping, core.systemTopicsSchedule == number else {
+                return task.cancel()
+            }
+            core.publishSystemTopics(systemTopics())
+        }
     }
 
     /// Users or access rules are others now. From any thread.
@@ -196,36 +157,11 @@ package final class BrokerServer: Sendable {
     }
 
     private func closeListeners() async {
-        let open = channels.withLock { channels in
-            defer { channels = [] }
-            return channels
+        let open = listeners.withLock { listeners in
+            listeners.isStopping = true
+            defer { listeners.open = [] }
+            return listeners.open
         }
-        reloading.withLock { $0.take() }?.cancel()
-        for (listener, channel) in open {
-            try? await channel.close().get()
-            if case .unix(let path) = listener.endpoint { unlink(path) }
-        }
-    }
-}
-
-extension BrokerError {
-    fileprivate init(binding address: Listener.Endpoint, _ error: any Error) {
-        let doing = "listen on \(address)"
-        switch (error as? IOError)?.errnoCode {
-        case EADDRINUSE:
-            self.init(
-                .addressInUse, doing: doing, reason: "another program listens there (EADDRINUSE)",
-                remedy: "stop it (for Debian's broker: systemctl disable --now mosquitto), or choose another port")
-        case EACCES:
-            self.init(
-                .permission, doing: doing, reason: "no permission (EACCES)",
-                remedy: "choose a port of 1024 or above, or a folder that the gateway's user may write in")
-        case EADDRNOTAVAIL:
-            self.init(
-                .addressNotAvailable, doing: doing, reason: "this machine has no such address (EADDRNOTAVAIL)",
-                remedy: "see the addresses it has with: ip address")
-        default:
-            self.init(.other, doing: doing, reason: "\(error)")
-        }
+        for listener in open { await listener.close(disconnectingClients: false) }
     }
 }

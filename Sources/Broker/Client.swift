@@ -20,8 +20,8 @@ final class Client {
     /// Never reused while the process lives: settle tokens and subscriptions name a connection by it.
     let number: UInt64
     let channel: any Channel
-    /// The place of its listener in the configuration.
-    let listener: Int
+    /// Where it came in.
+    let listener: OpenListener
     /// What of its address counts for limits.
     let addressKey: String?
     /// Whether its address may have one more connection.
@@ -58,7 +58,7 @@ final class Client {
     var isClosing = false
 
     init(
-        number: UInt64, channel: any Channel, listener: Int, addressKey: String?,
+        number: UInt64, channel: any Channel, listener: OpenListener, addressKey: String?,
         verdict: AddressLimits.Verdict, limits: ServerConnection.Limits, now: Int64
     ) {
         self.number = number

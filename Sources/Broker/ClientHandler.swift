@@ -12,12 +12,12 @@ final class ClientHandler: ChannelDuplexHandler, NIOScheduledCallbackHandler {
     static let name = "client"
 
     private let core: BrokerCore
-    private let listener: Int
+    private let listener: OpenListener
     private var client: Client?
     private var timer: NIOScheduledCallback?
     private var eventLoop: (any EventLoop)?
 
-    init(core: BrokerCore, listener: Int) {
+    init(core: BrokerCore, listener: OpenListener) {
         self.core = core
         self.listener = listener
     }

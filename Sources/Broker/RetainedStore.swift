@@ -12,9 +12,9 @@ struct RetainedStore {
         var storedAt: Int64
     }
 
-    private let countLimit: Int
-    private let byteLimit: Int
-    private let levelLimit: Int
+    private var countLimit: Int
+    private var byteLimit: Int
+    private var levelLimit: Int
     private var tree = TopicTree<Entry>()
     private var bytes = 0
     /// Messages that found no room: the topic's older one, if any, stays.
@@ -27,6 +27,13 @@ struct RetainedStore {
     }
 
     var count: Int { tree.count }
+
+    /// Other bounds for what comes from now on; messages that are there stay.
+    mutating func limit(count: Int, bytes: Int, levels: Int) {
+        countLimit = count
+        byteLimit = bytes
+        levelLimit = levels
+    }
 
     /// Replaces the topic's message [MQTT-3.3.1-5], or removes it when the payload is empty [MQTT-3.3.1-6]
     /// [MQTT-3.3.1-7]. The payload is copied: it may be a slice of a large read.

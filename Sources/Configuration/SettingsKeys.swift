@@ -20,7 +20,8 @@ package enum SettingsKeys {
     static let lan: [Key] = [
         .strings(
             "listen", default: ["127.0.0.1:1883"],
-            "Addresses that serve plain MQTT, host:port. 0.0.0.0 or [::] stands for all of this machine's."),
+            "Addresses that serve plain MQTT, host:port. *:1883 stands for all addresses of this machine, 0.0.0.0 for those of IPv4; [::] is * on a machine that has IPv6. A name stands for all its addresses. One that cannot be opened is tried again."
+        ),
         .boolean(
             "anonymous", example: "false",
             "Let in clients that give no user name. Unless set, only where nobody else can reach the listener: on loopback addresses."
@@ -65,7 +66,7 @@ package enum SettingsKeys {
     static let listener: [Key] = [
         .strings(
             "listen", required: true, example: "\"0.0.0.0:8883\"",
-            "Where it listens: host:port, or unix:/path for a socket in the file system."),
+            "Where it listens: host:port as in [lan], or unix:/path for a socket in the file system."),
         .choice("protocol", ["mqtt", "websocket"], default: "mqtt", "MQTT as it is, or in WebSocket frames."),
         .string(
             "cert_file", example: "\"listener.pem\"",

@@ -57,8 +57,8 @@ package struct OutboundWindow {
     }
 
     private var window = 0
-    private let queueLimit: Int
-    private let queueByteLimit: Int
+    private var queueLimit: Int
+    private var queueByteLimit: Int
     private var flight = Deque<InFlight>()
     /// Those before it were sent on this connection.
     private var sentCount = 0
@@ -75,6 +75,12 @@ package struct OutboundWindow {
     package init(queueLimit: Int, queueByteLimit: Int) {
         self.queueLimit = queueLimit
         self.queueByteLimit = queueByteLimit
+    }
+
+    /// Other bounds for what comes from now on; messages that wait already stay.
+    package mutating func limit(count: Int, bytes: Int) {
+        queueLimit = count
+        queueByteLimit = bytes
     }
 
     /// Messages that wait behind those in flight.

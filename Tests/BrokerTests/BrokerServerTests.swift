@@ -42,7 +42,8 @@ final class RecordingIntake: Intake {
         let server = BrokerServer(
             configuration: configuration, group: group, intake: intake, time: StillTime(),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-        let port = try #require(try await server.start().first?.split(separator: ":").last.flatMap { Int($0) })
+        try await server.start()
+        let port = try #require(try await server.open(configuration.listeners[0]).port)
         do {
             try await body(server, intake, port)
         } catch {

@@ -92,7 +92,8 @@ private struct Adapter: SessionStore {
             configuration: configuration, group: group, intake: intake, time: KernelTime(),
             store: store.map { Adapter(store: $0) }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         intake.attach(server)
-        guard let port = try await server.start().first?.split(separator: ":").last.flatMap({ Int($0) }) else {
+        try await server.start()
+        guard let port = try await server.open(configuration.listeners[0]).port else {
             throw FuzzFailure("no listener")
         }
         var failure: (any Error)?

@@ -43,7 +43,8 @@ private func withServer(
         configuration: configuration, group: group, intake: intake, time: KernelTime(), store: Adapter(store: store),
         logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     try await intake.attach(server, loop: loop)
-    let port = try #require(try await server.start().first?.split(separator: ":").last.flatMap { Int($0) })
+    try await server.start()
+    let port = try #require(try await server.open(configuration.listeners[0]).port)
     do {
         // Clients block their thread, and must not hold one that the server's tasks need.
         try await onOwnThread { try body(server, port) }

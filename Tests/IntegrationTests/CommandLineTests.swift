@@ -74,17 +74,6 @@ import Testing
         #expect(try await runToEnd([TidegateProcess.binary, "help"]).ending == .exited(0))
     }
 
-    @Test func aPortInUseSaysWhatToDo() async throws {
-        let other = try await MosquittoProcess()
-        let directory = try TemporaryDirectory()
-        let path = try directory.write(
-            TidegateProcess.settings(lanPort: other.port, upstreamPort: freePort(), directory: directory), to: "t.toml")
-        let result = try await runToEnd([TidegateProcess.binary, "run", "--config", path])
-        #expect(result.ending == .exited(69), "\(result.errors)")
-        #expect(result.errors.contains("127.0.0.1:\(other.port)"))
-        #expect(result.errors.contains("try: "))
-    }
-
     @Test func aSecondGatewayOnTheSameDataIsRefused() async throws {
         let first = try await TidegateProcess(upstreamPort: freePort())
         let path = try first.directory.write(

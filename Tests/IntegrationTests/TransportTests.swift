@@ -49,21 +49,6 @@ import Testing
         #expect(!device.output.contains("DISCONNECT") && device.endingIfOver == nil)
     }
 
-    @Test func aBadCertificateIsNamedAtTheStart() async throws {
-        let certificates = try Certificates()
-        try certificates.issue("localhost", "subjectAltName=DNS:localhost")
-        let directory = try TemporaryDirectory()
-        let file = try directory.write("nothing\n", to: "bad.pem")
-        let path = try directory.write(
-            TidegateProcess.settings(
-                lanPort: freePort(), upstreamPort: freePort(), directory: directory,
-                more: Self.listener(
-                    freePort(), "cert_file = \"\(file)\"", "key_file = \"\(certificates.key("localhost"))\"")),
-            to: "tidegate.toml")
-        let result = try await runToEnd([TidegateProcess.binary, "run", "--config", path])
-        #expect(result.ending == .exited(78) && result.errors.contains(file), "\(result.errors)")
-    }
-
     /// The name in a client's certificate is its user name, and needs no password.
     @Test(arguments: [("common-name", "pump-7"), ("san", "pump-7.site.example")])
     func aCertificateIsAUser(source: String, user: String) async throws {

@@ -24,13 +24,13 @@ actor DemoUpstream {
     }
 
     func start() async throws(BrokerError) {
-        var configuration = BrokerConfiguration()
-        configuration.listeners = [Listener(.tcp(ListenAddress(host: "127.0.0.1", port: port)))]
-        let server = BrokerServer(configuration: configuration, group: group, intake: desk, time: time, logger: logger)
+        let server = BrokerServer(
+            configuration: BrokerConfiguration(), group: group, intake: desk, time: time, logger: logger)
         desk.serve(server)
-        let addresses = try await server.start()
-        port = addresses.first?.split(separator: ":").last.flatMap { Int($0) } ?? 0
+        try await server.start()
         self.server = server
+        let listener = try await server.open(Listener(.tcp(ListenAddress(host: "127.0.0.1", port: port))))
+        port = listener.port ?? port
     }
 
     func stop() async {

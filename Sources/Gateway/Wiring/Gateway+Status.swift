@@ -122,6 +122,7 @@ extension Gateway {
         let counters = broker.counters
         let counts = accounts.counts
         var problems: [String] = []
+        problems += listeners.problems.map(\.description)
         if let problem = broker.storeProblem { problems.append("sessions cannot be stored: \(problem)") }
         if accounts.isClosed {
             problems.append(

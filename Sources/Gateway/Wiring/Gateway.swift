@@ -30,6 +30,7 @@ package final class Gateway: Sendable {
     let state: StateStore
     let accounts: Accounts
     let broker: BrokerServer
+    let listeners: ListenerLoop
     let sensors: SensorSupervisor
     let outbox: OutboxStore
     /// Speaks whenever the outbox found its file damaged.
@@ -132,6 +133,7 @@ package final class Gateway: Sendable {
         self.state = state
         self.accounts = accounts
         self.broker = broker
+        listeners = ListenerLoop(broker: broker, listeners: lan.listeners, logger: logger("listener"))
         self.sensors = sensors
         self.outbox = outbox
         self.ingest = ingest
@@ -151,10 +153,9 @@ package final class Gateway: Sendable {
     /// Parts stop in the reverse of the order below: first what brings new readings, then the way through, last the
     /// link, which waits for what is in flight. What is left is in the outbox.
     package func run(until stop: (@Sendable () async -> Void)? = nil) async throws(GatewayError) {
-        let listening: [String]
         do {
             try await accounts.load(from: state)
-            listening = try await broker.start()
+            try await broker.start()
         } catch let error as BrokerError {
             await close()
             throw GatewayError(error)
@@ -162,7 +163,6 @@ package final class Gateway: Sendable {
             await close()
             throw GatewayError(.io, doing: "read users and access rules", reason: "\(error)")
         }
-        logger.notice("listening", metadata: ["addresses": "\(listening.joined(separator: ", "))"])
         if accounts.counts.users == 0 {
             for listener in settings.lan.listeners where listener.needsUsers {
                 logger.warning(
@@ -170,11 +170,11 @@ package final class Gateway: Sendable {
                     metadata: ["listener": "\(listener.endpoint)", "try": "tidegate device add NAME"])
             }
         }
-        systemd.send("READY=1")
         await Lifecycle.run(
             [
                 { await self.runLink(until: $0) }, { await self.runIngest(until: $0) },
-                { await self.runBroker(until: $0) }, { await self.runSensors(until: $0) },
+                { await self.runBroker(until: $0) }, { await self.runListeners(until: $0) },
+                { await self.runSensors(until: $0) },
                 { await self.runControl(until: $0) }, { await self.runWatchdog(until: $0) },
                 { await self.runClock(until: $0) },
                 { await self.runSalvage(until: $0) },

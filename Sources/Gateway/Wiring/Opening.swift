@@ -83,7 +83,8 @@ extension GatewayError {
             switch error.kind {
             case .permission: .permission
             case .certificate: .configuration
-            case .addressInUse, .addressNotAvailable, .other: .unavailable
+            case .sessions: .io
+            case .addressInUse, .addressNotAvailable, .name, .path, .lost, .stopping, .other: .unavailable
             }
         self.init(kind, doing: error.doing, reason: error.reason, remedy: error.remedy)
     }

@@ -51,6 +51,23 @@ extension Gateway {
         await broker.shutdown(deadline: .seconds(1))
     }
 
+    /// Ready once every listener has been tried: those that cannot be opened are tried again, and keep nobody waiting.
+    func runListeners(until stop: Occasion) async {
+        await withTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { await stop.cancel { await self.listeners.run() } }
+            await listeners.waitUntilTried(atMost: .seconds(2))
+            let listening = broker.listening
+            if listening.isEmpty {
+                logger.error("no listener is open yet: devices cannot connect")
+            } else {
+                logger.notice("listening", metadata: ["addresses": "\(listening.joined(separator: ", "))"])
+            }
+            systemd.send("READY=1")
+            await stop.wait()
+            await tasks.waitForAll()
+        }
+    }
+
     func runSensors(until stop: Occasion) async {
         await stop.cancel { await self.sensors.run() }
         // Sensors may all have been stopped before; the gateway goes on without them.

@@ -26,21 +26,26 @@ final class TLSContext: Sendable {
 
     private struct State {
         var context: NIOSSLContext
+        /// Why the files, as they were read last, cannot be used.
+        var problem: BrokerError?
         /// Of the files when they were last read, whatever came of it.
         var stamps: [Stamp?]
     }
 
     private let tls: Listener.TLS
-    private let applicationProtocol: String
+    private let listener: Listener
     private let state: Mutex<State>
 
     /// Reads the files; blocks for that.
-    init(_ tls: Listener.TLS, isWebSocket: Bool) throws(BrokerError) {
+    init(_ tls: Listener.TLS, for listener: Listener) throws(BrokerError) {
         self.tls = tls
-        applicationProtocol = isWebSocket ? "http/1.1" : "mqtt"
+        self.listener = listener
         let stamps = Self.stamps(tls)
-        state = Mutex(State(context: try Self.read(tls, applicationProtocol), stamps: stamps))
+        state = Mutex(State(context: try Self.read(tls, for: listener), stamps: stamps))
     }
+
+    /// Why the files, as they are now, cannot be used; `nil` when they can. The last good ones serve on meanwhile.
+    var problem: BrokerError? { state.withLock { $0.problem } }
 
     /// The newest that could be read.
     var current: NIOSSLContext { state.withLock { $0.context } }
@@ -56,8 +61,16 @@ final class TLSContext: Sendable {
             return true
         }
         guard isNew else { return false }
-        let context = try Self.read(tls, applicationProtocol)
-        state.withLock { $0.context = context }
+        do throws(BrokerError) {
+            let context = try Self.read(tls, for: listener)
+            state.withLock { state in
+                state.context = context
+                state.problem = nil
+            }
+        } catch {
+            state.withLock { $0.problem = error }
+            throw error
+        }
         return true
     }
 
@@ -65,14 +78,14 @@ final class TLSContext: Sendable {
         [tls.certificateFile, tls.keyFile, tls.clientAuthorityFile].map { $0.flatMap(Stamp.init) }
     }
 
-    private static func read(_ tls: Listener.TLS, _ applicationProtocol: String) throws(BrokerError) -> NIOSSLContext {
+    private static func read(_ tls: Listener.TLS, for listener: Listener) throws(BrokerError) -> NIOSSLContext {
         func attempt<R>(_ path: String, _ body: () throws -> R) throws(BrokerError) -> R {
             do {
                 return try body()
             } catch {
                 let isReadable = access(path, R_OK) == 0
                 throw BrokerError(
-                    .certificate, doing: "use \(path)",
+                    .certificate, doing: "use \(path) for \(listener)",
                     reason: isReadable ? "\(error)" : String(cString: strerror(errno)),
                     remedy: isReadable
                         ? "look at it with: openssl x509 -in FILE -text, or openssl pkey -in FILE -check"
@@ -84,7 +97,7 @@ final class TLSContext: Sendable {
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
         configuration.minimumTLSVersion = .tlsv12
-        configuration.applicationProtocols = [applicationProtocol]
+        configuration.applicationProtocols = [listener.isWebSocket ? "http/1.1" : "mqtt"]
         switch tls.clientCertificate {
         case .none: configuration.certificateVerification = .none
         case .optional: configuration.certificateVerification = .optionalVerification

@@ -1,5 +1,5 @@
 /// One place where clients come in, and what is asked of them there.
-package struct Listener: Hashable, Sendable {
+package struct Listener: Hashable, Sendable, CustomStringConvertible {
     package enum Endpoint: Hashable, Sendable, CustomStringConvertible {
         case tcp(ListenAddress)
         /// A socket in the file system, for programs on the same machine (unix(7)).
@@ -70,7 +70,10 @@ package struct Listener: Hashable, Sendable {
         allowsAnonymous = endpoint.isLocal
     }
 
-    /// "192.168.1.5:8883 (TLS)".
+    /// "192.168.1.5:8883 (TLS)", as the settings have it.
+    package var description: String { text(at: endpoint) }
+
+    /// The same with another endpoint: the one it really has.
     func text(at endpoint: Endpoint) -> String {
         let layers = [isWebSocket ? "WebSocket" : nil, tls == nil ? nil : "TLS"].compactMap { $0 }
         return "\(endpoint)" + (layers.isEmpty ? "" : " (\(layers.joined(separator: ", ")))")
