@@ -140,7 +140,7 @@ let package = Package(
             "GatewayTests",
             [
                 "Gateway", "Broker", "Database", "Outbox", "Pipeline", "Timekeeping", "Upstream", "Readings",
-                "TestSupport",
+                "TestSupport", .log,
             ]),
         tests("IntegrationTests", ["TestSupport", "MQTT", "tidegate", .nio("NIOCore")]),
     ]

@@ -25,6 +25,9 @@ package enum ControlClient {
     /// A page of the queue holds a whole message, which may be as large as MQTT allows.
     private static let pageLimit = 1 << 30
 
+    /// How long an answer is waited for, in seconds.
+    private static let patience = 30
+
     /// Whether a gateway listens there.
     package static func isAnswered(socketPath path: String) throws(Failure) -> Bool {
         do throws(Failure) {
@@ -56,19 +59,25 @@ package enum ControlClient {
         try answer(to: request, path: path, limit: pageLimit) { $0.queue }
     }
 
+    /// Has the settings read again. Waits for as long as a reload, and its undoing, may take.
+    package static func reload(_ request: ReloadRequest, socketPath path: String) throws(Failure) -> ReloadAnswer {
+        try answer(to: request, path: path, patience: 90) { $0.reload }
+    }
+
     private static func answer<Answer>(
-        to request: some Encodable, path: String, limit: Int = answerLimit, _ expected: (ControlAnswer) -> Answer?
+        to request: some Encodable, path: String, limit: Int = answerLimit, patience: Int = patience,
+        _ expected: (ControlAnswer) -> Answer?
     ) throws(Failure) -> Answer {
         guard let line = try? JSONEncoder().encode(request) else { throw .badAnswer("the request cannot be written") }
-        let answer = try ask(Array(line), path: path, limit: limit)
+        let answer = try ask(Array(line), path: path, limit: limit, patience: patience)
         guard let expected = expected(answer) else { throw .badAnswer(answer.error ?? "nothing") }
         return expected
     }
 
     private static func ask(
-        _ line: [UInt8], path: String, limit: Int = answerLimit
+        _ line: [UInt8], path: String, limit: Int = answerLimit, patience: Int = patience
     ) throws(Failure) -> ControlAnswer {
-        let bytes = try exchange(line + [UInt8(ascii: "\n")], path: path, limit: limit)
+        let bytes = try exchange(line + [UInt8(ascii: "\n")], path: path, limit: limit, patience: patience)
         guard let answer = try? JSONDecoder().decode(ControlAnswer.self, from: Data(bytes)) else {
             throw .badAnswer("something that is not understood; is it of another version?")
         }
@@ -84,10 +93,10 @@ package enum ControlClient {
     }
 
     /// - Returns: a socket that the caller closes.
-    private static func connect(_ path: String) throws(Failure) -> Int32 {
+    private static func connect(_ path: String, patience: Int = patience) throws(Failure) -> Int32 {
         let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw .io(path: path, code: errno) }
-        var patience = timeval(tv_sec: 30, tv_usec: 0)
+        var patience = timeval(tv_sec: patience, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
         var address = sockaddr_un()
@@ -115,8 +124,10 @@ package enum ControlClient {
         return descriptor
     }
 
-    private static func exchange(_ request: [UInt8], path: String, limit: Int) throws(Failure) -> [UInt8] {
-        let descriptor = try connect(path)
+    private static func exchange(
+        _ request: [UInt8], path: String, limit: Int, patience: Int
+    ) throws(Failure) -> [UInt8] {
+        let descriptor = try connect(path, patience: patience)
         defer { close(descriptor) }
         var rest = request[...]
         while !rest.isEmpty {

@@ -4,13 +4,13 @@ package import Logging
 import NIOCore
 package import NIOPosix
 
-/// Answers questions about the running gateway on a Unix socket in the data directory, to whoever may open it: the
-/// service's own user and root.
+/// Answers questions about the running gateway on Unix sockets, to the programs that may open them: those of the service's
+/// own user and of root.
 ///
 /// One request a connection: a line, answered with one JSON object, then the connection closes. The line is `status`, or
 /// a ``DeviceRequest``,
-/// ``SensorRequest`` or ``QueueRequest`` as JSON. A request is at most 2 MiB and a connection lives at most 30 s, so that nobody can hold
-/// the server up.
+/// ``SensorRequest`` or ``QueueRequest`` as JSON. A request is at most 2 MiB; a connection that is silent
+/// for 30 s is closed, one whose request is being answered after two minutes.
 package final class ControlServer: Sendable {
     package struct Failure: Error, CustomStringConvertible {
         package let description: String
@@ -22,35 +22,41 @@ package final class ControlServer: Sendable {
         package var device: @Sendable (DeviceRequest) async -> DeviceAnswer?
         package var sensor: @Sendable (SensorRequest) async -> SensorAnswer?
         package var queue: @Sendable (QueueRequest) async -> QueueAnswer?
+        package var reload: @Sendable (ReloadRequest) async -> ReloadAnswer?
 
         package init(
             status: @escaping @Sendable () async -> GatewayStatus?,
             device: @escaping @Sendable (DeviceRequest) async -> DeviceAnswer?,
             sensor: @escaping @Sendable (SensorRequest) async -> SensorAnswer?,
-            queue: @escaping @Sendable (QueueRequest) async -> QueueAnswer?
+            queue: @escaping @Sendable (QueueRequest) async -> QueueAnswer?,
+            reload: @escaping @Sendable (ReloadRequest) async -> ReloadAnswer?
         ) {
             self.status = status
             self.device = device
             self.sensor = sensor
             self.queue = queue
+            self.reload = reload
         }
     }
 
-    private let path: String
     private let group: MultiThreadedEventLoopGroup
     private let logger: Logger
     private let answers: Answers
 
-    package init(path: String, group: MultiThreadedEventLoopGroup, logger: Logger, answers: Answers) {
-        self.path = path
+    package init(group: MultiThreadedEventLoopGroup, logger: Logger, answers: Answers) {
         self.group = group
         self.logger = logger
         self.answers = answers
     }
 
-    /// Listens until `stop` returns. A socket file left by an earlier process is replaced; that the data directory has
-    /// one owner is the outbox's concern.
-    package func run(until stop: @escaping @Sendable () async -> Void) async throws(Failure) {
+    /// Listens on `path` until `stop` returns. A socket file left by an earlier process is replaced.
+    /// - Parameter opened: called once requests are answered there.
+    /// - Throws: when the path cannot be used, and when another file takes its place later: looked for once a second,
+    ///   since nobody tells.
+    package func run(
+        at path: String, opened: @Sendable () -> Void, until stop: @escaping @Sendable () async -> Void
+    ) async throws(Failure) {
+        try ControlSocketFile.makeRoom(at: path)
         let answers = answers
         let channel: any Channel
         do {
@@ -63,16 +69,32 @@ package final class ControlServer: Sendable {
                         ])
                     }
                 }
-                .bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+                .bind(unixDomainSocketPath: path).get()
         } catch {
-            throw Failure(description: "cannot open the control socket \(path): \(error)")
+            throw ControlSocketFile.failure(at: path, error)
         }
         if chmod(path, 0o660) != 0 {
             logger.warning("the control socket keeps its default mode", metadata: ["path": "\(path)"])
         }
-        await stop()
+        let file = ControlSocketFile(path)
+        opened()
+        let isTaken = await withTaskGroup(of: Bool.self) { tasks in
+            tasks.addTask {
+                await stop()
+                return false
+            }
+            tasks.addTask {
+                while let file, file.isInPlace {
+                    do { try await Task.sleep(for: .seconds(1)) } catch { return false }
+                }
+                return true
+            }
+            defer { tasks.cancelAll() }
+            return await tasks.next() ?? false
+        }
         try? await channel.close().get()
-        unlink(path)
+        if isTaken { throw ControlSocketFile.taken(path) }
+        file?.remove()
     }
 
     private final class RequestHandler: ChannelInboundHandler {
@@ -83,6 +105,8 @@ package final class ControlServer: Sendable {
         private let answers: Answers
         private var request: [UInt8] = []
         private var isAnswered = false
+        private var idleIntervals = 0
+        private static let idleLimit = 3
 
         init(_ answers: Answers) { self.answers = answers }
 
@@ -118,6 +142,8 @@ package final class ControlServer: Sendable {
                     answer = await answers.sensor(request).map(ControlAnswer.sensor)
                 } else if let request = try? JSONDecoder().decode(QueueRequest.self, from: line) {
                     answer = await answers.queue(request).map(ControlAnswer.queue)
+                } else if let request = try? JSONDecoder().decode(ReloadRequest.self, from: line) {
+                    answer = await answers.reload(request).map(ControlAnswer.reload)
                 } else {
                     answer = .error("the request is not understood; is it of another version?")
                 }
@@ -126,7 +152,10 @@ package final class ControlServer: Sendable {
         }
 
         func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-            if event is IdleStateHandler.IdleStateEvent { context.close(promise: nil) }
+            guard event is IdleStateHandler.IdleStateEvent else { return }
+            idleIntervals += 1
+            // A reload takes its time to answer.
+            if !isAnswered || idleIntervals > Self.idleLimit { context.close(promise: nil) }
         }
 
         func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
@@ -152,11 +181,13 @@ struct ControlAnswer: Codable, Sendable {
     var device: DeviceAnswer?
     var sensor: SensorAnswer?
     var queue: QueueAnswer?
+    var reload: ReloadAnswer?
     var error: String?
 
     static func status(_ status: GatewayStatus) -> Self { Self(status: status) }
     static func device(_ device: DeviceAnswer) -> Self { Self(device: device) }
     static func sensor(_ sensor: SensorAnswer) -> Self { Self(sensor: sensor) }
     static func queue(_ queue: QueueAnswer) -> Self { Self(queue: queue) }
+    static func reload(_ reload: ReloadAnswer) -> Self { Self(reload: reload) }
     static func error(_ error: String) -> Self { Self(error: error) }
 }

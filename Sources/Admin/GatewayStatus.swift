@@ -294,6 +294,8 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
     /// The same for a day, and for each message received, on average since the start.
     package var flashBytesPerDay: Double?
     package var flashBytesPerMessage: Double?
+    /// Every part that the supervisor runs.
+    package var parts: [Part] = []
     /// Where the LAN listener really listens.
     package var listening: [String]
     package var link: Link

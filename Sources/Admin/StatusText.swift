@@ -7,6 +7,8 @@ extension GatewayStatus {
             lines.append("settings  NOT ALL IN USE")
             lines += settingsProblems.flatMap(Self.indented)
         }
+        for part in parts where !part.isWell { lines += part.lines }
+        if !parts.isEmpty { lines.append("parts     \(parts.count { $0.isWell }) of \(parts.count) are well") }
         lines.append("upstream  \(linkText)")
         if let certificates = certificateText { lines.append("tls       \(certificates)") }
         if let problem = link.problem { lines += Self.indented(problem) }

@@ -3,7 +3,7 @@
 ///
 /// Of IPv6 the first 64 bits count, since a peer has all addresses below them.
 package struct AddressLimits: Sendable {
-    package struct Configuration: Sendable {
+    package struct Configuration: Hashable, Sendable {
         package var connections = Bound(250)
         /// New connections per second; for a moment ten times as many may come, as after a power cut behind one router.
         package var rate = Bound(100)
@@ -11,7 +11,7 @@ package struct AddressLimits: Sendable {
         package init() {}
     }
 
-    package struct Bound: Sendable {
+    package struct Bound: Hashable, Sendable {
         package var value: Int
         /// This machine's own addresses are held to it too.
         package var holdsForLoopback: Bool

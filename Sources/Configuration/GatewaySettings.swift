@@ -38,6 +38,9 @@ package struct GatewaySettings: Sendable {
         package var staleAfter: Duration?
         package var sensor: any Sensor
         package var driver: String
+        /// What the settings say of the sensor as a part: its driver's keys and its topics, as one text. Two sensors with
+        /// the same text need not be told apart.
+        package var hardware: String
     }
 
     package var gateway: Identity

@@ -126,13 +126,15 @@ package enum SettingsLoader {
     /// The settings, or an error that lists every mistake.
     package static func loadOrFail(_ path: String) throws(GatewayError) -> GatewaySettings {
         let result = load(path)
-        guard let settings = result.settings else {
-            throw GatewayError(
-                .configuration, doing: "use the settings",
-                reason: result.diagnostics.map { "\n\($0)" }.joined(),
-                remedy: "mend them, and look again with: tidegate check --config \(path)")
-        }
+        guard let settings = result.settings else { throw failure(result, path: path) }
         return settings
+    }
+
+    /// What to say of settings that have mistakes: all of them.
+    static func failure(_ result: Result, path: String) -> GatewayError {
+        GatewayError(
+            .configuration, doing: "use the settings", reason: result.diagnostics.map { "\n\($0)" }.joined(),
+            remedy: "mend them, and look again with: tidegate check --config \(path)")
     }
 
     private static let missingHint =

@@ -262,7 +262,9 @@ struct SettingsReader {
             id: DeviceID(id), topic: topic,
             commandTopic: driver.takesCommands
                 ? commandTopic(reader, id: id, sensor: sensor, taken: &taken.commandTopics) : "",
-            treatment: treatment, staleAfter: staleAfter(reader, sensor: sensor), sensor: sensor, driver: driver.name)
+            treatment: treatment, staleAfter: staleAfter(reader, sensor: sensor), sensor: sensor, driver: driver.name,
+            hardware: table.canonicalText(
+                of: Set(["id", "driver", "topic", "command_topic"] + driver.keys.map(\.name))))
     }
 
     private func commandTopic(

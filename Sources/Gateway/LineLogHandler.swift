@@ -1,17 +1,38 @@
 import Glibc
 package import Logging
+import Synchronization
+
+/// The least severe level that is logged, shared by all handlers: a reload changes it for all of them.
+package final class LogThreshold: Sendable {
+    private let index: Atomic<Int>
+
+    package init(_ level: Logger.Level) { index = Atomic(Self.index(of: level)) }
+
+    package var level: Logger.Level {
+        get { Logger.Level.allCases[index.load(ordering: .relaxed)] }
+        set { index.store(Self.index(of: newValue), ordering: .relaxed) }
+    }
+
+    private static func index(of level: Logger.Level) -> Int { Logger.Level.allCases.firstIndex(of: level) ?? 0 }
+}
 
 /// Logs one line an event to standard error: for a terminal with the time in front, for the journal with the syslog
 /// level instead (sd-daemon(3)), since the journal has a clock of its own.
 package struct LineLogHandler: LogHandler {
     package var metadata: Logger.Metadata = [:]
-    package var logLevel: Logger.Level
+    private let threshold: LogThreshold
     private let label: String
     private let isJournal: Bool
 
-    package init(label: String, level: Logger.Level) {
+    /// The level of all handlers that share the threshold.
+    package var logLevel: Logger.Level {
+        get { threshold.level }
+        set { threshold.level = newValue }
+    }
+
+    package init(label: String, threshold: LogThreshold) {
         self.label = label
-        logLevel = level
+        self.threshold = threshold
         isJournal = getenv("JOURNAL_STREAM") != nil
     }
 

@@ -4,7 +4,7 @@ package import Readings
 /// How a payload or a text line becomes values.
 ///
 /// A value called `value` is the source's only or main one and has no metric of its own.
-package enum Decoding: Sendable {
+package enum Decoding: Hashable, Sendable {
     /// One decimal number, white space around it ignored.
     case number
     /// The whole payload as UTF-8 text.

@@ -73,3 +73,10 @@ package final class NamedExpression: @unchecked Sendable {
         }
     }
 }
+
+extension NamedExpression: Hashable {
+    /// Two expressions are the same when their patterns are.
+    package static func == (a: NamedExpression, b: NamedExpression) -> Bool { a.pattern == b.pattern }
+
+    package func hash(into hasher: inout Hasher) { hasher.combine(pattern) }
+}

@@ -61,11 +61,31 @@ struct Presence: Sendable {
     private static let seriesLimit = 256
     private var watches: [DeviceID: Watch]
     /// In the order of the settings, so that announcements come in one order.
-    private let order: [DeviceID]
+    private var order: [DeviceID]
 
     init(_ sensors: [WatchedSensor]) {
         order = sensors.map(\.id)
         watches = Dictionary(sensors.map { ($0.id, Watch(sensor: $0)) }) { first, _ in first }
+    }
+
+    /// Follows `sensors` from now on; what is known of those that were followed before is kept.
+    /// - Returns: the sensors that are followed no more under their topic, and were announced as anything but offline.
+    mutating func reconfigure(_ sensors: [WatchedSensor]) -> [WatchedSensor] {
+        var remaining: [DeviceID: Watch] = [:]
+        for sensor in sensors where remaining[sensor.id] == nil {
+            var watch =
+                watches[sensor.id].flatMap { $0.sensor.topic == sensor.topic ? $0 : nil } ?? Watch(sensor: sensor)
+            watch.sensor = sensor
+            remaining[sensor.id] = watch
+        }
+        let gone = order.compactMap { id -> WatchedSensor? in
+            guard let watch = watches[id], let state = watch.state, state != .offline,
+                remaining[id]?.sensor.topic != watch.sensor.topic
+            else { return nil }
+            return watch.sensor
+        }
+        (watches, order) = (remaining, sensors.map(\.id))
+        return gone
     }
 
     /// Whether `expire` can ever have anything to tell.

@@ -50,8 +50,8 @@ package struct ReadingPipeline: Sendable {
         var upstreamTopic: String?
     }
 
-    private let rules: [ForwardRule]
-    private let treatments: [DeviceID: Treatment]
+    private var rules: [ForwardRule]
+    private var treatments: [DeviceID: Treatment]
     private var deadband: Deadband
     private var presence: Presence
     /// Topics repeat; matching them against every rule each time would be the hottest loop of the gateway. Emptied
@@ -92,6 +92,21 @@ package struct ReadingPipeline: Sendable {
         treatments = sensors
         deadband = Deadband(limit: seriesLimit)
         presence = Presence(watched)
+    }
+
+    /// Puts other rules and sensors in the place of those that there are. The last values of sensors that stay are kept.
+    /// - Returns: what is announced of the sensors that are gone: they are offline, by the rules as they were.
+    package mutating func reconfigure(
+        rules: [ForwardRule], sensors: [DeviceID: Treatment], watched: [WatchedSensor], now: Timestamp
+    ) -> Step {
+        var step = Step()
+        for sensor in presence.reconfigure(watched) {
+            announce(.offline, sensor.topic, sensor.id, at: now, step: &step)
+        }
+        self.rules = rules
+        treatments = sensors
+        routes.removeAll()
+        return step
     }
 
     /// Whether ``expire(now:)`` can ever have anything to tell.

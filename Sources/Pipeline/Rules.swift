@@ -1,7 +1,7 @@
 package import Readings
 
 /// LAN → upstream: which topics go up, where to, in which class, and whether their payloads are decoded on the way.
-package struct ForwardRule: Sendable {
+package struct ForwardRule: Hashable, Sendable {
     package var from: TopicFilter
     /// `nil`: not known, since the settings have a mistake there. Nothing that the rule matches goes upstream or is
     /// acknowledged until that is mended; devices keep it.
@@ -24,7 +24,7 @@ package struct ForwardRule: Sendable {
 }
 
 /// Upstream → LAN: which topics are subscribed to upstream, and where they come out.
-package struct AcceptRule: Sendable {
+package struct AcceptRule: Hashable, Sendable {
     package var from: TopicFilter
     /// `nil`: not known, since the settings have a mistake there. What the rule matches comes out nowhere.
     package var to: TopicTemplate?

@@ -1,7 +1,7 @@
 package import Readings
 
 /// What the pipeline does to one source's values before they become messages.
-package struct Treatment: Sendable {
+package struct Treatment: Hashable, Sendable {
     /// How payload bytes become values; sensors whose driver decodes do not use it.
     package var decoding: Decoding
     /// Numbers become `value × scale + offset`.

@@ -9,7 +9,7 @@ package enum WireVersion: String, Hashable, Sendable, CustomStringConvertible {
 }
 
 /// Where the upstream is and how to speak to it.
-package struct UpstreamConfiguration: Sendable {
+package struct UpstreamConfiguration: Hashable, Sendable {
     /// Which MQTT version to speak.
     package enum ProtocolChoice: Hashable, Sendable {
         /// 5.0, and 3.1.1 with a broker that does not know it.

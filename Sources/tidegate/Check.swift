@@ -12,7 +12,13 @@ extension Tidegate {
                 do not count.
                 """)
 
-        @OptionGroup var settings: SettingsOptions
+        @OptionGroup var gateway: GatewayOptions
+
+        @Flag(
+            help: ArgumentHelp(
+                "Say what `tidegate reload` would change in the running gateway, and change nothing.",
+                discussion: "Asks the gateway that runs on these settings."))
+        var diff = false
 
         @Flag(name: .shortAndLong, help: "Say nothing when there is nothing wrong.")
         var quiet = false
@@ -25,13 +31,14 @@ extension Tidegate {
                 print(SampleSettings.text, terminator: "")
                 return
             }
-            let result = SettingsLoader.load(settings.path)
+            let result = SettingsLoader.load(gateway.settings.path)
             for diagnostic in result.diagnostics { StandardError.print("\(diagnostic)") }
             guard result.settings != nil else {
                 let count = result.diagnostics.count { $0.severity == .error }
                 StandardError.print("\(count) \(count == 1 ? "mistake" : "mistakes") in the settings")
                 throw ExitCode(GatewayError.Kind.configuration.rawValue)
             }
+            if diff { return try gateway.reload(isDryRun: true) }
             if !quiet { print("settings are fine: \(result.files.joined(separator: ", "))") }
         }
     }

@@ -15,6 +15,7 @@ struct Tidegate: AsyncParsableCommand {
               tidegate demo           see it work on this machine, without hardware or configuration
               tidegate check          look for mistakes in the settings
               tidegate run            run the gateway (systemd does this on a board)
+              tidegate reload         have the running gateway take changed settings into use
               tidegate status         what the running gateway is doing
               tidegate doctor         what is not well, and what to do
               tidegate queue          what waits for the upstream
@@ -28,16 +29,22 @@ struct Tidegate: AsyncParsableCommand {
             """,
         version: GatewayVersion.current,
         subcommands: [
-            Run.self, Demo.self, Check.self, FirstBootCommand.self, Status.self, DoctorCommand.self, Bundle.self,
+            Run.self, Reload.self, Demo.self, Check.self, FirstBootCommand.self, Status.self, DoctorCommand.self,
+            Bundle.self,
             Sensor.self, Queue.self, Device.self, Version.self,
         ])
 }
 
 extension ParsableCommand {
     /// Ends the command with the error's text on standard error and its exit code.
-    func exit(with error: GatewayError) -> ExitCode {
+    func exit(with error: GatewayError) -> ExitCode { ExitCode(saying: error) }
+}
+
+extension ExitCode {
+    /// The error's exit code, with its text on standard error.
+    init(saying error: GatewayError) {
         StandardError.print("tidegate: \(error)")
-        return ExitCode(error.kind.rawValue)
+        self.init(error.kind.rawValue)
     }
 }
 

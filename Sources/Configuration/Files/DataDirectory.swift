@@ -5,7 +5,7 @@ package enum DataDirectory {
     /// Creates it, with its parents, when it is missing, and makes sure that it can be used.
     package static func prepare(_ path: String) throws(GatewayError) {
         let doing = "use the data directory \(path)"
-        guard UnixSocketAddress(ControlSocket.path(in: path)) != nil else {
+        guard UnixSocketAddress("\(path)/control.sock") != nil else {
             throw GatewayError(
                 .configuration, doing: doing, reason: "its name is too long for a socket inside it",
                 remedy: "choose a path of at most 90 characters for data_dir")

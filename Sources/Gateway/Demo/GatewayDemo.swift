@@ -21,7 +21,8 @@ package enum GatewayDemo {
         let time = SystemTime()
         let ledger = DemoLedger()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let quiet: @Sendable (String) -> any LogHandler = { LineLogHandler(label: $0, level: .error) }
+        let quietly = LogThreshold(.error)
+        let quiet: @Sendable (String) -> any LogHandler = { LineLogHandler(label: $0, threshold: quietly) }
         let upstream = DemoUpstream(
             group: group, time: time, logger: Logger(label: "demo-upstream", factory: quiet), ledger: ledger,
             stateTopic: "\(id)/$state")

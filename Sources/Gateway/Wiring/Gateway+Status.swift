@@ -9,30 +9,6 @@ import Sensors
 import Synchronization
 import Upstream
 
-/// Lets the control server ask a gateway that is made after it.
-final class GatewayReference: Sendable {
-    private struct Weak: Sendable { weak var gateway: Gateway? }
-    private let source = Mutex<Weak?>(nil)
-
-    func attach(_ gateway: Gateway) { source.withLock { $0 = Weak(gateway: gateway) } }
-
-    func status() async -> GatewayStatus? { await source.withLock { $0 }?.gateway?.status() }
-
-    func device(_ request: DeviceRequest) async -> DeviceAnswer? {
-        await source.withLock { $0 }?.gateway?.device(request)
-    }
-
-    func sensor(_ request: SensorRequest) async -> SensorAnswer? {
-        guard let gateway = source.withLock({ $0 })?.gateway else { return nil }
-        return await SensorCommands.perform(request, gateway.settings.sensors, gateway.sensors, time: gateway.time)
-    }
-
-    func queue(_ request: QueueRequest) async -> QueueAnswer? {
-        guard let gateway = source.withLock({ $0 })?.gateway else { return nil }
-        return await QueueCommands.perform(request, in: gateway.outbox, classes: gateway.settings.classes)
-    }
-}
-
 extension Gateway {
     /// What every room says of itself right now. Asks the event loop and the outbox, so it answers only while they do.
     package func status() async -> GatewayStatus {
@@ -71,7 +47,8 @@ extension Gateway {
         if counts.received > 0 {
             status.flashBytesPerMessage = status.flashBytes.map { Double($0) / Double(counts.received) }
         }
-        status.settingsProblems = settingsProblems
+        status.settingsProblems = settingsProblems.withLock { $0 }
+        status.parts = supervisor.table.map { GatewayStatus.Part($0, now: now) }
         status.processID = Int(getpid())
         return status
     }
@@ -79,7 +56,7 @@ extension Gateway {
 
 extension Gateway {
     private func linkStatus(_ progress: Ingest.Progress, now: Timestamp) -> GatewayStatus.Link {
-        guard let link = link?.snapshot(), let upstream = settings.upstream else {
+        guard let link = currentLink.link?.snapshot(), let upstream = settings.upstream else {
             return GatewayStatus.Link(
                 state: "not configured", url: "", secondsInState: 0, secondsSinceConfirmation: nil, inFlight: 0,
                 published: 0, acknowledged: 0, refused: 0, reconnects: 0, looped: progress.looped,
@@ -122,7 +99,6 @@ extension Gateway {
         let counters = broker.counters
         let counts = accounts.counts
         var problems: [String] = []
-        problems += listeners.problems.map(\.description)
         if let problem = broker.storeProblem { problems.append("sessions cannot be stored: \(problem)") }
         if accounts.isClosed {
             problems.append(
@@ -190,5 +166,22 @@ extension Reading {
             case .missing: "none"
             }
         return [text, unit?.name].compactMap { $0 }.joined(separator: " ")
+    }
+}
+
+extension GatewayStatus.Part {
+    init(_ row: Supervisor.Row, now: Instant) {
+        let state =
+            switch row.state {
+            case .starting: "starting"
+            case .running: row.problem == nil ? "running" : "degraded"
+            case .backingOff: "backing off"
+            case .givenUp: "given up"
+            case .stopped: "stopped"
+            }
+        self.init(
+            name: "\(row.name)", state: state, secondsInState: Double((now - row.since).wholeNanoseconds) / 1e9,
+            restarts: row.restarts, problem: row.problem?.reason, remedy: row.problem?.remedy,
+            lastError: row.lastFailure?.reason)
     }
 }

@@ -10,176 +10,159 @@ import Pipeline
 package import Readings
 import Registry
 import Sensors
+import Synchronization
+import Timekeeping
 import Upstream
 
-/// The wiring, and nothing else: which room is joined to which, and in what order they start and stop.
+/// The wiring, and nothing else: which room is joined to which, and which parts the supervisor runs.
 ///
 ///     sensors ─┐
 ///              ├─ intake ─▶ ingest (pipeline) ─▶ outbox ─▶ link ─▶ cloud
 ///     broker ──┘                └─▶ broker (LAN subscribers)
 ///        ◀────────────── settled ──┘   (PUBACK to the device)
-///     cloud ─▶ link ─▶ accept rules ─▶ broker (LAN subscribers)
+///     cloud ─▶ link ─▶ accept rules ─▶ broker (LAN subscribers), outputs
+///
+/// Made once, and there until the process ends: outbox, state store, broker, intake and pipeline. What can be replaced
+/// while the gateway runs is a part: see ``startParts()`` for the list, `Gateway+Reload` for what a reload changes.
 package final class Gateway: Sendable {
-    let settings: GatewaySettings
+    /// The plan in force.
+    private let plan: Mutex<GatewaySettings>
+    var settings: GatewaySettings { plan.withLock { $0 } }
+    func setSettings(_ settings: GatewaySettings) { plan.withLock { $0 = settings } }
+
     let time: any TimeSource
     let started: Timestamp
     let logger: Logger
+    let makeLogger: @Sendable (_ label: String) -> Logger
+    /// Where the settings are read from again; `nil`: nowhere.
+    let source: SettingsSource?
+    /// The level of all logs, which a reload may change; `nil`: it stays.
+    let threshold: LogThreshold?
+    /// What of the settings is not in use, and why.
+    let settingsProblems: Mutex<[String]>
+    /// A reload is under way.
+    let isReloading = Atomic(false)
 
+    let supervisor: Supervisor
     let group: MultiThreadedEventLoopGroup
     let intake: GatewayIntake
     let state: StateStore
     let accounts: Accounts
     let broker: BrokerServer
-    let listeners: ListenerLoop
     let sensors: SensorSupervisor
     let outbox: OutboxStore
-    /// Speaks whenever the outbox found its file damaged.
+    /// Yields whenever the outbox found its file damaged.
     let damage: (stream: AsyncStream<Void>, continuation: AsyncStream<Void>.Continuation)
     let ingest: Ingest
-    /// `nil` where the settings name no upstream that could be used.
-    let link: UpstreamLink?
-    /// What of the settings is not in use, and why.
-    let settingsProblems: [String]
+    let commands: CommandRouter
+    let currentLink: CurrentLink
     let control: ControlServer
     let systemd: SystemdNotifier
 
     /// Makes every room and joins them. Opens the outbox, which must exist before anything may be acknowledged; starts
     /// nothing.
     /// - Parameters:
-    ///   - settingsProblems: what of the settings is not in use, for whoever asks.
+    ///   - settingsProblems: what of the settings is not in use, for `status`.
+    ///   - source: where a reload reads the settings.
     ///   - sent: sees every message just before it is committed.
     package init(
-        settings: GatewaySettings, settingsProblems: [String] = [], time: any TimeSource,
-        sent: (@Sendable ([Message]) -> Void)? = nil,
+        settings: GatewaySettings, settingsProblems: [String] = [], source: SettingsSource? = nil,
+        threshold: LogThreshold? = nil, time: any TimeSource, sent: (@Sendable ([Message]) -> Void)? = nil,
         logging: @escaping @Sendable (String) -> any LogHandler
     ) throws(GatewayError) {
-        func logger(_ label: String) -> Logger { Logger(label: label, factory: logging) }
-        self.settings = settings
-        self.settingsProblems = settingsProblems
+        let makeLogger: @Sendable (String) -> Logger = { Logger(label: $0, factory: logging) }
+        self.makeLogger = makeLogger
+        plan = Mutex(settings)
+        self.settingsProblems = Mutex(settingsProblems)
+        self.source = source
+        self.threshold = threshold
         self.time = time
         started = time.now()
-        self.logger = logger("gateway")
+        logger = makeLogger("gateway")
         systemd = SystemdNotifier()
-        try DataDirectory.prepare(settings.gateway.dataDirectory)
+        supervisor = Supervisor(time: time, logger: makeLogger("parts"))
         // One loop serves the LAN: broker state then needs no locks, and one core carries more than a LAN sends.
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        // A folder that cannot be used is reported by its part; the stores go on in memory.
+        do throws(GatewayError) {
+            try DataDirectory.prepare(settings.gateway.dataDirectory)
+        } catch {
+            guard error.kind != .configuration else { throw error }
+        }
 
         // Where devices and sensors come in.
-        let sensorEntries = settings.sensors.map {
-            SensorSupervisor.Entry(
-                id: $0.id, driver: $0.driver, topic: $0.topic, commandTopic: $0.commandTopic, sensor: $0.sensor)
-        }
+        let sensorEntries = settings.sensorEntries
         let intake = GatewayIntake(
-            rules: settings.forward,
-            commandTopics: SensorSupervisor.commandTopics(of: sensorEntries))
-        let state = try StateStore(settings, time: time, logger: logger("state"))
+            rules: settings.forward, commandTopics: SensorSupervisor.commandTopics(of: sensorEntries))
+        let state = try StateStore(settings, time: time, logger: makeLogger("state"))
         let accounts = try Accounts()
-        let connection = LinkAnnouncement(gateway: settings.gateway.id)
-        var lan = settings.lan
-        lan.authenticator = accounts
-        lan.accessPolicy = accounts
+        let currentLink = CurrentLink()
+        let connection = LinkAnnouncement(gateway: settings.gateway.id, link: currentLink)
         let broker = BrokerServer(
-            configuration: lan, group: group, intake: intake, time: time, store: state,
-            logger: logger("broker"), systemTopics: { connection.messages })
+            configuration: settings.lan(with: accounts), group: group, intake: intake, time: time, store: state,
+            logger: makeLogger("broker"), systemTopics: { connection.messages })
         let sensors = SensorSupervisor(
-            sensorEntries, time: time, directory: "\(settings.gateway.dataDirectory)/sensors", logger: logger("sensors")
+            sensorEntries, time: time, directory: "\(settings.gateway.dataDirectory)/sensors",
+            logger: makeLogger("sensors")
         ) { arrival in _ = intake.accept([arrival]) }
 
         // What is acknowledged is in the outbox: its commits settle with the devices, and wake the link.
-        let bell = Bell()
         let damage = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         let outbox = try OutboxStore(
-            settings, time: time, logger: logger("outbox"),
+            settings, time: time, logger: makeLogger("outbox"),
             settled: { broker.settle($0) },
             rejected: { broker.settle($0, reason: .quotaExceeded) },
-            damaged: { damage.continuation.yield() }, available: { bell.ring() })
-        let ingest = Ingest(
-            intake: intake,
-            pipeline: ReadingPipeline(
-                rules: settings.forward,
-                sensors: Dictionary(settings.sensors.map { ($0.id, $0.treatment) }) { first, _ in first },
-                watched: settings.sensors.map { WatchedSensor(id: $0.id, topic: $0.topic, staleAfter: $0.staleAfter) }),
-            outbox: outbox, broker: broker, sensors: sensors, time: time, logger: logger("ingest"), sent: sent)
-
-        // Up to the cloud, and back down to the LAN.
-        let accept = AcceptRules(settings.accept)
-        let stopped = StoppedCommands(logger: logger("upstream"))
-        let link = try UpstreamLink.make(
-            settings.upstream, outbox: outbox, time: time, logger: logger("upstream"),
-            accepted: { arrivals in
-                if let topic = settings.upstream?.timeTopic {
-                    for arrival in arrivals where arrival.topic == topic { UpstreamTime.tell(arrival, to: time) }
-                }
-                let local = arrivals.compactMap { arrival -> LocalMessage? in
-                    switch accept.way(for: arrival.topic) {
-                    case .out(let topic):
-                        return LocalMessage(
-                            topic: topic, payload: arrival.payload, retain: arrival.retain, expiry: arrival.expiry,
-                            properties: arrival.properties)
-                    case .none: break
-                    case .stopped(let rule): stopped.note(arrival.topic, rule: rule)
-                    }
-                    return nil
-                }
-                broker.publish(local)
-                for message in local { sensors.command(message.topic, payload: message.payload) }
-            })
-        if let link {
-            bell.attach { link.wake() }
-            connection.attach { link.snapshot().state.isUp }
-        }
+            damaged: { damage.continuation.yield() }, available: { currentLink.wake() })
+        ingest = Ingest(
+            intake: intake, pipeline: settings.pipeline, outbox: outbox, broker: broker, sensors: sensors, time: time,
+            logger: makeLogger("ingest"), sent: sent)
+        commands = CommandRouter(
+            accept: settings.accept, timeTopic: settings.upstream?.timeTopic, broker: broker, sensors: sensors,
+            time: time, logger: makeLogger("upstream"))
 
         self.intake = intake
         self.state = state
         self.accounts = accounts
         self.broker = broker
-        listeners = ListenerLoop(broker: broker, listeners: lan.listeners, logger: logger("listener"))
         self.sensors = sensors
         self.outbox = outbox
-        self.ingest = ingest
         self.damage = damage
-        self.link = link
+        self.currentLink = currentLink
         let reference = GatewayReference()
-        control = ControlServer(
-            path: ControlSocket.path(in: settings.gateway.dataDirectory), group: group, logger: logger("control"),
-            answers: .init(
-                status: { await reference.status() }, device: { await reference.device($0) },
-                sensor: { await reference.sensor($0) }, queue: { await reference.queue($0) }))
+        control = ControlServer(group: group, logger: makeLogger("control"), answers: reference.answers)
         reference.attach(self)
     }
 
-    /// Runs until SIGTERM or SIGINT, or until `stop` returns; then stops within 5 s.
-    ///
-    /// Parts stop in the reverse of the order below: first what brings new readings, then the way through, last the
-    /// link, which waits for what is in flight. What is left is in the outbox.
+    /// Runs until `stop` returns, or a part is given up; then stops within 5 s. What is left is in the outbox.
+    /// - Parameter stop: returns when the gateway is to end; `nil`: at SIGTERM or SIGINT.
+    /// - Throws: when a part was given up, so that systemd starts the gateway anew.
     package func run(until stop: (@Sendable () async -> Void)? = nil) async throws(GatewayError) {
-        do {
+        do throws(AccountError) {
             try await accounts.load(from: state)
-            try await broker.start()
-        } catch let error as BrokerError {
-            await close()
-            throw GatewayError(error)
         } catch {
             await close()
             throw GatewayError(.io, doing: "read users and access rules", reason: "\(error)")
         }
-        if accounts.counts.users == 0 {
-            for listener in settings.lan.listeners where listener.needsUsers {
-                logger.warning(
-                    "nobody can log in: there are no users yet",
-                    metadata: ["listener": "\(listener.endpoint)", "try": "tidegate device add NAME"])
-            }
+        await startParts()
+        await announceListeners()
+        systemd.send("READY=1")
+        let stop = stop ?? { await TerminationSignal.wait() }
+        await withTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { await stop() }
+            tasks.addTask { await self.supervisor.escalation.wait() }
+            await tasks.next()
+            tasks.cancelAll()
         }
-        await Lifecycle.run(
-            [
-                { await self.runLink(until: $0) }, { await self.runIngest(until: $0) },
-                { await self.runBroker(until: $0) }, { await self.runListeners(until: $0) },
-                { await self.runSensors(until: $0) },
-                { await self.runControl(until: $0) }, { await self.runWatchdog(until: $0) },
-                { await self.runClock(until: $0) },
-                { await self.runSalvage(until: $0) },
-            ], until: stop ?? { await TerminationSignal.wait() })
+        systemd.send("STOPPING=1", "STATUS=stopping")
+        logger.notice("stopping")
+        await supervisor.stopAll()
+        let givenUp = supervisor.escalation.hasHappened
         await close()
+        if givenUp {
+            throw GatewayError(
+                .internalFault, doing: "go on", reason: "a part of the gateway failed again and again",
+                remedy: "see the log for which one (journalctl -u tidegate); systemd starts the gateway anew")
+        }
     }
 
     private func close() async {
@@ -188,12 +171,5 @@ package final class Gateway: Sendable {
         await state.close()
         try? await group.shutdownGracefully()
         logger.notice("stopped")
-    }
-}
-
-extension Listener {
-    /// Nobody comes in here without a user and a password.
-    fileprivate var needsUsers: Bool {
-        !allowsAnonymous && (userSource == .login || tls?.clientCertificate != .required)
     }
 }

@@ -41,8 +41,12 @@ package final class GatewayIntake: Intake {
     private static let shortcutLimit = 32
     private let countLimit: Int
     private let byteLimit: Int
-    private let rules: [ForwardRule]
-    private let commandTopics: Set<String>
+    /// What is wanted of the LAN. Apart from `state`, which the broker must not wait for to know it.
+    private struct Wants: Sendable {
+        var rules: [ForwardRule]
+        var commandTopics: Set<String>
+    }
+    private let wants: Mutex<Wants>
 
     /// - Parameters:
     ///   - rules: what goes upstream; publishes that none of them matches stay on the LAN.
@@ -52,14 +56,20 @@ package final class GatewayIntake: Intake {
     package init(
         rules: [ForwardRule], commandTopics: Set<String> = [], countLimit: Int = 16_384, byteLimit: Int = 8 << 20
     ) {
-        self.rules = rules
-        self.commandTopics = commandTopics
+        wants = Mutex(Wants(rules: rules, commandTopics: commandTopics))
         self.countLimit = countLimit
         self.byteLimit = byteLimit
     }
 
     package func wants(_ topic: String) -> Bool {
-        rules.contains { $0.from.matches(topic) } || commandTopics.contains(topic)
+        wants.withLock { wants in
+            wants.rules.contains { $0.from.matches(topic) } || wants.commandTopics.contains(topic)
+        }
+    }
+
+    /// Takes what these rules and topics want from now on. Any thread.
+    func reconfigure(rules: [ForwardRule], commandTopics: Set<String>) {
+        wants.withLock { $0 = Wants(rules: rules, commandTopics: commandTopics) }
     }
 
     /// - Parameter body: takes what waits, by ``takeNow()``, if it can do so at once; `false` when it cannot.
@@ -91,9 +101,8 @@ package final class GatewayIntake: Intake {
 
     /// The cloud is to learn of it: `next` hands it out with what has come before it.
     private func noteLoss(of arrival: Arrival, _ state: inout State) {
-        guard let rule = rules.first(where: { $0.from.matches(arrival.topic) }), let count = arrival.messageCount else {
-            return
-        }
+        let rule = wants.withLock { wants in wants.rules.first { $0.from.matches(arrival.topic) } }
+        guard let rule, let count = arrival.messageCount else { return }
         let loss = Loss(rule.deliveryClass, count: count, from: arrival.time, to: arrival.time)
         state.losses[rule.deliveryClass]?.append(loss)
         if state.losses[rule.deliveryClass] == nil { state.losses[rule.deliveryClass] = loss }

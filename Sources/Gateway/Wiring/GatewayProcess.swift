@@ -33,26 +33,28 @@ package enum GatewayProcess {
         }
         limitArenas()
         do throws(GatewayError) {
-            if let upstream = settings.upstream {
-                settings.upstream?.configuration.password = try SecretFile.read(
-                    upstream.passwordFile, settingsDirectory: upstream.settingsDirectory)
-            }
+            try settings.readPassword()
         } catch {
             guard isLenient else { throw error }
             settings.upstream = nil
             problems.append("\(error)")
         }
         problems += BootReport.read()
-        let logging: @Sendable (String) -> any LogHandler = { LineLogHandler(label: $0, level: level) }
+        let threshold = LogThreshold(level)
+        let logging: @Sendable (String) -> any LogHandler = { LineLogHandler(label: $0, threshold: threshold) }
         let logger = Logger(label: "gateway", factory: logging)
         for problem in problems {
-            logger.error("what has a mistake in the settings is not in use", metadata: ["problem": "\(problem)"])
+            logger.error("a setting is wrong and is ignored", metadata: ["problem": "\(problem)"])
         }
         raiseOpenFiles(for: settings.lan, logger: logger)
         let known = ClockFile(dataDirectory: settings.gateway.dataDirectory).read() ?? 0
         let gateway = try Gateway(
-            settings: settings, settingsProblems: problems, time: SystemTime(floor: max(known, SystemTime.built)),
-            logging: logging)
+            settings: settings, settingsProblems: problems, source: SettingsSource(path: path),
+            // A level from the command line goes before the settings'.
+            threshold: logLevel == nil ? threshold : nil,
+            time: SystemTime(floor: max(known, SystemTime.built)), logging: logging)
+        let reloading = Task { await ReloadSignal.reload(gateway) }
+        defer { reloading.cancel() }
         try await gateway.run()
     }
 
@@ -63,6 +65,21 @@ package enum GatewayProcess {
             return try ControlClient.status(socketPath: ControlSocket.path(in: dataDirectory))
         } catch {
             throw GatewayError(error, doing: doing)
+        }
+    }
+
+    /// Has the gateway that runs on a settings file, or else on a data directory, read its settings again. What it did not
+    /// do is in the answer.
+    package static func reload(
+        settingsPath: String, dataDirectory: String, isDryRun: Bool
+    ) throws(GatewayError) -> ReloadAnswer {
+        let path = SettingsSource(path: settingsPath).path
+        do throws(ControlClient.Failure) {
+            return try ControlClient.reload(
+                ReloadRequest(isDryRun: isDryRun, path: path),
+                socketPath: ControlSocket.path(settingsPath: path, dataDirectory: dataDirectory))
+        } catch {
+            throw GatewayError(error, doing: "ask the running gateway")
         }
     }
 

@@ -39,7 +39,8 @@ final class Ingest: Sendable {
     private let broker: BrokerServer
     private let time: any TimeSource
     private let logger: Logger
-    private let canExpire: Bool
+    /// Whether values can become stale, and what happens when that changes.
+    private let expiry: Mutex<(isPossible: Bool, change: OneShotEvent)>
     /// Used at home in the outbox only: the lock is never contended.
     private let working: Mutex<Working>
     private let sensors: SensorSupervisor
@@ -60,7 +61,7 @@ final class Ingest: Sendable {
         sent: (@Sendable ([Message]) -> Void)? = nil
     ) {
         self.intake = intake
-        canExpire = pipeline.canExpire
+        expiry = Mutex((pipeline.canExpire, OneShotEvent()))
         working = Mutex(Working(pipeline: pipeline))
         self.outbox = outbox
         self.broker = broker
@@ -79,16 +80,59 @@ final class Ingest: Sendable {
     }
 
     private func takeAndExpire() async {
-        guard canExpire else { return await take(outbox) }
         await withTaskGroup(of: Void.self) { tasks in
-            tasks.addTask {
-                while (try? await Task.sleep(for: Self.expiryInterval)) != nil { self.intake.nudge() }
-            }
+            tasks.addTask { await self.keepLookingForStaleValues() }
             tasks.addTask { await self.take(self.outbox) }
             // The clock never ends by itself.
             await tasks.next()
             tasks.cancelAll()
         }
+    }
+
+    /// Runs until cancelled. Costs nothing while no sensor's values can become stale.
+    private func keepLookingForStaleValues() async {
+        while !Task.isCancelled {
+            let (isPossible, change) = expiry.withLock { $0 }
+            guard isPossible else {
+                await change.wait()
+                continue
+            }
+            guard (try? await Task.sleep(for: Self.expiryInterval)) != nil else { return }
+            intake.nudge()
+        }
+    }
+
+    /// Processes by other rules and sensors from the next arrival on. Their classes are in the outbox already.
+    /// - Returns: once the rules hold. What had come before is processed by the old ones.
+    func reconfigure(rules: [ForwardRule], sensors: [DeviceID: Treatment], watched: [WatchedSensor]) async {
+        await reconfigure(rules: rules, sensors: sensors, watched: watched, outbox)
+    }
+
+    private func reconfigure(
+        rules: [ForwardRule], sensors: [DeviceID: Treatment], watched: [WatchedSensor], _ outbox: isolated OutboxStore
+    ) {
+        let now = time.now()
+        // What has come so far belongs to the old rules.
+        let waiting = intake.takeNow()
+        let (canExpire, local) = working.withLock { working in
+            if let waiting {
+                let known = working.held.count
+                working.held = process(waiting, with: &working)
+                sent?(working.held.dropFirst(known).map(\.message))
+            }
+            let step = working.pipeline.reconfigure(rules: rules, sensors: sensors, watched: watched, now: now)
+            working.held += step.messages.map { .init(message: $0, settle: nil) }
+            return (working.pipeline.canExpire, step.local)
+        }
+        broker.publish(local)
+        if waiting?.wasCongested == true { broker.resume() }
+        state.withLock { $0.readings = $0.readings.filter { sensors[$0.key] != nil } }
+        let change = expiry.withLock { expiry in
+            defer { expiry = (canExpire, OneShotEvent()) }
+            return expiry.change
+        }
+        change.signal()
+        intake.nudge()
     }
 
     /// At home on the outbox's thread: what comes is on its way after one change of threads.
@@ -212,7 +256,7 @@ final class Ingest: Sendable {
             }
             note(step, from: arrival.source)
         }
-        if canExpire {
+        if working.pipeline.canExpire {
             let step = working.pipeline.expire(now: now)
             working.unmade.add(step.lost, at: now)
             local += step.local

@@ -1,24 +1,19 @@
 import Readings
-import Synchronization
+import Upstream
 
 /// Tells LAN devices whether the gateway reaches its upstream broker, where mosquitto's bridges tell it: `1` or `0` in
-/// `$SYS/broker/connection/{id}/state`. The listener is made before the link, which is attached later.
-final class LinkAnnouncement: Sendable {
-    private struct Question: Sendable {
-        let isConnected: @Sendable () -> Bool
-    }
-
+/// `$SYS/broker/connection/{id}/state`.
+struct LinkAnnouncement: Sendable {
     private let topic: String
-    private let question = Mutex<Question?>(nil)
+    private let link: CurrentLink
 
-    init(gateway: String) { topic = "$SYS/broker/connection/\(gateway)/state" }
-
-    func attach(_ isConnected: @escaping @Sendable () -> Bool) {
-        question.withLock { $0 = Question(isConnected: isConnected) }
+    init(gateway: String, link: CurrentLink) {
+        topic = "$SYS/broker/connection/\(gateway)/state"
+        self.link = link
     }
 
     var messages: [LocalMessage] {
-        guard let question = question.withLock({ $0 }) else { return [] }
-        return [LocalMessage(topic: topic, payload: Array((question.isConnected() ? "1" : "0").utf8), retain: true)]
+        let isConnected = link.link?.snapshot().state.isUp == true
+        return [LocalMessage(topic: topic, payload: Array((isConnected ? "1" : "0").utf8), retain: true)]
     }
 }

@@ -33,7 +33,7 @@ extension Pulse {
     init(_ gateway: Gateway) async {
         let status = await gateway.status()
         let progress = gateway.ingest.progress
-        linkTurns = gateway.link.flatMap { $0.isBeyondHelp ? 0 : $0.snapshot().state.isUp ? $0.turns : nil }
+        linkTurns = gateway.currentLink.link.flatMap { $0.isBeyondHelp ? 0 : $0.snapshot().state.isUp ? $0.turns : nil }
         ingestRounds = progress.rounds
         waiting = status.intake.waiting
         storeFails = gateway.outbox.problem != nil

@@ -2,7 +2,7 @@ import Logging
 import Synchronization
 
 /// Counts and tells what came down for a rule that has a mistake in the settings, and went no further.
-final class StoppedCommands: Sendable {
+final class DroppedCommandLog: Sendable {
     private let count = Atomic<UInt64>(0)
     private let logger: Logger
 
