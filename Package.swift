@@ -115,7 +115,7 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "FaultyDisk", dependencies: ["CSQLite"], path: "Tests/FaultyDisk"),
         tests("LinuxTests", ["TestSupport", "Linux", .log]),
-        tests("ReadingsTests", ["Readings"]),
+        tests("ReadingsTests", ["TestSupport", "Readings"]),
         tests("SettingsTests", ["TestSupport", "Settings"]),
         tests("DatabaseTests", ["TestSupport", "Database"]),
         tests("MQTTTests", ["TestSupport", "MQTT", .nio("NIOCore")]),
