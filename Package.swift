@@ -82,7 +82,7 @@ let package = Package(
         room("Outbox", ["Readings", "Database", .deque], isHot: true, outbox),
         room("Registry", ["CCrypt", "Database", "MQTT", "Readings", .nio("NIOCore")]),
         room("Upstream", ["CMosquitto", "COpenSSL", "Outbox", "Readings", .log], isHot: true),
-        room("Admin", [.nio("NIOCore"), .nio("NIOPosix"), .log]),
+        room("Admin", ["Readings", .nio("NIOCore"), .nio("NIOPosix"), .log]),
         room(
             "Configuration",
             ["Readings", "Settings", "MQTT", "Broker", "Sensors", "Pipeline", "Outbox", "Upstream"]),
@@ -127,7 +127,7 @@ let package = Package(
         tests("RegistryTests", ["TestSupport", "Registry", "Database", "MQTT", "Readings", .nio("NIOCore")]),
         tests("OutboxTests", ["FaultyDisk", "TestSupport", "Outbox", "Database", "Readings"]),
         tests("UpstreamTests", ["TestSupport", "Upstream", "Outbox", "Readings", .log]),
-        tests("AdminTests", ["Admin", "TestSupport", .nio("NIOPosix"), .log]),
+        tests("AdminTests", ["Admin", "Readings", "TestSupport", .nio("NIOPosix"), .log]),
         tests(
             "ConfigurationTests",
             [

@@ -1,5 +1,5 @@
-import FoundationEssentials
 import Glibc
+import Readings
 
 /// Asks the running gateway over its control socket. Blocks, with a limit of 30 s; for the command line only.
 package enum ControlClient {
@@ -68,8 +68,8 @@ package enum ControlClient {
         to request: some Encodable, path: String, limit: Int = answerLimit, patience: Int = patience,
         _ expected: (ControlAnswer) -> Answer?
     ) throws(Failure) -> Answer {
-        guard let line = try? JSONEncoder().encode(request) else { throw .badAnswer("the request cannot be written") }
-        let answer = try ask(Array(line), path: path, limit: limit, patience: patience)
+        guard let line = try? ControlCoding.encode(request) else { throw .badAnswer("the request cannot be written") }
+        let answer = try ask(line, path: path, limit: limit, patience: patience)
         guard let expected = expected(answer) else { throw .badAnswer(answer.error ?? "nothing") }
         return expected
     }
@@ -78,19 +78,20 @@ package enum ControlClient {
         _ line: [UInt8], path: String, limit: Int = answerLimit, patience: Int = patience
     ) throws(Failure) -> ControlAnswer {
         let bytes = try exchange(line + [UInt8(ascii: "\n")], path: path, limit: limit, patience: patience)
-        guard let answer = try? JSONDecoder().decode(ControlAnswer.self, from: Data(bytes)) else {
+        let value: JSONValue
+        do throws(JSONError) {
+            value = try JSONValue(reading: bytes, JSONLimits(bytes: limit))
+        } catch {
+            throw .badAnswer("what is not JSON: \(error)")
+        }
+        guard let answer = try? ControlCoding.decode(ControlAnswer.self, from: value) else {
             throw .badAnswer("something that is not understood; is it of another version?")
         }
         return answer
     }
 
-    /// The same snapshot as the JSON text that scripts read: sorted keys, one object.
-    package static func json(_ status: some Encodable) -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-        guard let data = try? encoder.encode(status) else { return "{}" }
-        return String(decoding: data, as: UTF8.self)
-    }
+    /// The same snapshot as the JSON text that scripts read: sorted names, `"name" : value`, a line each.
+    package static func json(_ status: some Encodable) -> String { ControlCoding.text(status, .pretty) }
 
     /// - Returns: a socket that the caller closes.
     private static func connect(_ path: String, patience: Int = patience) throws(Failure) -> Int32 {

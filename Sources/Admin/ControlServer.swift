@@ -1,8 +1,8 @@
-import FoundationEssentials
 import Glibc
 package import Logging
 import NIOCore
 package import NIOPosix
+import Readings
 
 /// Answers questions about the running gateway on Unix sockets, to the programs that may open them: those of the service's
 /// own user and of root.
@@ -122,7 +122,7 @@ package final class ControlServer: Sendable {
             isAnswered = true
             let line = request[..<end]
             if line.elementsEqual("status".utf8) { return Self.report(answers, to: context.channel) }
-            Self.perform(Data(line), answers, to: context.channel)
+            Self.perform(Array(line), answers, to: context.channel)
         }
 
         private static func report(_ answers: Answers, to channel: any Channel) {
@@ -133,22 +133,30 @@ package final class ControlServer: Sendable {
         }
 
         /// Reads the request off the event loop, which is the LAN's: it may hold a whole password file.
-        private static func perform(_ line: Data, _ answers: Answers, to channel: any Channel) {
-            Task {
-                let answer: ControlAnswer?
-                if let request = try? JSONDecoder().decode(DeviceRequest.self, from: line) {
-                    answer = await answers.device(request).map(ControlAnswer.device)
-                } else if let request = try? JSONDecoder().decode(SensorRequest.self, from: line) {
-                    answer = await answers.sensor(request).map(ControlAnswer.sensor)
-                } else if let request = try? JSONDecoder().decode(QueueRequest.self, from: line) {
-                    answer = await answers.queue(request).map(ControlAnswer.queue)
-                } else if let request = try? JSONDecoder().decode(ReloadRequest.self, from: line) {
-                    answer = await answers.reload(request).map(ControlAnswer.reload)
-                } else {
-                    answer = .error("the request is not understood; is it of another version?")
-                }
-                reply(channel, answer ?? .error("the gateway is starting"))
+        private static func perform(_ line: [UInt8], _ answers: Answers, to channel: any Channel) {
+            Task { reply(channel, await answer(to: line, answers) ?? .error("the gateway is starting")) }
+        }
+
+        private static func answer(to line: [UInt8], _ answers: Answers) async -> ControlAnswer? {
+            let request: JSONValue
+            do throws(JSONError) {
+                request = try JSONValue(reading: line, JSONLimits(bytes: limit))
+            } catch {
+                return .error("the request is not JSON that can be read: \(error)")
             }
+            if let request = try? ControlCoding.decode(DeviceRequest.self, from: request) {
+                return await answers.device(request).map(ControlAnswer.device)
+            }
+            if let request = try? ControlCoding.decode(SensorRequest.self, from: request) {
+                return await answers.sensor(request).map(ControlAnswer.sensor)
+            }
+            if let request = try? ControlCoding.decode(QueueRequest.self, from: request) {
+                return await answers.queue(request).map(ControlAnswer.queue)
+            }
+            if let request = try? ControlCoding.decode(ReloadRequest.self, from: request) {
+                return await answers.reload(request).map(ControlAnswer.reload)
+            }
+            return .error("the request is not understood; is it of another version?")
         }
 
         func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -166,7 +174,7 @@ package final class ControlServer: Sendable {
         }
 
         private static func reply(_ channel: any Channel, _ answer: ControlAnswer) {
-            let bytes = (try? JSONEncoder().encode(answer)) ?? Data()
+            let bytes = (try? ControlCoding.encode(answer)) ?? []
             var buffer = channel.allocator.buffer(capacity: bytes.count + 1)
             buffer.writeBytes(bytes)
             buffer.writeInteger(UInt8(ascii: "\n"))

@@ -1,4 +1,4 @@
-import FoundationEssentials
+import Readings
 
 /// What `tidegate queue` asks for. A class is `nil` for all of them.
 package enum QueueRequest: Codable, Hashable, Sendable {
@@ -81,7 +81,7 @@ package struct QueuedMessage: Codable, Hashable, Sendable {
             text = isText ? true : nil
             self.contentType = contentType
             self.responseTopic = responseTopic
-            correlationBase64 = correlation.map { Data($0).base64EncodedString() }
+            correlationBase64 = correlation.map { Base64.encode($0) }
             self.user = user.isEmpty ? nil : user
             self.hops = hops.isEmpty ? nil : hops
         }
@@ -101,7 +101,7 @@ package struct QueuedMessage: Codable, Hashable, Sendable {
         self.topic = topic
         self.retain = retain
         payload = String(validating: bytes, as: UTF8.self)
-        if payload == nil { payloadBase64 = Data(bytes).base64EncodedString() }
+        if payload == nil { payloadBase64 = Base64.encode(bytes) }
         self.properties = properties
         self.expiry = expiry
         self.gap = gap
@@ -109,12 +109,7 @@ package struct QueuedMessage: Codable, Hashable, Sendable {
     }
 
     /// One line of JSON.
-    package var json: String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        guard let data = try? encoder.encode(self) else { return "{}" }
-        return String(decoding: data, as: UTF8.self)
-    }
+    package var json: String { ControlCoding.text(self, .compact) }
 
     /// For a person: a line, with what can be shown of the payload.
     package var text: String {

@@ -1,4 +1,5 @@
 internal import CCrypt
+internal import Readings
 
 /// A password as it may be kept: one of the hashes below, with its salt and cost. Made here it is yescrypt; the two
 /// others come from `mosquitto_passwd` and are only verified.

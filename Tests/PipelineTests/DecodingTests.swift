@@ -29,6 +29,15 @@ import Testing
             decoding: .json(fields: ["gps.lat", "t"]), input: #"{"gps": {"lat": 52.5}, "t": 3}"#,
             expected: [Sample(metric: "gps/lat", value: .number(52.5)), Sample(metric: "t", value: .integer(3))]),
         Case(
+            decoding: .json(fields: []),
+            input: "\u{FEFF}{\"b\":9007199254740993,\"a\":1.0,\"b\":-0.5,\"c\":true,\"c\":null}",
+            expected: [Sample(metric: "a", value: .number(1)), Sample(metric: "b", value: .number(-0.5))]),
+        Case(
+            decoding: .json(fields: ["b"]), input: #"{"b":1,"b":9007199254740993}"#,
+            expected: [Sample(value: .integer(9_007_199_254_740_993))]),
+        Case(
+            decoding: .json(fields: []), input: #""\u0041\ud834\udd1e""#, expected: [Sample(value: .text("A𝄞"))]),
+        Case(
             decoding: .csv(fields: ["t", "", "h"], separator: ","), input: "20.5, x ,60,rest",
             expected: [Sample(metric: "t", value: .number(20.5)), Sample(metric: "h", value: .integer(60))]),
         Case(
@@ -70,7 +79,11 @@ import Testing
     @Test(arguments: [
         (Decoding.number, "abc"), (.number, ""), (.number, "nan"), (.number, "inf"), (.number, "0x10"),
         (.number, "1 2"), (.number, "1e999"), (.json(fields: []), "{"), (.json(fields: []), "[1]"),
-        (.json(fields: []), "{}"), (.json(fields: ["a"]), #"{"b":1}"#), (.json(fields: ["a"]), "5"),
+        (.json(fields: []), "{}"), (.json(fields: []), "1e999"), (.json(fields: []), "[1,]"),
+        (.json(fields: []), "NaN"),
+        (.json(fields: []), "null"), (.json(fields: []), #"{"a":[1]}"#), (.json(fields: ["a"]), #"{"a":{"b":1}}"#),
+        (.json(fields: ["a.b.c"]), #"{"a":{"b":1}}"#), (.json(fields: []), #""\ud800""#),
+        (.json(fields: ["a"]), #"{"b":1}"#), (.json(fields: ["a"]), "5"),
         (.csv(fields: ["a", "b"], separator: ","), "1"),
     ])
     func refuses(decoding: Decoding, input: String) {
@@ -83,6 +96,18 @@ import Testing
         }
         #expect(throws: DecodingFailure(expected: "UTF-8 text", found: "2 bytes that are not UTF-8")) {
             try Decoding.number.decode([0xFF, 0xFE])
+        }
+        #expect(
+            throws: DecodingFailure(
+                expected: "JSON", found: #""{"a":1 2}": a comma or the end of an object is missing, at byte 7"#)
+        ) { try Decoding.json(fields: []).decode(Array(#"{"a":1 2}"#.utf8)) }
+        // 10,000 levels cost no stack and a short message.
+        #expect {
+            try Decoding.json(fields: []).decode(Array(repeating: UInt8(ascii: "["), count: 10_000))
+        } throws: { error in
+            guard let failure = error as? DecodingFailure else { return false }
+            return failure.found
+                == "\"\(String(repeating: "[", count: 80))…\": arrays and objects are nested more than 32 deep, at byte 32"
         }
     }
 

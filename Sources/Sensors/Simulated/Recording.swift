@@ -1,4 +1,3 @@
-import FoundationEssentials
 package import Readings
 
 /// Lines of a recording to samples and their times. A value.
@@ -51,35 +50,23 @@ package struct Recording: Sendable {
         return entry
     }
 
+    /// Longer than any line of ``RecordingFile``.
+    private static let limits = JSONLimits(bytes: 256 << 10)
+
+    /// - Returns: `nil` also where a member is an array or an object.
     private static func json(_ line: [UInt8]) -> Entry? {
-        guard let members = try? JSONDecoder().decode([String: Scalar].self, from: Data(line)),
-            let time = members["ts"]?.value?.asDouble
+        guard let object = try? JSONValue(reading: line, limits), object.kind == .object,
+            let time = object["ts"].flatMap({ Value($0) })?.asDouble
         else { return nil }
-        // An object has no order; by name it is at least the same every time.
-        let samples = members.sorted { $0.key < $1.key }.compactMap { name, scalar in
-            name == "ts" ? nil : scalar.value.map { Sample(metric: metric(name), value: $0) }
+        // The last of a name counts.
+        var values: [String: Value] = [:]
+        for member in object.members where !member.isNamed("ts") {
+            guard ![.array, .object].contains(member.value.kind) else { return nil }
+            values[member.name] = Value(member.value)
         }
+        // By name: then a recorder that changes the order of its members changes nothing.
+        let samples = values.sorted { $0.key < $1.key }.map { Sample(metric: metric($0.key), value: $0.value) }
         return entry(time, samples)
-    }
-
-    /// A JSON value that is no object and no array; `nil`: null.
-    private struct Scalar: Decodable {
-        var value: Value?
-
-        init(from decoder: any Decoder) throws {
-            let container = try decoder.singleValueContainer()
-            if container.decodeNil() {
-                value = nil
-            } else if let boolean = try? container.decode(Bool.self) {
-                value = .boolean(boolean)
-            } else if let integer = try? container.decode(Int64.self) {
-                value = .integer(integer)
-            } else if let number = try? container.decode(Double.self), number.isFinite {
-                value = .number(number)
-            } else {
-                value = .text(try container.decode(String.self))
-            }
-        }
     }
 
     private static func metric(_ name: String) -> String? { name == "v" || name == "value" ? nil : name }

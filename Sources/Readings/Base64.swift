@@ -1,7 +1,30 @@
-/// Base64 with padding and the standard alphabet (RFC 4648 §4), as `mosquitto_passwd` writes it.
-enum Base64 {
+/// Base64 with padding and the standard alphabet (RFC 4648 §4).
+package enum Base64 {
+    package static func encode(_ bytes: some Collection<UInt8>) -> String {
+        let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+        var text: [UInt8] = []
+        text.reserveCapacity((bytes.count + 2) / 3 * 4)
+        var group: UInt32 = 0
+        var count = 0
+        for byte in bytes {
+            group = group << 8 | UInt32(byte)
+            count += 1
+            guard count == 3 else { continue }
+            for shift in [18, 12, 6, 0] { text.append(alphabet[Int(group >> shift & 63)]) }
+            group = 0
+            count = 0
+        }
+        if count > 0 {
+            group <<= UInt32(8 * (3 - count))
+            for place in 0..<4 {
+                text.append(place <= count ? alphabet[Int(group >> (18 - 6 * place) & 63)] : UInt8(ascii: "="))
+            }
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+
     /// - Returns: `nil` for anything but whole groups of four with padding only at the end and no bit left over.
-    static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
+    package static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
         guard text.count.isMultiple(of: 4) else { return nil }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.count / 4 * 3)
