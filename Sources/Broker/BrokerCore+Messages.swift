@@ -154,7 +154,8 @@ extension BrokerCore {
     // MARK: To devices
 
     /// The gateway's own messages for LAN subscribers.
-    func publish(_ messages: [LocalMessage]) {
+    /// - Parameter stored: called when what they change is on disk.
+    func publish(_ messages: [LocalMessage], stored: (@Sendable () -> Void)? = nil) {
         for message in messages {
             let publish = Publish(
                 topic: message.topic, payload: ByteBuffer(bytes: message.payload), qos: .atLeastOnce,
@@ -162,6 +163,7 @@ extension BrokerCore {
             if publish.retain { store(retained: publish, from: nil) }
             distribute(publish, from: nil)
         }
+        if let stored { hold(.call(stored)) }
         endTurn()
     }
 

@@ -20,6 +20,7 @@ extension BrokerCore {
             if let client = clients[number] { send(packet, to: client) }
         case .pump(let number):
             if let client = sessions[number]?.client { pump(client) }
+        case .call(let body): body()
         }
     }
 
@@ -40,12 +41,16 @@ extension BrokerCore {
                     logger.error(
                         "sessions cannot be stored; devices wait for their acknowledgement",
                         metadata: ["waiting": "\(batch.count)", "error": "\(text)"])
-                    loop.execute { core.value.journal.problem = text }
+                    loop.execute { core.value.failed(text) }
                     do { try await Task.sleep(for: pauses.next()) } catch { return }
                 }
             }
             loop.execute { core.value.committed() }
         }
+    }
+
+    private func failed(_ reason: String) {
+        for item in journal.fail(reason) { perform(item) }
     }
 
     private func committed() {

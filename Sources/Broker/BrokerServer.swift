@@ -126,9 +126,15 @@ package final class BrokerServer: Sendable {
     }
 
     /// Publishes to LAN subscribers, at QoS 1. From any thread.
-    package func publish(_ messages: [LocalMessage]) {
-        guard !messages.isEmpty else { return }
-        loop.execute { [core] in core.value?.publish(messages) }
+    /// - Parameter stored: called once on the event loop, or here for no messages, when a crash can lose nothing any more:
+    ///   subscribers have the messages in their queues, and what kept sessions and retained messages need is on disk.
+    ///   While the session store fails it is called without that. Must not block.
+    package func publish(_ messages: [LocalMessage], stored: (@Sendable () -> Void)? = nil) {
+        guard !messages.isEmpty else {
+            stored?()
+            return
+        }
+        loop.execute { [core] in core.value?.publish(messages, stored: stored) }
     }
 
     /// What it is doing right now; asks the event loop.

@@ -13,6 +13,8 @@ struct Journal {
         case packet(Packet, client: UInt64)
         /// Messages of the session may be sent.
         case pump(session: UInt64)
+        /// Messages from outside the LAN are safe. Does not wait for a store that fails.
+        case call(@Sendable () -> Void)
     }
 
     /// `nil`: nothing outlives the gateway, and nothing has to wait.
@@ -41,6 +43,7 @@ struct Journal {
     /// Keeps something back until every change so far is on disk; returns it where it need not wait.
     mutating func hold(_ item: Held) -> Held? {
         if isIdle, held.isEmpty { return item }
+        if problem != nil, case .call = item { return item }
         held.append((changes.isEmpty ? current - 1 : current, item))
         return nil
     }
@@ -55,6 +58,14 @@ struct Journal {
         current += 1
         defer { changes = [] }
         return changes
+    }
+
+    /// The store has failed to write a batch, and is asked again: returns what does not wait for that.
+    mutating func fail(_ reason: String) -> [Held] {
+        problem = reason
+        let isCall = { (entry: (batch: UInt64, item: Held)) in if case .call = entry.item { true } else { false } }
+        defer { held.removeAll(where: isCall) }
+        return held.filter(isCall).map(\.item)
     }
 
     /// The batch that `begin` gave out is on disk: returns what waited for it, in order.

@@ -28,6 +28,8 @@ package struct SensorCommand: Hashable, Sendable {
 package final class CommandMailbox: Sendable {
     private static let limit = 64
     private let waiting = Mutex<[SensorCommand]>([])
+    /// What is called for each command that is not carried out yet, those that were taken out included.
+    private let unfinished = Mutex<[@Sendable () -> Void]>([])
     /// Readable while something waits; none for a sensor that takes no commands.
     private let alarm: WakeDescriptor?
 
@@ -45,15 +47,29 @@ package final class CommandMailbox: Sendable {
     package var isEmpty: Bool { waiting.withLock(\.isEmpty) }
 
     /// False when there is no room. From any thread; does not block.
-    package func put(_ command: SensorCommand) -> Bool {
+    /// - Parameter done: called when the command is carried out or will never be; not when it is refused here.
+    package func put(_ command: SensorCommand, done: @escaping @Sendable () -> Void = {}) -> Bool {
         guard let alarm else { return false }
         return waiting.withLock { waiting in
             guard waiting.count < Self.limit else { return false }
+            unfinished.withLock { $0.append(done) }
             if waiting.isEmpty { alarm.wake() }
             waiting.append(command)
             return true
         }
     }
+
+    /// The sensor has carried out the oldest `count` commands that it took, or has refused them.
+    package func finish(_ count: Int = 1) {
+        let done = unfinished.withLock { unfinished in
+            defer { unfinished.removeFirst(min(count, unfinished.count)) }
+            return unfinished.prefix(count)
+        }
+        for done in done { done() }
+    }
+
+    /// The sensor has failed: nobody knows when its commands will be carried out.
+    func abandon() { finish(.max) }
 
     /// Everything that waits.
     package func take() -> [SensorCommand] {

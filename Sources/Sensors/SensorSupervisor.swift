@@ -32,8 +32,8 @@ package final class SensorSupervisor: Sendable {
     private let deliver: @Sendable (Arrival) -> Void
     private let directory: String?
     private let states: Mutex<[DeviceID: SensorSnapshot]>
-    /// The mailboxes of sensors that run.
-    private let mailboxes = Mutex<[DeviceID: CommandMailbox]>([:])
+    /// The mailboxes of sensors that run or are to run; `nil` for one that has ended.
+    private let mailboxes = Mutex<[DeviceID: CommandMailbox?]>([:])
     private let shared = SharedResources()
     private let commandTargets: [String: CommandTarget]
 
@@ -116,17 +116,34 @@ package final class SensorSupervisor: Sendable {
     /// The topics that command one of `entries`.
     package static func commandTopics(of entries: [Entry]) -> Set<String> { Set(targets(of: entries).keys) }
 
-    /// Hands a publish to the sensor whose command topic it came to; false when it is none's. Does not block.
+    /// Gives a publish to the sensor whose command topic it came to; false when it is none's. Does not block.
+    /// - Parameter done: called once, on any thread, when the command is carried out, refused, or its sensor has failed.
     @discardableResult
-    package func command(_ topic: String, payload: [UInt8]) -> Bool {
+    package func command(_ topic: String, payload: [UInt8], done: @escaping @Sendable () -> Void = {}) -> Bool {
         guard let target = commandTargets[topic] else { return false }
         let command = SensorCommand(metric: target.metric, payload: payload)
-        update(target.id) { $0.commands += 1 }
-        guard let mailbox = mailboxes.withLock({ $0[target.id] }), mailbox.put(command) else {
+        let hasFailed = update(target.id) { snapshot in
+            snapshot.commands += 1
+            return if case .failed = snapshot.state { true } else { false }
+        }
+        guard let mailbox = try? mailbox(of: target.id, isUsed: true), mailbox.put(command, done: done) else {
             refuse(target.id, command, reason: "the sensor does not take commands right now")
+            done()
             return true
         }
+        if hasFailed { mailbox.abandon() }
         return true
+    }
+
+    /// The sensor's mailbox, made when it is asked for first: a command that comes before the sensor has begun waits there.
+    /// - Returns: `nil` when the sensor has ended.
+    private func mailbox(of id: DeviceID, isUsed: Bool) throws(SensorError) -> CommandMailbox? {
+        try mailboxes.withLock { mailboxes throws(SensorError) in
+            if let known = mailboxes[id] { return known }
+            let mailbox = try CommandMailbox(isUsed: isUsed)
+            mailboxes[id] = .some(mailbox)
+            return mailbox
+        }
     }
 
     /// Every sensor's state, in the order of the settings.
@@ -185,13 +202,16 @@ package final class SensorSupervisor: Sendable {
         var random = SystemRandomNumberGenerator()
         let mailbox: CommandMailbox
         do throws(SensorError) {
-            mailbox = try CommandMailbox(isUsed: !entry.sensor.commands.isEmpty)
+            guard let own = try self.mailbox(of: entry.id, isUsed: !entry.sensor.commands.isEmpty) else { return }
+            mailbox = own
         } catch {
             fail(entry, error, nextAttempt: nil)
             return
         }
-        mailboxes.withLock { $0[entry.id] = mailbox }
-        defer { mailboxes.withLock { $0[entry.id] = nil } }
+        defer {
+            mailboxes.withLock { $0[entry.id] = .some(nil) }
+            mailbox.abandon()
+        }
         let context = SensorContext(
             id: entry.id, time: time, poller: poller, commands: mailbox, shared: shared, directory: directory,
             tell: { [self] in take($0, from: entry) })
@@ -206,6 +226,7 @@ package final class SensorSupervisor: Sendable {
                 let rest = backoff.failed(startedAt: started, now: now, isAbsent: error.isAbsent, using: &random)
                 update(entry.id) { $0.restarts += 1 }
                 fail(entry, error, nextAttempt: now + rest)
+                mailbox.abandon()
                 if case .cancelled = await poller.firstReadable(of: [], within: rest) { return }
             }
         }

@@ -68,7 +68,7 @@ struct ArrivalGate: Sendable {
 
     /// The broker does not let us subscribe to it: what it would match comes, if at all, for another one.
     mutating func wasRefused(_ filter: String) {
-        if let place = filters.firstIndex(of: filter) { refused.insert(place) }
+        if let position = filters.firstIndex(of: filter) { refused.insert(position) }
     }
 
     /// Its number on the wire (5.0 §3.8.2.1.2).
@@ -78,17 +78,17 @@ struct ArrivalGate: Sendable {
 
     /// A message of ours has gone out. Matters only to 3.1.1, which has no No Local.
     mutating func sent(_ topic: String, _ payload: [UInt8], now: Instant) {
-        guard version == .v311, place(of: topic) != nil else { return }
+        guard version == .v311, position(of: topic) != nil else { return }
         let key = Self.key(topic, payload)
         echoes[key, default: 0] += 1
         echoOrder.append((key, now))
         forgetEchoes(now: now)
     }
 
-    mutating func judge(_ incoming: BrokerNews.Incoming, now: Instant) -> Verdict {
+    mutating func judge(_ incoming: MosquittoEvents.Incoming, now: Instant) -> Verdict {
         let arrival = incoming.arrival
-        guard let place = place(of: arrival.topic) else { return .unwanted }
-        if isRepeated(incoming, place) { return .repeated }
+        guard let position = position(of: arrival.topic) else { return .unwanted }
+        if isRepeated(incoming, position) { return .repeated }
         if arrival.properties?.hasPassed(isOwn) == true { return .looped }
         let key = Self.key(arrival.topic, arrival.payload)
         if version == .v311 {
@@ -106,8 +106,10 @@ struct ArrivalGate: Sendable {
     /// Whether it came for another filter than the first that it matches, so that another copy comes for that one.
     ///
     /// A number that says nothing of the kind is of earlier settings: the broker has kept the message since then.
-    private func isRepeated(_ incoming: BrokerNews.Incoming, _ place: Int) -> Bool {
-        guard !incoming.subscriptions.isEmpty, !incoming.subscriptions.contains(UInt32(place + 1)) else { return false }
+    private func isRepeated(_ incoming: MosquittoEvents.Incoming, _ position: Int) -> Bool {
+        guard !incoming.subscriptions.isEmpty, !incoming.subscriptions.contains(UInt32(position + 1)) else {
+            return false
+        }
         return incoming.subscriptions.contains { number in
             let other = Int(number) - 1
             return filters.indices.contains(other) && matches(other, incoming.arrival.topic)
@@ -115,12 +117,12 @@ struct ArrivalGate: Sendable {
     }
 
     /// The first filter that the topic matches and that we are subscribed to.
-    private func place(of topic: String) -> Int? { filters.indices.first { matches($0, topic) } }
+    private func position(of topic: String) -> Int? { filters.indices.first { matches($0, topic) } }
 
-    private func matches(_ place: Int, _ topic: String) -> Bool {
-        guard !refused.contains(place) else { return false }
+    private func matches(_ position: Int, _ topic: String) -> Bool {
+        guard !refused.contains(position) else { return false }
         var matches = false
-        return mosquitto_topic_matches_sub(filters[place], topic, &matches) == MOSQ_ERR_SUCCESS.intValue && matches
+        return mosquitto_topic_matches_sub(filters[position], topic, &matches) == MOSQ_ERR_SUCCESS.intValue && matches
     }
 
     private mutating func forgetEchoes(now: Instant) {

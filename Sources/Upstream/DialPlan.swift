@@ -13,7 +13,7 @@ struct DialPlan: Sendable {
     private var urls: [UpstreamAddress]
     private var versions: [VersionPlan]
     /// Which URL it is the turn of.
-    private(set) var place = 0
+    private(set) var position = 0
     /// How many URLs have had their turn in this round.
     private var tried = 0
     /// Of the URL's host, those that have not been tried in this round; `nil` before the resolver has answered.
@@ -28,22 +28,22 @@ struct DialPlan: Sendable {
         versions = urls.map { _ in VersionPlan(choice) }
     }
 
-    var url: UpstreamAddress { urls[place] }
+    var url: UpstreamAddress { urls[position] }
     /// The version that the next attempt speaks.
-    var version: WireVersion { versions[place].version }
+    var version: WireVersion { versions[position].version }
     /// A round has more to try after the present attempt.
     var hasOthers: Bool { untried?.isEmpty == false || tried + 1 < urls.count }
 
     /// The URLs that go before the one of the present connection, for a trial.
-    var preferred: [UpstreamAddress] { Array(urls[..<place]) }
+    var preferred: [UpstreamAddress] { Array(urls[..<position]) }
 
     /// A plan for them alone.
     var forPreferred: DialPlan? {
-        guard place > 0 else { return nil }
+        guard position > 0 else { return nil }
         var plan = self
         plan.urls = preferred
-        plan.versions = Array(versions[..<place])
-        (plan.place, plan.tried, plan.untried, plan.current, plan.hasSwitched) = (0, 0, nil, nil, false)
+        plan.versions = Array(versions[..<position])
+        (plan.position, plan.tried, plan.untried, plan.current, plan.hasSwitched) = (0, 0, nil, nil, false)
         return plan
     }
 
@@ -91,22 +91,22 @@ struct DialPlan: Sendable {
         if untried?.isEmpty == false { return true }
         untried = nil
         tried += 1
-        place = (place + 1) % urls.count
+        position = (position + 1) % urls.count
         if tried < urls.count { return true }
         tried = 0
-        place = 0
+        position = 0
         return false
     }
 
     /// The connection that was made is gone.
     mutating func lost(wasStable: Bool) {
         (current, untried, tried) = (nil, nil, 0)
-        place = wasStable ? 0 : (place + 1) % urls.count
+        position = wasStable ? 0 : (position + 1) % urls.count
     }
 
     /// A connection to a URL that goes before has taken over.
     mutating func handedOver(to url: UpstreamAddress) {
-        place = urls.firstIndex(of: url) ?? place
+        position = urls.firstIndex(of: url) ?? position
         (current, untried, tried) = (nil, nil, 0)
     }
 
@@ -114,13 +114,13 @@ struct DialPlan: Sendable {
     /// - Returns: whether to try the other one at the same address.
     mutating func refusedVersion() -> Bool {
         defer { hasSwitched = true }
-        return versions[place].refused() && !hasSwitched
+        return versions[position].refused() && !hasSwitched
     }
 
     /// The broker answered in the version spoken.
-    mutating func answered() { versions[place].answered() }
+    mutating func answered() { versions[position].answered() }
 
-    mutating func closedBeforeAnswer() { versions[place].closedBeforeAnswer() }
+    mutating func closedBeforeAnswer() { versions[position].closedBeforeAnswer() }
 }
 
 /// Which MQTT version to speak to one broker. Pure.

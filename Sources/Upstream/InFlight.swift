@@ -24,10 +24,10 @@ struct InFlight: Sendable {
     /// Takes out the message that an acknowledgement belongs to; `nil` for an unknown packet identifier. Brokers
     /// acknowledge in order, so the search nearly always ends at once.
     mutating func acknowledge(_ packetIdentifier: Int32) -> Item? {
-        var place = head
-        while place < items.count, items[place]?.packetIdentifier != packetIdentifier { place += 1 }
-        guard place < items.count, let item = items[place] else { return nil }
-        items[place] = nil
+        var position = head
+        while position < items.count, items[position]?.packetIdentifier != packetIdentifier { position += 1 }
+        guard position < items.count, let item = items[position] else { return nil }
+        items[position] = nil
         count -= 1
         while head < items.count, items[head] == nil { head += 1 }
         if head == items.count {

@@ -24,7 +24,7 @@ final class LinkConnection {
     var canary: (packetIdentifier: Int32, published: Instant)?
     /// When the last one was published, where the broker said no to it: it may close the connection next.
     var refusedCanary: Instant?
-    var farewell: Int32?
+    var offlineNotice: Int32?
     var subscribing: [Int32: String] = [:]
     var unsubscribing: [Int32: String] = [:]
     /// When the broker last acknowledged anything.
@@ -32,22 +32,25 @@ final class LinkConnection {
     /// When a batch was published last.
     var lastSent: Instant
     var nextKeepAlive: Instant
+    /// What the broker gets no acknowledgement for yet.
+    var hold: AcknowledgementHold
     /// What went wrong while another thread than the link's published: to be dealt with by that one.
     var failure: LinkFault?
 
-    init(_ client: MosquittoClient, url: UpstreamAddress, host: String, now: Instant) {
+    init(_ client: MosquittoClient, url: UpstreamAddress, host: String, holdPatience: Duration, now: Instant) {
         self.client = client
         self.url = url
         self.host = host
         lastAcknowledged = now
         lastSent = now
         nextKeepAlive = now + .seconds(1)
+        hold = AcknowledgementHold(patience: holdPatience)
     }
 
     func takeNumber() { number = Self.numbers.wrappingAdd(1, ordering: .relaxed).newValue }
 
     /// The broker has let us in.
-    var isAnswered: Bool { client.news.answer?.code == 0 }
+    var isAnswered: Bool { client.events.answer?.code == 0 }
 
     /// Since when nothing that waits for a PUBACK has got one; `nil` while nothing waits.
     func oldestUnacknowledged(now: Instant) -> Instant? {

@@ -40,10 +40,10 @@ extension LinkLoop {
     /// over which it may have closed the connection. The canary asks it; where there is none, the gateway's state has to
     /// do.
     private func isProven(for claimed: OutboxStore.Claimed, on connection: LinkConnection) throws(LinkFault) -> Bool {
-        guard verdict.needsProof(claimed.id) else { return true }
+        guard poisonPolicy.needsProof(claimed.id) else { return true }
         guard connection.birth == nil else { return false }
         guard configuration.canaryInterval != nil, !isCanaryRefused, canaryDeaths < Self.canaryLimit else {
-            verdict.acknowledged()
+            poisonPolicy.acknowledged()
             return true
         }
         if connection.canary == nil, connection.inFlight.count == 0 { try publishCanary(on: connection) }
@@ -93,7 +93,7 @@ extension LinkLoop {
 
     /// How many may be on their way now.
     private func window(of connection: LinkConnection) -> Int {
-        caution.window(UpstreamConfiguration.usable(connection.window, isQuick: connection.isQuick))
+        singleMessageMode.window(UpstreamConfiguration.usable(connection.window, isQuick: connection.isQuick))
     }
 
     /// Lets acknowledgements come without being woken by each of them, or by more messages.
@@ -111,8 +111,8 @@ extension LinkLoop {
         } catch {
             // What the broker said before it closed may still lie in the socket: acknowledgements, and its reason.
             try? current.client.read()
-            try handleNews(of: current)
-            throw current.client.news.disconnectReason.map { .disconnected(reason: $0) } ?? error
+            try handleEvents(of: current)
+            throw current.client.events.disconnectReason.map { .disconnected(reason: $0) } ?? error
         }
     }
 
@@ -182,7 +182,7 @@ extension LinkLoop {
         let refusal = PublicationRefusal(
             topic: claimed.message.topic, stream: claimed.stream, sequence: claimed.sequence, cause: cause
         )
-        caution.settled()
+        singleMessageMode.settled()
         snapshot.refused += 1
         snapshot.lastRefusal = refusal
         logger.error(

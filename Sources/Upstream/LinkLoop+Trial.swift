@@ -158,12 +158,12 @@ extension LinkLoop {
             guard connection.client.socket != nil else { throw connection.client.lost }
         } catch {
             // A refusal tells more than the end that follows it.
-            if let answer = connection.client.news.answer, answer.code != 0 {
+            if let answer = connection.client.events.answer, answer.code != 0 {
                 do throws(LinkFault) { try check(answer, connection.client) } catch { return endTrial(error) }
             }
             return endTrial(error)
         }
-        guard let answer = connection.client.news.answer, !wasAnswered else { return }
+        guard let answer = connection.client.events.answer, !wasAnswered else { return }
         do throws(LinkFault) {
             try check(answer, connection.client)
             trial?.deadline = time.now().instant + Self.drainTime
@@ -181,7 +181,7 @@ extension LinkLoop {
 
     /// What came over it is ours all the same: the broker has its acknowledgement.
     func dropTrial() {
-        if let news = trial?.connection.client.news { letIn(news) }
+        if let connection = trial?.connection { acceptIncoming(of: connection) }
         trial = nil
     }
 
@@ -211,7 +211,7 @@ extension LinkLoop {
 
     /// The trial's connection takes the place of the one that there is. What that has not got acknowledged goes out again.
     func takeOver(_ trial: LinkTrial) {
-        guard let answer = trial.connection.client.news.answer else { return }
+        guard let answer = trial.connection.client.events.answer else { return }
         self.trial = nil
         if let current, current.client.socket != nil {
             _ = try? publishState(LinkState.offline, on: current)
@@ -226,7 +226,7 @@ extension LinkLoop {
         plan.handedOver(to: trial.connection.url)
         attempt { () throws(LinkFault) in
             try begin(trial.connection, answer)
-            try handleNews(of: trial.connection)
+            try handleEvents(of: trial.connection)
         }
     }
 }

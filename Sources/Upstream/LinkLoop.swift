@@ -7,28 +7,28 @@ internal import Synchronization
 
 /// What the link does: feeds libmosquitto and does what the machine says.
 ///
-/// In turns, which ``LinkTurns`` gives one at a time: to the link's thread, and while that waits for something, to
-/// who brings a message. The mailbox and the snapshot are the doors.
+/// In turns, which ``LinkLoopLock`` gives one at a time: to the link's thread, and while that waits for something, to
+/// who brings a message. The mailbox and the snapshot are its only connections to other threads.
 final class LinkLoop {
     let configuration: UpstreamConfiguration
     let time: any TimeSource
     let logger: Logger
-    private let mailbox: LinkMailbox
-    private let published: LinkSnapshotBox
-    private let accepted: @Sendable ([UpstreamArrival]) -> Void
+    let mailbox: LinkMailbox
+    let published: LinkSnapshotBox
+    let accepted: @Sendable ([UpstreamArrival], ArrivalReceipt) -> Void
     /// Lets the outbox know what the mailbox says; `true`: at once, if that can be.
-    private let report: @Sendable (Bool) -> Void
+    private let onReport: @Sendable (Bool) -> Void
     let resolver: Resolver
 
     var machine: LinkMachine
     var plan: DialPlan
     private var random = SystemRandomNumberGenerator()
-    let tls: TLSKeeper
-    private let subscriptionFile: SubscriptionFile
+    let tls: CertificateReloader
+    let subscriptionFile: SubscriptionFile
     var gate: ArrivalGate
     var envelope = Envelope()
-    var verdict: PublicationVerdict
-    var caution = Caution()
+    var poisonPolicy: PoisonMessagePolicy
+    var singleMessageMode = SingleMessageMode()
     var snapshot: LinkSnapshot
 
     /// The connection that there is, or that is being made.
@@ -37,7 +37,7 @@ final class LinkLoop {
     var trial: LinkTrial?
     var trialPlan: TrialPlan
     /// What the broker calls us, where it chose that.
-    private var assignedIdentifier: String?
+    var assignedIdentifier: String?
     /// How often the connection ended right after a canary, in a row: brokers that do not allow a topic may hang up.
     var canaryDeaths = 0
     /// The broker has said no to the last one.
@@ -48,30 +48,30 @@ final class LinkLoop {
     var refused: [LinkMailbox.Refused] = []
     var latency: Duration?
     /// When the thread's wait ends, whatever comes.
-    private var waitingUntil = Instant(nanoseconds: 0)
+    var waitingUntil = Instant(nanoseconds: 0)
 
     /// - Parameter isOwn: whether an epoch is one of this gateway's.
     init(
         configuration: UpstreamConfiguration, time: any TimeSource, isOwn: @escaping @Sendable (String) -> Bool,
         mailbox: LinkMailbox,
-        snapshot: LinkSnapshotBox, accepted: @escaping @Sendable ([UpstreamArrival]) -> Void,
-        report: @escaping @Sendable (Bool) -> Void, logger: Logger
+        snapshot: LinkSnapshotBox, accepted: @escaping @Sendable ([UpstreamArrival], ArrivalReceipt) -> Void,
+        onReport: @escaping @Sendable (Bool) -> Void, logger: Logger
     ) {
         self.configuration = configuration
         self.time = time
         self.mailbox = mailbox
         published = snapshot
         self.accepted = accepted
-        self.report = report
+        self.onReport = onReport
         self.logger = logger
         resolver = Resolver(answered: { mailbox.ring() })
         machine = LinkMachine(policy: configuration.machinePolicy)
         plan = DialPlan(urls: configuration.addresses, choice: configuration.protocolChoice)
         trialPlan = TrialPlan(returnAfter: configuration.returnAfter)
-        tls = TLSKeeper(configuration.tls, interval: configuration.certificateInterval)
+        tls = CertificateReloader(configuration.tls, interval: configuration.certificateInterval)
         subscriptionFile = SubscriptionFile(configuration.subscriptionFile)
         gate = ArrivalGate(filters: configuration.subscriptions, isOwn: isOwn)
-        verdict = PublicationVerdict(closePatience: configuration.closePatience)
+        poisonPolicy = PoisonMessagePolicy(closePatience: configuration.closePatience)
         // What another loop counted before is kept.
         self.snapshot = snapshot.value.withLock { $0 }
     }
@@ -87,6 +87,7 @@ final class LinkLoop {
     func turn() -> Wait? {
         while machine.state != .stopped {
             takeOrders()
+            attempt { () throws(LinkFault) in try endHold() }
             let now = time.now().instant
             perform(machine.tick(now: now, oldestUnacknowledged: current?.oldestUnacknowledged(now: now)))
             tendTrial()
@@ -98,7 +99,7 @@ final class LinkLoop {
                     try sendCanary()
                 }
                 // What the outbox gives in return goes out before anything is waited for.
-                if tellSettled() { continue }
+                if reportSettled() { continue }
             }
             publishSnapshot()
             guard machine.state != .stopped else { break }
@@ -107,7 +108,7 @@ final class LinkLoop {
             do throws(LinkFault) { return try nextWait() } catch { lose(error) }
         }
         publishSnapshot()
-        tell { $0.isStopped = true }
+        publishReport { $0.isStopped = true }
         return nil
     }
 
@@ -134,7 +135,7 @@ final class LinkLoop {
 
     private func takeOrders() {
         if mailbox.isAbandoned {
-            // Without a farewell: whoever took this thread's place speaks for the gateway.
+            // Without an offline notice, because the thread that took this one's place is the gateway's connection now.
             (current, trial) = (nil, nil)
             _ = machine.stop(deadline: time.now().instant)
             return
@@ -168,10 +169,10 @@ final class LinkLoop {
         case .giveUp(.unresolved): lose(.unresolved(host: plan.url.host, within: configuration.resolveTimeout))
         case .giveUp(.noAnswer): lose(.noAnswer(plan.url, within: configuration.connectTimeout))
         case .giveUp(.stalled): lose(.stalled(configuration.progressTimeout))
-        case .sayFarewell:
+        case .publishOfflineNotice:
             attempt { () throws(LinkFault) in
                 guard let current else { return }
-                current.farewell = try publishState(LinkState.offline, on: current)
+                current.offlineNotice = try publishState(LinkState.offline, on: current)
             }
         case .close: close()
         }
@@ -188,124 +189,7 @@ final class LinkLoop {
         }
     }
 
-    // MARK: Connections
-
-    private func dial() {
-        let now = time.now().instant
-        snapshot.address = plan.url
-        snapshot.version = plan.version
-        switch plan.next() {
-        case .resolve(let url):
-            machine.resolving(now: now)
-            attempt { () throws(LinkFault) in try resolver.lookUp(url.host) }
-        case .connect(let url, let host):
-            machine.connecting(now: now, hasOthers: plan.hasOthers)
-            attempt { () throws(LinkFault) in current = try connect(url, host: host, version: plan.version) }
-        }
-        publishSnapshot()
-    }
-
-    /// Begins a connection to one address.
-    /// - Parameter isRenewal: it is made for the sake of the certificates in the files.
-    func connect(
-        _ url: UpstreamAddress, host: String, version: WireVersion, isRenewal: Bool = false
-    ) throws(LinkFault) -> LinkConnection {
-        logger.debug(
-            "connecting to the upstream", metadata: ["url": "\(url)", "address": "\(host)", "version": "\(version)"])
-        var tls: ClientTLS?
-        if url.transport == .tls {
-            let prepared = try isRenewal ? self.tls.renewed() : self.tls.client()
-            let seconds = time.now().unixNanoseconds / 1_000_000_000
-            try prepared.expect(configuration.tls.serverName ?? url.host, unixSeconds: seconds)
-            tls = prepared
-        }
-        let client = try MosquittoClient(
-            configuration, address: url, version: version,
-            identifier: configuration.clientIdentifier.isEmpty
-                ? assignedIdentifier ?? "" : configuration.clientIdentifier, tls: tls)
-        let connection = LinkConnection(client, url: url, host: host, now: time.now().instant)
-        do throws(LinkFault) {
-            try client.connect(configuration, host: host)
-        } catch {
-            note(error, of: connection)
-            throw error
-        }
-        return connection
-    }
-
-    /// The broker has answered the CONNECT of `connection`.
-    /// - Throws: when it said no.
-    func check(_ answer: BrokerNews.Answer, _ client: MosquittoClient) throws(LinkFault) {
-        guard answer.code == 0 else {
-            throw .refused(client.address, ConnectRefusal(code: answer.code, version: client.version))
-        }
-        guard answer.supportsQoS1 else { throw .refused(client.address, .qosNotSupported) }
-    }
-
-    /// `connection` is the one that there is, from now on.
-    func begin(_ connection: LinkConnection, _ answer: BrokerNews.Answer) throws(LinkFault) {
-        let client = connection.client
-        plan.answered()
-        if let tls = client.tls { self.tls.accepted(tls) }
-        client.ignoreLog()
-        if let socket = client.socket {
-            let timeout = configuration.progressTimeout + .seconds(5)
-            cmosquitto_user_timeout(socket, UInt32(clamping: timeout.wholeNanoseconds / 1_000_000))
-        }
-        let now = time.now().instant
-        connection.takeNumber()
-        connection.lastAcknowledged = now
-        connection.window = max(1, min(configuration.window, answer.receiveMaximum ?? .max))
-        connection.maximumPacketBytes = answer.maximumPacketBytes
-        if let identifier = answer.assignedIdentifier { assignedIdentifier = identifier }
-        current = connection
-        trialPlan.connected(now: now)
-        snapshot.address = connection.url
-        snapshot.version = client.version
-        snapshot.peer = connection.host
-        snapshot.connections += 1
-        snapshot.certificateExpiry = client.tls?.expiry
-        snapshot.brokerCertificateExpiry = client.serverExpiry
-        snapshot.refusedSubscriptions = []
-        connection.birth = (try publishState(LinkState.online, on: connection), now)
-        try subscribe(connection, answer)
-        logger.info(
-            "the upstream is connected",
-            metadata: [
-                "url": "\(client.address)", "address": "\(connection.host)", "version": "\(client.version)",
-                "window": "\(connection.window)",
-            ])
-        tell { $0.connection = connection.number }
-    }
-
-    /// Subscribes to what the settings want, and gives up what earlier settings wanted.
-    private func subscribe(_ connection: LinkConnection, _ answer: BrokerNews.Answer) throws(LinkFault) {
-        gate.connected(
-            connection.client.version, isSessionPresent: answer.isSessionPresent, now: time.now().instant)
-        let broker = "\(configuration.clientIdentifier)@\(connection.url)"
-        let known = answer.isSessionPresent ? subscriptionFile.filters(of: broker) : []
-        let stale = known.filter { !gate.filters.contains($0) }
-        // Before the broker is asked: whatever happens then, the file names all that it may hold.
-        subscriptionFile.set(gate.filters + stale, of: broker)
-        for filter in stale { connection.unsubscribing[try connection.client.unsubscribe(filter)] = filter }
-        for filter in gate.filters {
-            let identifier = answer.supportsSubscriptionIdentifiers ? gate.identifier(of: filter) : nil
-            connection.subscribing[try connection.client.subscribe(filter, identifier: identifier)] = filter
-        }
-    }
-
-    /// The broker has taken back a filter of earlier settings.
-    func unsubscribed(_ packetIdentifier: Int32, on connection: LinkConnection) {
-        guard let filter = connection.unsubscribing.removeValue(forKey: packetIdentifier) else { return }
-        logger.info("gave up an upstream subscription of earlier settings", metadata: ["filter": "\(filter)"])
-        let broker = "\(configuration.clientIdentifier)@\(connection.url)"
-        if connection.unsubscribing.isEmpty { subscriptionFile.set(gate.filters, of: broker) }
-    }
-
-    /// What a failure says about the files and versions that the next attempt uses.
-    func note(_ fault: LinkFault, of connection: LinkConnection) {
-        if case .tls = fault, let tls = connection.client.tls { self.tls.refused(tls, fault) }
-    }
+    // MARK: Ends
 
     func lose(_ fault: LinkFault) {
         // One that is let in already takes the place of the one that is gone.
@@ -316,7 +200,7 @@ final class LinkLoop {
         if let current { note(fault, of: current) }
         switch fault {
         case .closedBeforeAnswer: plan.closedBeforeAnswer()
-        case .protocol where current?.client.news.answer == nil: plan.closedBeforeAnswer()
+        case .protocol where current?.client.events.answer == nil: plan.closedBeforeAnswer()
         case .broken, .disconnected, .protocol: blame(fault, now: now)
         default: break
         }
@@ -345,10 +229,10 @@ final class LinkLoop {
     private func blame(_ fault: LinkFault, now: Instant) {
         guard let current, let oldest = current.inFlight.oldest else { return }
         let claimed = oldest.claimed
-        caution.hungUp(oldest: claimed.id, count: current.inFlight.count)
+        singleMessageMode.hungUp(oldest: claimed.id, count: current.inFlight.count)
         guard current.inFlight.count == 1, current.birth == nil, current.canary == nil,
             !mayEndOverCanary(now: now),
-            verdict.judge(claimed.id, fault, sent: oldest.published, now: now) == .refused
+            poisonPolicy.judge(claimed.id, fault, sent: oldest.published, now: now) == .refused
         else { return }
         refuse(claimed, .fault(fault.reason))
     }
@@ -356,7 +240,7 @@ final class LinkLoop {
     private func close() {
         dropTrial()
         if let current, current.isAnswered {
-            if current.farewell == nil { _ = try? publishState(LinkState.offline, on: current) }
+            if current.offlineNotice == nil { _ = try? publishState(LinkState.offline, on: current) }
             current.client.disconnect()
             logger.info("the upstream is disconnected", metadata: ["url": "\(current.url)"])
         }
@@ -364,9 +248,9 @@ final class LinkLoop {
     }
 
     func forgetConnection() {
-        if let current { letIn(current.client.news) }
+        if let current { acceptIncoming(of: current) }
         current = nil
-        tell {
+        publishReport {
             $0.settled.append(contentsOf: settled)
             $0.refused.append(contentsOf: refused)
             $0.connection = nil
@@ -375,98 +259,13 @@ final class LinkLoop {
         refused.removeAll()
     }
 
-    // MARK: Waiting
-
-    /// Sockets and orders to wait for, and for how long.
-    struct Wait: Sendable {
-        /// The mailbox' alarm, and the sockets of the connections that there are; -1 for one that is closed.
-        fileprivate var descriptors: [pollfd]
-        fileprivate var milliseconds: Int32
-        /// What poll(2) returned, and errno after it.
-        fileprivate var count: Int32 = 0
-        fileprivate var code: Int32 = 0
-
-        /// Waits.
-        mutating func poll() {
-            count = Glibc.poll(&descriptors, nfds_t(descriptors.count), milliseconds)
-            code = errno
-        }
-    }
-
-    private func nextWait() throws(LinkFault) -> Wait {
-        var descriptors = [pollfd(fd: mailbox.alarm, events: Int16(POLLIN), revents: 0)]
-        for client in [current?.client, trial?.connection.client].compactMap(\.self) {
-            // Closed within a call, by a DISCONNECT for one, without that call saying so.
-            let events = client.wantsWrite ? POLLIN | POLLOUT : POLLIN
-            descriptors.append(pollfd(fd: client.socket ?? -1, events: Int16(events), revents: 0))
-        }
-        if let client = current?.client, client.socket == nil { throw client.lost }
-        let now = time.now().instant
-        waitingUntil = isGathering(now: now) ? now : waitEnd(now: now)
-        published.isInCall.store(0, ordering: .relaxed)
-        return Wait(
-            descriptors: descriptors,
-            milliseconds: Int32(clamping: (max(0, (waitingUntil - now).wholeNanoseconds) + 999_999) / 1_000_000))
-    }
-
-    /// The wait is over: handles what came.
-    func resume(_ wait: Wait) {
-        published.isInCall.store(time.now().instant.nanoseconds, ordering: .relaxed)
-        attempt { () throws(LinkFault) in
-            guard wait.count >= 0 || wait.code == EINTR else {
-                throw .library(doing: "wait for the upstream", reason: errorText(wait.code))
-            }
-            try handle(wait.descriptors)
-        }
-    }
-
-    private func handle(_ descriptors: [pollfd]) throws(LinkFault) {
-        if descriptors[0].revents != 0 { mailbox.hush() }
-        if trial != nil, let last = descriptors.last { serveTrial(events: Int32(last.revents)) }
-        guard let current, descriptors.count > 1 else { return }
-        var fault: LinkFault?
-        do throws(LinkFault) {
-            try serve(current, events: Int32(descriptors[1].revents))
-        } catch {
-            fault = error
-        }
-        // The news first: they tell why the library closed the connection.
-        try handleNews(of: current)
-        if let fault { throw fault }
-    }
-
-    /// Lets the library do what its socket is ready for, and what is due.
-    func serve(_ connection: LinkConnection, events: Int32) throws(LinkFault) {
-        let client = connection.client
-        if events & POLLOUT != 0 { try client.write() }
-        if events & ~POLLOUT != 0 { try client.read() }
-        let now = time.now().instant
-        if now >= connection.nextKeepAlive {
-            connection.nextKeepAlive = now + .seconds(1)
-            try client.keepAlive()
-        }
-    }
-
-    /// When there is something to do, whatever comes.
-    private func waitEnd(now: Instant) -> Instant {
-        var due = now + (current == nil ? .seconds(60) : .seconds(1))
-        func note(_ instant: Instant?) { if let instant { due = min(due, instant) } }
-        note(current?.nextKeepAlive)
-        note(machine.deadline(oldestUnacknowledged: current?.oldestUnacknowledged(now: now)))
-        note(canaryDue)
-        note(trialDue)
-        return due
-    }
-
-    // MARK: Telling
-
-    func handOn(_ arrivals: [UpstreamArrival]) { accepted(arrivals) }
+    // MARK: Reports
 
     /// Once per turn: devices wait for it. What must be gathered for the disk's sake the outbox gathers.
     /// - Returns: whether there was something to tell.
-    private func tellSettled() -> Bool {
+    private func reportSettled() -> Bool {
         guard !settled.isEmpty || !refused.isEmpty else { return false }
-        tell {
+        publishReport {
             $0.settled.append(contentsOf: settled)
             $0.refused.append(contentsOf: refused)
             $0.latency = latency ?? $0.latency
@@ -477,18 +276,18 @@ final class LinkLoop {
         return true
     }
 
-    func tell(_ change: (inout LinkMailbox.Report) -> Void) {
-        mailbox.tell(change)
+    func publishReport(_ change: (inout LinkMailbox.Report) -> Void) {
+        mailbox.changeReport(change)
         // What is refused is written to the disk, which is not for this thread to wait for.
         let onTheWay = current.map { $0.inFlight.count + $0.ready.count } ?? 0
-        report(refused.isEmpty && onTheWay <= Self.quietCount)
+        onReport(refused.isEmpty && onTheWay <= Self.quietCount)
     }
     /// With no more than this on their way, what was acknowledged is better told at once than together with others.
     private static let quietCount = 8
 
     // MARK: Looking
 
-    private func publishSnapshot() {
+    func publishSnapshot() {
         let state: LinkSnapshot.State
         switch machine.state {
         case .idle: state = .idle
@@ -500,7 +299,7 @@ final class LinkLoop {
             state = .confirmed
             snapshot.lastConfirmation = last
         case .suspect: state = .suspect
-        case .stopping, .farewell: state = .stopping
+        case .stopping, .offlineNotice: state = .stopping
         case .stopped: state = .stopped
         }
         if state != snapshot.state {

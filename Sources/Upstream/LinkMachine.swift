@@ -5,7 +5,7 @@ internal import Readings
 /// Pure: time and randomness are parameters. The link's thread feeds it with what happened and does what it says; where
 /// the next attempt goes is the ``DialPlan``'s.
 ///
-///     idle ─▶ resolving ─▶ connecting ─▶ authenticated ─▶ confirmed ⇄ suspect ─▶ stopping ─▶ farewell ─▶ stopped
+///     idle ─▶ resolving ─▶ connecting ─▶ authenticated ─▶ confirmed ⇄ suspect ─▶ stopping ─▶ offlineNotice ─▶ stopped
 ///              │   ▲         │   ▲              │             │           │
 ///              ▼   │         ▼   │              ▼             ▼           ▼
 ///              down ◀────────────┴──────────────┴─────────────┴───────────┘
@@ -41,10 +41,10 @@ struct LinkMachine: Sendable {
         case confirmed(since: Instant, last: Instant)
         /// Something is on its way, and nothing has been acknowledged for too long. → confirmed, down, stopping
         case suspect(since: Instant, last: Instant?)
-        /// No new messages; waits for the acknowledgement of those on their way. → farewell, stopped
+        /// No new messages; waits for the acknowledgement of those on their way. → offlineNotice, stopped
         case stopping(deadline: Instant)
         /// `offline` is on its way. → stopped
-        case farewell(deadline: Instant)
+        case offlineNotice(deadline: Instant)
         case stopped
     }
 
@@ -56,8 +56,8 @@ struct LinkMachine: Sendable {
         case checkReach
         /// Nothing came in time: report it with `lost`.
         case giveUp(Reason)
-        /// Publish `offline` and call `farewellAcknowledged` once it is acknowledged.
-        case sayFarewell
+        /// Publish `offline` and call `offlineNoticeAcknowledged` once it is acknowledged.
+        case publishOfflineNotice
         /// Disconnect if connected, and end.
         case close
     }
@@ -82,7 +82,7 @@ struct LinkMachine: Sendable {
     private var since: Instant? {
         switch state {
         case .authenticated(let since), .confirmed(let since, _), .suspect(let since, _): since
-        case .idle, .down, .resolving, .connecting, .stopping, .farewell, .stopped: nil
+        case .idle, .down, .resolving, .connecting, .stopping, .offlineNotice, .stopped: nil
         }
     }
 
@@ -138,7 +138,7 @@ struct LinkMachine: Sendable {
     mutating func lost(now: Instant, hasNext: Bool = false, using random: inout some RandomNumberGenerator) {
         switch state {
         case .idle, .down, .stopped: return
-        case .stopping, .farewell: state = .stopped
+        case .stopping, .offlineNotice: state = .stopped
         case .resolving, .connecting:
             if hasNext {
                 state = .down(until: now)
@@ -169,15 +169,15 @@ struct LinkMachine: Sendable {
         case .stopping(let earlier):
             state = .stopping(deadline: min(earlier, deadline))
             return .none
-        case .farewell(let earlier):
-            state = .farewell(deadline: min(earlier, deadline))
+        case .offlineNotice(let earlier):
+            state = .offlineNotice(deadline: min(earlier, deadline))
             return .none
         case .stopped: return .none
         }
     }
 
-    mutating func farewellAcknowledged() -> Action {
-        guard case .farewell = state else { return .none }
+    mutating func offlineNoticeAcknowledged() -> Action {
+        guard case .offlineNotice = state else { return .none }
         state = .stopped
         return .close
     }
@@ -198,13 +198,13 @@ struct LinkMachine: Sendable {
             if now >= oldestUnacknowledged + policy.progressTimeout { return .giveUp(.stalled) }
             if now >= oldestUnacknowledged + policy.suspectAfter { suspect() }
             return .none
-        case .stopping(let deadline) where now >= deadline, .farewell(let deadline) where now >= deadline:
+        case .stopping(let deadline) where now >= deadline, .offlineNotice(let deadline) where now >= deadline:
             state = .stopped
             return .close
         case .stopping(let deadline) where oldestUnacknowledged == nil:
-            state = .farewell(deadline: deadline)
-            return .sayFarewell
-        case .idle, .down, .resolving, .connecting, .stopping, .farewell, .stopped: return .none
+            state = .offlineNotice(deadline: deadline)
+            return .publishOfflineNotice
+        case .idle, .down, .resolving, .connecting, .stopping, .offlineNotice, .stopped: return .none
         }
     }
 
@@ -220,7 +220,7 @@ struct LinkMachine: Sendable {
     func deadline(oldestUnacknowledged: Instant?) -> Instant? {
         switch state {
         case .down(let until): until
-        case .resolving(let deadline), .stopping(let deadline), .farewell(let deadline): deadline
+        case .resolving(let deadline), .stopping(let deadline), .offlineNotice(let deadline): deadline
         case .connecting(let reach, let deadline): min(reach ?? deadline, deadline)
         case .authenticated, .confirmed: oldestUnacknowledged.map { $0 + policy.suspectAfter }
         case .suspect: oldestUnacknowledged.map { $0 + policy.progressTimeout }

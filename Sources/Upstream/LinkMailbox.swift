@@ -107,7 +107,7 @@ final class LinkMailbox: Sendable {
     }
 
     /// Changes the report. Somebody has to look at it then.
-    func tell(_ change: (inout Report) -> Void) { report.withLock { change(&$0) } }
+    func changeReport(_ change: (inout Report) -> Void) { report.withLock { change(&$0) } }
 
     /// Makes the alarm quiet again.
     func hush() {

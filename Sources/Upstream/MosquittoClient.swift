@@ -14,7 +14,7 @@ extension mosq_err_t {
 /// socket at once. It is created, read from and released on the link's thread alone.
 final class MosquittoClient {
     /// What the callbacks reported during the calls below.
-    let news: BrokerNews
+    let events: MosquittoEvents
     let address: UpstreamAddress
     let version: WireVersion
     /// `nil` without TLS.
@@ -45,16 +45,16 @@ final class MosquittoClient {
         self.tls = tls
         isHandshaking = address.transport == .tls
         keepAliveInterval = configuration.keepAlive
-        news = BrokerNews(maximumPayloadBytes: configuration.maximumIncomingBytes)
+        events = MosquittoEvents(maximumPayloadBytes: configuration.maximumIncomingBytes)
         // Without a name of ours there is no session to come back to.
         let keepsSession = !configuration.subscriptions.isEmpty && !identifier.isEmpty
         guard Self.libraryReady,
             let handle = mosquitto_new(
-                identifier.isEmpty ? nil : identifier, !keepsSession, Unmanaged.passUnretained(news).toOpaque()
+                identifier.isEmpty ? nil : identifier, !keepsSession, Unmanaged.passUnretained(events).toOpaque()
             )
         else { throw .library(doing: "prepare the upstream client", reason: errorText(errno)) }
         self.handle = handle
-        BrokerNews.listen(to: handle)
+        MosquittoEvents.listen(to: handle)
         let window = UInt32(clamping: configuration.window)
         try Self.check(
             mosquitto_int_option(
@@ -87,7 +87,7 @@ final class MosquittoClient {
 
     // MARK: Connecting
 
-    /// Starts to connect and returns before it is done. The answer comes as ``BrokerNews/answer``.
+    /// Starts to connect and returns before it is done. The answer comes as ``MosquittoEvents/answer``.
     /// - Parameter host: a numeric address, so that the library has nothing to look up.
     func connect(_ configuration: UpstreamConfiguration, host: String) throws(LinkFault) {
         if version == .v5 { try setConnectProperties(configuration) }
@@ -129,7 +129,7 @@ final class MosquittoClient {
     var serverExpiry: Int64? { tls == nil ? nil : ClientTLS.expiry(ofServerOn: mosquitto_ssl_get(handle)) }
 
     /// The broker has let us in: the library's log is of no interest any more.
-    func ignoreLog() { BrokerNews.ignoreLog(of: handle) }
+    func ignoreLog() { MosquittoEvents.ignoreLog(of: handle) }
 
     // MARK: The loop
 
@@ -141,19 +141,50 @@ final class MosquittoClient {
 
     /// Whether to poll for writing. During a TLS handshake only until the socket was writable once: the library leaves
     /// its wish standing then, and the loop would spin.
-    var wantsWrite: Bool { mosquitto_want_write(handle) && !(isHandshaking && sawWritable) }
+    var wantsWrite: Bool { !isHolding && mosquitto_want_write(handle) && !(isHandshaking && sawWritable) }
+
+    /// What the library writes waits: acknowledgements of messages that the gateway has not taken over yet, and all that is
+    /// sent after them.
+    private(set) var isHolding = false
+    /// So many messages are taken together.
+    private static let incomingLimit = 64
 
     /// The socket is readable, or in error.
+    ///
+    /// Messages that the broker wants acknowledged make the client hold back what it writes, until ``releaseWrites()``. They
+    /// are read as long as there are more: their way into the gateway is gone together.
     func read() throws(LinkFault) {
+        var count: Int
+        repeat {
+            count = events.incoming.count
+            try readOnce()
+        } while count < events.incoming.count && events.incoming.count < Self.incomingLimit
+        if isHandshaking { try checkHandshake() }
+        // What the handshake held back, and what the library has to say to what it has read.
+        if isHandshaking || wantsWrite { try write() }
+        if socket == nil { throw lost }
+    }
+
+    /// The library acknowledges a message before it reports it. Where it believes that another thread writes for it
+    /// (mosquitto_threaded_set), it only queues the acknowledgement.
+    private func readOnce() throws(LinkFault) {
+        mosquitto_threaded_set(handle, true)
         errno = 0  // The library takes an EAGAIN of earlier for one of now.
         let result = mosquitto_loop_read(handle, 1)
         let code = errno
+        if events.wantsAcknowledgement { isHolding = true }
+        events.wantsAcknowledgement = false
+        if !isHolding { mosquitto_threaded_set(handle, false) }
         if result != MOSQ_ERR_SUCCESS.intValue { throw fault(result, code: code) }
-        if news.answer != nil { isHandshaking = false }
-        if isHandshaking { try checkHandshake() }
-        // What the handshake held back.
-        if isHandshaking { try write() }
-        if socket == nil { throw lost }
+        if events.answer != nil { isHandshaking = false }
+    }
+
+    /// The gateway has taken over the messages that were read: their acknowledgements leave.
+    func releaseWrites() throws(LinkFault) {
+        guard isHolding else { return }
+        isHolding = false
+        mosquitto_threaded_set(handle, false)
+        if wantsWrite { try write() }
     }
 
     /// The socket is writable.
@@ -252,19 +283,19 @@ final class MosquittoClient {
 
     /// - Parameter code: errno after the call.
     func fault(_ result: Int32, code: Int32) -> LinkFault {
-        let isUp = news.answer != nil
-        if let reason = news.disconnectReason { return .disconnected(reason: reason) }
+        let isUp = events.answer != nil
+        if let reason = events.disconnectReason { return .disconnected(reason: reason) }
         // A broker that does not accept our certificate may say so after the handshake (RFC 8446, section 4.4.2.4). 2.0.21
         // reports a failed handshake as a failed read or write; only its complaint tells.
         if !isUp, let failure = tls?.failure { return .tls(address, failure) }
-        if isHandshaking, let complaint = news.complaint { return .tls(address, .other(complaint)) }
+        if isHandshaking, let complaint = events.complaint { return .tls(address, .other(complaint)) }
         switch result {
         case MOSQ_ERR_CONN_LOST.intValue, MOSQ_ERR_NO_CONN.intValue:
             return isUp ? .broken(code: 0) : .closedBeforeAnswer(address)
         case MOSQ_ERR_ERRNO.intValue where isHandshaking && code == 0: return .closedBeforeAnswer(address)
         case MOSQ_ERR_ERRNO.intValue: return isUp ? .broken(code: code) : .connect(address, code: code)
         case MOSQ_ERR_TLS.intValue, MOSQ_ERR_TLS_HANDSHAKE.intValue:
-            return .tls(address, .other(news.complaint ?? "no details"))
+            return .tls(address, .other(events.complaint ?? "no details"))
         case MOSQ_ERR_KEEPALIVE.intValue: return .keepAlive(keepAliveInterval)
         case MOSQ_ERR_PROTOCOL.intValue, MOSQ_ERR_MALFORMED_PACKET.intValue, MOSQ_ERR_CONN_REFUSED.intValue:
             return .protocol(detail: String(cString: mosquitto_strerror(result)))

@@ -48,7 +48,7 @@ package struct PublicationRefusal: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// What to do about a PUBACK that says no, or a connection that ends instead of one. Pure: time is a parameter.
-struct PublicationVerdict: Sendable {
+struct PoisonMessagePolicy: Sendable {
     enum Verdict: Hashable, Sendable {
         /// Never: the message has to go.
         case refused

@@ -59,9 +59,9 @@ final class Resolver: Sendable {
         }
         defer { freeaddrinfo(list) }
         var addresses: [String] = []
-        var place = list
-        while let entry = place?.pointee {
-            place = entry.ai_next
+        var position = list
+        while let entry = position?.pointee {
+            position = entry.ai_next
             var name = [CChar](repeating: 0, count: Int(NI_MAXHOST))
             guard
                 getnameinfo(

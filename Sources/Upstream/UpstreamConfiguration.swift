@@ -125,6 +125,10 @@ package struct UpstreamConfiguration: Hashable, Sendable {
     /// What ``UpstreamLink/run()`` gives the messages in flight when its task is cancelled.
     package var drainTimeout = Duration.seconds(2)
 
+    /// How long the gateway may take to confirm what came from upstream before it is acknowledged all the same: while it
+    /// is held back, nothing goes up, and the broker's silence is not to blame.
+    var holdPatience: Duration { min(.seconds(4), progressTimeout / 2) }
+
     var machinePolicy: LinkMachine.Policy {
         LinkMachine.Policy(
             resolveTimeout: resolveTimeout, reachTimeout: reachTimeout, connectTimeout: connectTimeout,

@@ -14,25 +14,25 @@ package final class UpstreamLink: Sendable {
     private let configuration: UpstreamConfiguration
     private let outbox: OutboxStore
     private let time: any TimeSource
-    private let accepted: @Sendable ([UpstreamArrival]) -> Void
+    private let accepted: @Sendable ([UpstreamArrival], ArrivalReceipt) -> Void
     private let logger: Logger
     /// Raised by whatever ``run()`` must look at.
     private let changed = Signal()
-    /// The thread that there is, by its doors; another one takes its place when it hangs.
-    private let present: Mutex<Doors>
+    /// The thread that there is, by its handle; another one takes its place when it hangs.
+    private let present: Mutex<LinkThreadHandle>
     private let isStarted = Atomic(false)
     /// Threads that were left behind in a call and have not come back.
     private let hanging = Atomic(0)
     private let beyondHelp = Atomic(false)
     /// Used at home in the outbox, but for the end of a wait.
-    private let desk: Mutex<Desk>
+    private let delivery: Mutex<DeliveryState>
 
     /// What a thread of the link's is spoken to by.
-    private final class Doors: Sendable {
+    private final class LinkThreadHandle: Sendable {
         let mailbox: LinkMailbox
         let latest: LinkSnapshotBox
         /// There while the thread is.
-        private let turns = Mutex<LinkTurns?>(nil)
+        private let turns = Mutex<LinkLoopLock?>(nil)
 
         init(changed: Signal, _ snapshot: LinkSnapshot) throws(LinkFault) {
             mailbox = try LinkMailbox(changed: changed)
@@ -41,10 +41,10 @@ package final class UpstreamLink: Sendable {
 
         /// The body of the thread.
         func run(_ loop: sending LinkLoop) {
-            let own = LinkTurns(loop)
+            let own = LinkLoopLock(loop)
             turns.withLock { $0 = own }
             own.run()
-            // The loop knows the link, and the link these doors.
+            // The loop holds the link, and the link holds this handle.
             turns.withLock { $0 = nil }
         }
 
@@ -60,8 +60,8 @@ package final class UpstreamLink: Sendable {
     }
 
     /// The link's dealings with the outbox.
-    private struct Desk: Sendable {
-        var claims: Claims
+    private struct DeliveryState: Sendable {
+        var budget: InFlightBudget
         var governor: ReplayGovernor
         /// A turn is to come when the governor lets more through.
         var isWaiting = false
@@ -78,26 +78,27 @@ package final class UpstreamLink: Sendable {
 
     /// - Parameters:
     ///   - accepted: called on the link's thread, in the order of arrival, with what came from upstream since the last
-    ///     call (at most a network read's worth). Must not block: the link waits for it. The broker has, or gets at
-    ///     once, the PUBACK. A thread that hung and comes back may call beside the one that has taken its place.
+    ///     call (some 64 messages). Must not block. The broker gets its PUBACKs when the receipt is confirmed, or after
+    ///     4 s; until then nothing goes up. A crash, or an end of the connection, before that makes the broker deliver
+    ///     the messages again. A thread that hung and comes back may call beside the one that has taken its place.
     /// - Throws: when the process is out of file descriptors.
     package init(
         configuration: UpstreamConfiguration, outbox: OutboxStore, time: any TimeSource,
-        accepted: @escaping @Sendable ([UpstreamArrival]) -> Void, logger: Logger
+        accepted: @escaping @Sendable ([UpstreamArrival], ArrivalReceipt) -> Void, logger: Logger
     ) throws(LinkFault) {
         self.configuration = configuration
         self.outbox = outbox
         self.time = time
         self.accepted = accepted
         self.logger = logger
-        present = Mutex(try Doors(changed: changed, LinkSnapshot(since: time.now().instant)))
-        desk = Mutex(
-            Desk(
-                claims: Claims(configuration),
+        present = Mutex(try LinkThreadHandle(changed: changed, LinkSnapshot(since: time.now().instant)))
+        delivery = Mutex(
+            DeliveryState(
+                budget: InFlightBudget(configuration),
                 governor: ReplayGovernor(configuration.replayLimits, now: time.now().instant)))
     }
 
-    private var doors: Doors { present.withLock { $0 } }
+    private var threadHandle: LinkThreadHandle { present.withLock { $0 } }
 
     /// The version of the libmosquitto that is loaded, "2.0.11".
     package static var libraryVersion: String {
@@ -111,10 +112,10 @@ package final class UpstreamLink: Sendable {
     package func wake() { outbox.assumeIsolated { turn($0, isHeard: false) } }
 
     /// What the link is doing. Cheap, from any thread; at most one turn of the link's loop old.
-    package func snapshot() -> LinkSnapshot { doors.latest.value.withLock { $0 } }
+    package func snapshot() -> LinkSnapshot { threadHandle.latest.value.withLock { $0 } }
 
     /// How often the link's loop has gone round. Stands still, but for a turn per second, when there is nothing to do.
-    package var turns: UInt64 { doors.latest.turns.load(ordering: .relaxed) }
+    package var turns: UInt64 { threadHandle.latest.turns.load(ordering: .relaxed) }
 
     /// So many of its threads hang that only a new process helps.
     package var isBeyondHelp: Bool { beyondHelp.load(ordering: .relaxed) }
@@ -122,7 +123,7 @@ package final class UpstreamLink: Sendable {
     /// Begins to stop and returns: nothing new is claimed, what is on its way gets until `deadline` to be
     /// acknowledged, then `offline` is published and the connection closed. ``run()`` returns when that is done, and
     /// at the deadline at the latest. What was not acknowledged stays in the outbox.
-    package func shutdown(deadline: Instant) { doors.mailbox.orderStop(deadline: deadline) }
+    package func shutdown(deadline: Instant) { threadHandle.mailbox.orderStop(deadline: deadline) }
 
     /// Connects, delivers and reconnects until ``shutdown(deadline:)``, or until the task is cancelled, which is a
     /// shutdown within ``UpstreamConfiguration/drainTimeout``. To be called once.
@@ -133,7 +134,7 @@ package final class UpstreamLink: Sendable {
     package func run() async throws(LinkFault) {
         let wasStarted = isStarted.exchange(true, ordering: .relaxed)
         precondition(!wasStarted, "a link runs once")
-        try startThread(doors)
+        try startThread(threadHandle)
         let supervision = Task.detached { await self.supervise() }
         await withTaskCancellationHandler {
             await withTaskExecutorPreference(outbox.executor) { await serve(outbox) }
@@ -145,18 +146,18 @@ package final class UpstreamLink: Sendable {
 
     // MARK: The thread
 
-    private func startThread(_ doors: Doors) throws(LinkFault) {
+    private func startThread(_ threadHandle: LinkThreadHandle) throws(LinkFault) {
         try LinkThread.start("upstream") { [self] in
-            doors.run(
+            threadHandle.run(
                 LinkLoop(
                     configuration: configuration, time: time, isOwn: { [outbox] in outbox.isOwn(epoch: $0) },
-                    mailbox: doors.mailbox,
-                    snapshot: doors.latest,
+                    mailbox: threadHandle.mailbox,
+                    snapshot: threadHandle.latest,
                     accepted: accepted,
-                    report: { [self] in
+                    onReport: { [self] in
                         if !$0 || outbox.visit({ turn($0, isHeard: true) }) == nil { changed.raise() }
                     }, logger: logger))
-            if doors.mailbox.isAbandoned { hanging.subtract(1, ordering: .relaxed) }
+            if threadHandle.mailbox.isAbandoned { hanging.subtract(1, ordering: .relaxed) }
         }
     }
 
@@ -170,7 +171,7 @@ package final class UpstreamLink: Sendable {
         var (call, seen): (Int64, Int) = (0, 0)
         // Looks are counted, not time: a machine that was asleep has not hung.
         while (try? await Task.sleep(for: configuration.stuckAfter / Self.looks)) != nil {
-            let present = doors.latest.isInCall.load(ordering: .relaxed)
+            let present = threadHandle.latest.isInCall.load(ordering: .relaxed)
             (call, seen) = (present, present != 0 && present == call ? seen + 1 : 0)
             guard seen >= Self.looks else { continue }
             seen = 0
@@ -184,7 +185,7 @@ package final class UpstreamLink: Sendable {
     }
 
     private func replaceThread() {
-        let old = doors
+        let old = threadHandle
         var snapshot = old.latest.value.withLock { $0 }
         let now = time.now().instant
         let fault = LinkFault.stuck(configuration.stuckAfter)
@@ -192,7 +193,7 @@ package final class UpstreamLink: Sendable {
         (snapshot.lastFault, snapshot.lastFaultAt) = (fault, now)
         logger.error("the upstream's thread hangs; another one takes its place", metadata: ["error": "\(fault)"])
         do throws(LinkFault) {
-            let fresh = try Doors(changed: changed, snapshot)
+            let fresh = try LinkThreadHandle(changed: changed, snapshot)
             // Before its thread is there, so that no order goes to the old one any more.
             present.withLock { $0 = fresh }
             if let deadline = old.mailbox.stopDeadline { fresh.mailbox.orderStop(deadline: deadline) }
@@ -216,85 +217,85 @@ package final class UpstreamLink: Sendable {
     /// At home on the outbox's thread. Most of the link's turns are made elsewhere: by the thread that brought a
     /// message, and by the link's own when acknowledgements have come. Here is what finds the outbox busy, and the end.
     private func serve(_ outbox: isolated OutboxStore) async {
-        desk.withLock { $0.isOpen = true }
+        delivery.withLock { $0.isOpen = true }
         var expiry: Expiry?
         while true {
-            if let deadline = doors.mailbox.stopDeadline, expiry == nil || expiry?.deadline != deadline {
+            if let deadline = threadHandle.mailbox.stopDeadline, expiry == nil || expiry?.deadline != deadline {
                 expiry?.cancel()
                 expiry = Expiry(deadline: deadline, after: deadline - time.now().instant, signal: changed)
-                desk.withLock { $0.isStopping = true }
+                delivery.withLock { $0.isStopping = true }
             }
             turn(outbox, isHeard: false)
-            if desk.withLock({ $0.isStopped }) || expiry?.isOver == true { break }
+            if delivery.withLock({ $0.isStopped }) || expiry?.isOver == true { break }
             await changed.wait()
         }
         expiry?.cancel()
-        desk.withLock { $0.isOpen = false }
+        delivery.withLock { $0.isOpen = false }
         outbox.release()
     }
 
     /// Removes from the outbox what was acknowledged, and claims until the window is full or there is nothing more.
     private func turn(_ outbox: isolated OutboxStore, isHeard: Bool) {
-        desk.withLock { desk in
-            guard desk.isOpen else { return }
-            let doors = doors
-            let report = doors.mailbox.takeReport()
-            desk.acknowledged.append(contentsOf: report.settled)
-            desk.refused.append(contentsOf: report.refused)
+        delivery.withLock { delivery in
+            guard delivery.isOpen else { return }
+            let threadHandle = threadHandle
+            let report = threadHandle.mailbox.takeReport()
+            delivery.acknowledged.append(contentsOf: report.settled)
+            delivery.refused.append(contentsOf: report.refused)
             if let latency = report.latency {
-                desk.claims.isQuick = latency < UpstreamConfiguration.slowLatency
-                desk.governor.acknowledged(report.settled.count, latency: latency, now: time.now().instant)
+                delivery.budget.isQuick = latency < UpstreamConfiguration.slowLatency
+                delivery.governor.acknowledged(report.settled.count, latency: latency, now: time.now().instant)
             }
             if report.isStopped {
-                desk.isStopped = true
+                delivery.isStopped = true
                 changed.raise()
             }
-            settle(&desk, outbox)
-            var records = setAside(&desk, outbox)
-            guard desk.acknowledged.isEmpty, desk.refused.isEmpty else { return }
+            settle(&delivery, outbox)
+            var records = setAside(&delivery, outbox)
+            guard delivery.acknowledged.isEmpty, delivery.refused.isEmpty else { return }
             // A changed connection: nothing that was claimed for the old one is on its way any more. Acknowledgements
             // of the old one come before the change, and leave the outbox before the rest is handed out again.
-            if report.connection != desk.connection {
+            if report.connection != delivery.connection {
                 outbox.release()
                 records = []
                 if report.connection != nil { outbox.attach() }
-                desk.connection = report.connection
-                desk.claims = Claims(configuration)
-                desk.governor = ReplayGovernor(configuration.replayLimits, now: time.now().instant)
+                delivery.connection = report.connection
+                delivery.budget = InFlightBudget(configuration)
+                delivery.governor = ReplayGovernor(configuration.replayLimits, now: time.now().instant)
             }
-            if let connection = desk.connection, !records.isEmpty {
-                doors.order(records, connection: connection, isHeard: isHeard)
+            if let connection = delivery.connection, !records.isEmpty {
+                threadHandle.order(records, connection: connection, isHeard: isHeard)
             }
-            if let connection = desk.connection, !desk.isStopping {
-                refill(&desk, doors, connection: connection, outbox, isHeard: isHeard)
+            if let connection = delivery.connection, !delivery.isStopping {
+                refill(&delivery, threadHandle, connection: connection, outbox, isHeard: isHeard)
             }
         }
     }
 
     /// When it fails they are kept for the next time, and nothing new is claimed until then.
-    private func settle(_ desk: inout Desk, _ outbox: isolated OutboxStore) {
-        guard !desk.acknowledged.isEmpty else { return }
+    private func settle(_ delivery: inout DeliveryState, _ outbox: isolated OutboxStore) {
+        guard !delivery.acknowledged.isEmpty else { return }
         do throws(OutboxError) {
-            try outbox.settle(desk.acknowledged)
-            desk.claims.remove(desk.acknowledged)
-            desk.acknowledged.removeAll(keepingCapacity: true)
+            try outbox.settle(delivery.acknowledged)
+            delivery.budget.remove(delivery.acknowledged)
+            delivery.acknowledged.removeAll(keepingCapacity: true)
         } catch {
             failed("cannot remove delivered messages from the outbox; they may be delivered again", error)
         }
     }
 
     /// - Returns: the gap records that are on their way instead. Those of a connection that is gone come again.
-    private func setAside(_ desk: inout Desk, _ outbox: isolated OutboxStore) -> [OutboxStore.Claimed] {
-        guard !desk.refused.isEmpty else { return [] }
+    private func setAside(_ delivery: inout DeliveryState, _ outbox: isolated OutboxStore) -> [OutboxStore.Claimed] {
+        guard !delivery.refused.isEmpty else { return [] }
         guard !outbox.isVisited else {
             changed.raise()
             return []
         }
         do throws(OutboxError) {
-            let records = try outbox.setAside(desk.refused.map { ($0.id, $0.reason) })
+            let records = try outbox.setAside(delivery.refused.map { ($0.id, $0.reason) })
             let kept = Set(records.map(\.id))
-            desk.claims.remove(desk.refused.map(\.id).filter { !kept.contains($0) })
-            desk.refused = []
+            delivery.budget.remove(delivery.refused.map(\.id).filter { !kept.contains($0) })
+            delivery.refused = []
             return records
         } catch {
             failed("cannot set aside what the upstream refuses", error)
@@ -303,23 +304,25 @@ package final class UpstreamLink: Sendable {
     }
 
     private func refill(
-        _ desk: inout Desk, _ doors: Doors, connection: UInt64, _ outbox: isolated OutboxStore, isHeard: Bool
+        _ delivery: inout DeliveryState, _ threadHandle: LinkThreadHandle, connection: UInt64,
+        _ outbox: isolated OutboxStore, isHeard: Bool
     ) {
         // The LAN's thread, or the link's, must not wait for the disk.
         guard !outbox.isVisited || !outbox.mustGoAhead else { return changed.raise() }
         do throws(OutboxError) {
-            while desk.claims.freeMessages > 0, desk.claims.freeBytes > 0 {
+            while delivery.budget.freeMessages > 0, delivery.budget.freeBytes > 0 {
                 // Nothing is asked of the governor while all that comes goes straight through.
                 let isBacklogged = outbox.hasBacklog
                 let allowance =
-                    isBacklogged ? desk.governor.allowance(now: time.now().instant) : (messages: .max, bytes: .max)
-                let bytes = allowance.bytes > 0 ? min(desk.claims.freeBytes, allowance.bytes) : desk.claims.freeBytes
+                    isBacklogged ? delivery.governor.allowance(now: time.now().instant) : (messages: .max, bytes: .max)
+                let bytes =
+                    allowance.bytes > 0 ? min(delivery.budget.freeBytes, allowance.bytes) : delivery.budget.freeBytes
                 let batch = try outbox.claim(
-                    limit: desk.claims.freeMessages, byteLimit: bytes, storedLimit: allowance.messages)
-                if isBacklogged { account(batch, &desk, outbox) }
+                    limit: delivery.budget.freeMessages, byteLimit: bytes, storedLimit: allowance.messages)
+                if isBacklogged { account(batch, &delivery, outbox) }
                 guard !batch.isEmpty else { return }
-                desk.claims.add(batch)
-                doors.order(batch, connection: connection, isHeard: isHeard)
+                delivery.budget.add(batch)
+                threadHandle.order(batch, connection: connection, isHeard: isHeard)
             }
         } catch {
             failed("cannot take messages out of the outbox", error)
@@ -327,19 +330,21 @@ package final class UpstreamLink: Sendable {
     }
 
     /// What of a backlog has gone counts; what the governor held back has a turn of its own.
-    private func account(_ batch: [OutboxStore.Claimed], _ desk: inout Desk, _ outbox: isolated OutboxStore) {
+    private func account(
+        _ batch: [OutboxStore.Claimed], _ delivery: inout DeliveryState, _ outbox: isolated OutboxStore
+    ) {
         var (messages, bytes) = (0, 0)
         for claimed in batch where claimed.isStored {
             messages += 1
             bytes += claimed.message.topic.utf8.count + claimed.message.payload.count
         }
-        if messages > 0 { desk.governor.sent(messages: messages, bytes: bytes) }
-        guard !desk.isWaiting, outbox.hasBacklog, desk.claims.freeMessages > batch.count else { return }
-        desk.isWaiting = true
-        let wait = max(desk.governor.wait, .milliseconds(1))
+        if messages > 0 { delivery.governor.sent(messages: messages, bytes: bytes) }
+        guard !delivery.isWaiting, outbox.hasBacklog, delivery.budget.freeMessages > batch.count else { return }
+        delivery.isWaiting = true
+        let wait = max(delivery.governor.wait, .milliseconds(1))
         Task.detached { [self] in
             try? await Task.sleep(for: wait)
-            self.desk.withLock { $0.isWaiting = false }
+            self.delivery.withLock { $0.isWaiting = false }
             changed.raise()
         }
     }
@@ -355,7 +360,7 @@ package final class UpstreamLink: Sendable {
 }
 
 /// What is claimed and still in the outbox, against the window.
-private struct Claims: Sendable {
+private struct InFlightBudget: Sendable {
     private let window: Int
     private let byteLimit: Int
     /// The last acknowledgement was.

@@ -162,9 +162,9 @@ package enum UpstreamProbe {
             guest, address: url, version: version, identifier: "\(configuration.clientIdentifier)-doctor", tls: tls,
             hasWill: false)
         try client.connect(guest, host: host)
-        try serve(client, patience, else: .noAnswer(url, within: patience)) { client.news.answer != nil }
+        try serve(client, patience, else: .noAnswer(url, within: patience)) { client.events.answer != nil }
         if tls != nil { findings.append(certificates(client, now: now)) }
-        if let code = client.news.answer?.code, code != 0 {
+        if let code = client.events.answer?.code, code != 0 {
             throw .refused(url, ConnectRefusal(code: code, version: version))
         }
         findings.append(
@@ -174,9 +174,10 @@ package enum UpstreamProbe {
             topic: configuration.canaryTopic, payload: Array("doctor".utf8), retain: false)
         let code = errno
         guard result == MOSQ_ERR_SUCCESS.intValue else { throw client.fault(result, code: code) }
-        try serve(client, patience, else: .stalled(patience)) { !client.news.acknowledgements.isEmpty }
+        try serve(client, patience, else: .stalled(patience)) { !client.events.acknowledgements.isEmpty }
         let milliseconds = (time.now().instant - sent).wholeNanoseconds / 1_000_000
-        if let acknowledgement = client.news.acknowledgements.first(where: { $0.packetIdentifier == packetIdentifier }),
+        if let acknowledgement = client.events.acknowledgements.first(where: { $0.packetIdentifier == packetIdentifier }
+        ),
             acknowledgement.reason >= 0x80
         {
             findings.append(

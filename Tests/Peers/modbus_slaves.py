@@ -7,7 +7,7 @@ noise" (garbage before the answer), "ADDRESS cut" (half an answer). Each slave w
   input registers      0: A, 1: A*100, 2-3: the float A + 0.5, 10...: their own numbers
   holding registers    0...: their own numbers; writable
   coils                address & 1;   discrete inputs: the other way round
-Registers from 200 on do not exist. Prints "ready" once it serves. Ends with its standard input, or when it is killed.
+Registers from 200 on do not exist. The value of each single register that is written becomes a line of FAULTS.writes. Prints "ready" once it serves. Ends with its standard input, or when it is killed.
 """
 import asyncio, os, pty, struct, sys, tty
 
@@ -74,6 +74,9 @@ async def main():
             data = os.read(near_master, 4096)
         except OSError:
             return
+        if len(data) >= 8 and data[0] in addresses and data[1] in (6, 16):
+            with open(faults_path + ".writes", "a") as file:
+                file.write(f"{int.from_bytes(data[4:6] if data[1] == 6 else data[7:9], 'big')}\n")
         # pymodbus answers for addresses that are not there, with an exception; on a real line nobody does.
         if data and data[0] in addresses and faults().get(data[0], [""])[0] != "dead":
             send(far_master, data)

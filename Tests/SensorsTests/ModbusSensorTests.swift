@@ -1,6 +1,7 @@
 import Glibc
 import Readings
 import Sensors
+import Synchronization
 import TestSupport
 import Testing
 
@@ -71,6 +72,26 @@ import Testing
         // Nobody ever got somebody else's value.
         for index in 0..<3 { #expect(rig.samples(of: index).allSatisfy { $0.value == .integer(Int64(index + 1)) }) }
         #expect(rig.supervisor.snapshot()[1].restarts == 0)
+    }
+
+    /// As after a restart, when the cloud's commands wait already.
+    @Test func commandsThatComeBeforeThePortIsOpenAreCarriedOut() async throws {
+        let slaves = try await ModbusSlaves([1])
+        let rig = try SensorRig([Self.settings(slaves, 1, ["set holding 5 u16 write 0..100"])])
+        let done = Atomic(0)
+        for number in 1...10 {
+            #expect(
+                rig.supervisor.command("cmd/s0/set", payload: Array("\(number)".utf8)) {
+                    done.add(1, ordering: .relaxed)
+                })
+        }
+        #expect(done.load(ordering: .relaxed) == 0)
+        try await rig.run {
+            #expect(await eventually { done.load(ordering: .relaxed) == 10 })
+            #expect(slaves.writes == Array(1...10))
+            #expect(rig.supervisor.snapshot()[0].refusedCommands == 0)
+        }
+        await slaves.unplug()
     }
 
     @Test func whatIsWrittenIsReadBack() async throws {

@@ -39,6 +39,9 @@ package final class ModbusSlaves {
         try #require(rename(directory["faults.new"], directory["faults"]) == 0)
     }
 
+    /// The values of the registers that were written, in their order, one at a time.
+    package var writes: [Int] { directory.lines("faults.writes").compactMap { Int($0) } }
+
     /// The line is gone until `plugIn`.
     package func unplug() async {
         await process.kill()

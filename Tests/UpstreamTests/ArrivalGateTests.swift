@@ -16,8 +16,8 @@ struct ArrivalGateTests {
     private func incoming(
         _ topic: String, _ payload: String = "x", retain: Bool = false, user: [(String, String)] = [],
         subscriptions: [UInt32] = []
-    ) -> BrokerNews.Incoming {
-        BrokerNews.Incoming(
+    ) -> MosquittoEvents.Incoming {
+        MosquittoEvents.Incoming(
             arrival: UpstreamArrival(
                 topic: topic, payload: Array(payload.utf8), retain: retain,
                 properties: .received(
@@ -125,7 +125,7 @@ struct RenewalChoiceTests {
     @Test("files that were refused are left alone until they are others, or what was good is so no more")
     func choice() {
         let (a, b, c) = (fingerprint("/etc/passwd"), fingerprint("/etc/group"), fingerprint("/etc/hosts"))
-        var choice = RenewalChoice()
+        var choice = CertificateChoice()
         #expect(!choice.keepsGood(a))
         choice.accepted(a)
         #expect(choice.keepsGood(a) && !choice.keepsGood(b))

@@ -19,10 +19,30 @@ final class Gateway: Sendable {
     /// What `accepted` was called with.
     final class Arrivals: Sendable {
         private let list = Mutex<[UpstreamArrival]>([])
+        /// Of those that were not confirmed; `nil` where all are confirmed at once.
+        private let receipts: Mutex<[ArrivalReceipt]?>
+
+        init(confirmsAtOnce: Bool) { receipts = Mutex(confirmsAtOnce ? nil : []) }
 
         var all: [UpstreamArrival] { list.withLock { $0 } }
 
-        func add(_ arrivals: [UpstreamArrival]) { list.withLock { $0.append(contentsOf: arrivals) } }
+        func add(_ arrivals: [UpstreamArrival], _ receipt: ArrivalReceipt) {
+            list.withLock { $0.append(contentsOf: arrivals) }
+            let isConfirmed = receipts.withLock { receipts in
+                receipts?.append(receipt)
+                return receipts == nil
+            }
+            if isConfirmed { receipt.confirm() }
+        }
+
+        /// Confirms those that have come, and what comes from now on.
+        func confirm() {
+            let waiting = receipts.withLock { receipts in
+                defer { receipts = nil }
+                return receipts ?? []
+            }
+            for receipt in waiting { receipt.confirm() }
+        }
     }
 
     private final class Wake: Sendable {
@@ -31,11 +51,13 @@ final class Gateway: Sendable {
         func callAsFunction() { link.withLock { $0 }?.wake() }
     }
 
-    init(_ configuration: UpstreamConfiguration, time: any TimeSource = KernelTime()) throws {
+    init(
+        _ configuration: UpstreamConfiguration, time: any TimeSource = KernelTime(), confirmsAtOnce: Bool = true
+    ) throws {
         self.configuration = configuration
         folder = try TemporaryDirectory()
         let wake = Wake()
-        let arrivals = Arrivals()
+        let arrivals = Arrivals(confirmsAtOnce: confirmsAtOnce)
         outbox = try OutboxStore(
             configuration: OutboxStore.Configuration(
                 path: folder["outbox.db"], classes: [.telemetry: ClassLimits(), .alarm: ClassLimits()],
@@ -46,7 +68,7 @@ final class Gateway: Sendable {
         var logger = Logger(label: "upstream")
         logger.logLevel = .debug
         link = try UpstreamLink(
-            configuration: configuration, outbox: outbox, time: time, accepted: { arrivals.add($0) },
+            configuration: configuration, outbox: outbox, time: time, accepted: { arrivals.add($0, $1) },
             logger: logger
         )
         self.arrivals = arrivals

@@ -141,14 +141,14 @@ struct LinkMachineTests {
         #expect(machine.state == .stopping(deadline: at(20)))
     }
 
-    @Test("stopping waits for the acknowledgements, says farewell and ends")
+    @Test("stopping waits for the acknowledgements, publishes the offline notice and ends")
     func stopping() {
         var machine = connected(at: 0)
         #expect(machine.stop(deadline: at(5)) == .none)
         #expect(machine.tick(now: at(1), oldestUnacknowledged: at(0.5)) == .none)
-        #expect(machine.tick(now: at(2), oldestUnacknowledged: nil) == .sayFarewell)
+        #expect(machine.tick(now: at(2), oldestUnacknowledged: nil) == .publishOfflineNotice)
         #expect(machine.tick(now: at(3), oldestUnacknowledged: nil) == .none)
-        #expect(machine.farewellAcknowledged() == .close)
+        #expect(machine.offlineNoticeAcknowledged() == .close)
         #expect(machine.state == .stopped)
     }
 
@@ -163,7 +163,7 @@ struct LinkMachineTests {
 
         machine = connected(at: 0)
         _ = machine.stop(deadline: at(5))
-        #expect(machine.tick(now: at(1), oldestUnacknowledged: nil) == .sayFarewell)
+        #expect(machine.tick(now: at(1), oldestUnacknowledged: nil) == .publishOfflineNotice)
         #expect(machine.tick(now: at(5), oldestUnacknowledged: nil) == .close)
     }
 

@@ -206,7 +206,7 @@ struct OddBrokerTests {
         let snapshot = gateway.link.snapshot()
         #expect(snapshot.refused == 1)
         #expect(snapshot.lastRefusal?.cause == .broker(reason: 0x80))
-        #expect(snapshot.reconnects == UInt64(PublicationVerdict.patience - 1))
+        #expect(snapshot.reconnects == UInt64(PoisonMessagePolicy.patience - 1))
     }
 
     @Test("DISCONNECT says why")

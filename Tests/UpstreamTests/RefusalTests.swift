@@ -29,63 +29,66 @@ struct RefusalTests {
 
     @Test("PUBACK codes: for good, for now, and for now until patience runs out")
     func puback() {
-        var verdict = PublicationVerdict()
+        var poisonPolicy = PoisonMessagePolicy()
         let first = MessageIDs.make(1)
         let second = MessageIDs.make(2)
-        for reason in [0x87, 0x90, 0x95, 0x99] as [UInt8] { #expect(verdict.judge(first, reason: reason) == .refused) }
-        for _ in 1...20 { #expect(verdict.judge(first, reason: 0x97) == .postponed) }
-        for _ in 1..<PublicationVerdict.patience { #expect(verdict.judge(first, reason: 0x80) == .postponed) }
-        #expect(verdict.judge(second, reason: 0x83) == .postponed)
-        for _ in 1..<PublicationVerdict.patience { #expect(verdict.judge(first, reason: 0x80) == .postponed) }
-        #expect(verdict.judge(first, reason: 0x80) == .refused)
+        for reason in [0x87, 0x90, 0x95, 0x99] as [UInt8] {
+            #expect(poisonPolicy.judge(first, reason: reason) == .refused)
+        }
+        for _ in 1...20 { #expect(poisonPolicy.judge(first, reason: 0x97) == .postponed) }
+        for _ in 1..<PoisonMessagePolicy.patience { #expect(poisonPolicy.judge(first, reason: 0x80) == .postponed) }
+        #expect(poisonPolicy.judge(second, reason: 0x83) == .postponed)
+        for _ in 1..<PoisonMessagePolicy.patience { #expect(poisonPolicy.judge(first, reason: 0x80) == .postponed) }
+        #expect(poisonPolicy.judge(first, reason: 0x80) == .refused)
     }
 
     private static func at(_ seconds: Int64) -> Instant { Instant(nanoseconds: seconds * 1_000_000_000) }
 
     @Test("a closed connection counts when it is this message, and neither the line nor the broker")
     func closing() {
-        var verdict = PublicationVerdict(closePatience: .init(count: 4, time: .seconds(300)))
+        var poisonPolicy = PoisonMessagePolicy(closePatience: .init(count: 4, time: .seconds(300)))
         let first = MessageIDs.make(1)
         let second = MessageIDs.make(2)
         func closed(
             _ id: MessageID, at seconds: Int64, after: Int64 = 1, code: Int32 = 0
-        ) -> PublicationVerdict.Verdict {
-            verdict.judge(id, .broken(code: code), sent: Self.at(seconds - after), now: Self.at(seconds))
+        ) -> PoisonMessagePolicy.Verdict {
+            poisonPolicy.judge(id, .broken(code: code), sent: Self.at(seconds - after), now: Self.at(seconds))
         }
-        #expect(!verdict.needsProof(first))
-        #expect(closed(first, at: 0) == .postponed && verdict.needsProof(first) && !verdict.needsProof(second))
+        #expect(!poisonPolicy.needsProof(first))
+        #expect(
+            closed(first, at: 0) == .postponed && poisonPolicy.needsProof(first) && !poisonPolicy.needsProof(second))
         // Nothing else has been acknowledged since, or it took long, or nobody closed anything.
         for seconds in 1...400 { #expect(closed(first, at: Int64(seconds)) == .postponed) }
-        verdict.acknowledged()
-        #expect(!verdict.needsProof(first))
+        poisonPolicy.acknowledged()
+        #expect(!poisonPolicy.needsProof(first))
         for code in [ETIMEDOUT, EHOSTUNREACH, ENETDOWN] { #expect(closed(first, at: 400, code: code) == .postponed) }
         #expect(closed(first, at: 400, after: 3) == .postponed)
-        #expect(verdict.judge(first, .keepAlive(.seconds(1)), sent: Self.at(1), now: Self.at(1)) == .postponed)
+        #expect(poisonPolicy.judge(first, .keepAlive(.seconds(1)), sent: Self.at(1), now: Self.at(1)) == .postponed)
         // The second, the third and the fourth time, by a message of another stream in between.
         for (seconds, code) in [(500, ECONNRESET), (501, EPIPE)] as [(Int64, Int32)] {
             #expect(closed(first, at: seconds, code: code) == .postponed)
-            verdict.acknowledged(second)
+            poisonPolicy.acknowledged(second)
         }
         #expect(closed(first, at: 502, code: EPROTO) == .refused)
-        #expect(!verdict.needsProof(first))
+        #expect(!poisonPolicy.needsProof(first))
     }
 
     @Test("a closed connection needs its time, and each message has its own count")
     func closingTakesTime() {
-        var verdict = PublicationVerdict(closePatience: .init(count: 3, time: .seconds(300)))
+        var poisonPolicy = PoisonMessagePolicy(closePatience: .init(count: 3, time: .seconds(300)))
         let ids = [MessageIDs.make(1), MessageIDs.make(2)]
         for seconds in 0...20 as ClosedRange<Int64> {
             for id in ids {
                 let now = Self.at(seconds)
-                #expect(verdict.judge(id, .broken(code: 0), sent: now, now: now) == .postponed)
-                verdict.acknowledged()
+                #expect(poisonPolicy.judge(id, .broken(code: 0), sent: now, now: now) == .postponed)
+                poisonPolicy.acknowledged()
             }
         }
         // One of them is taken after all.
-        verdict.acknowledged(ids[0])
+        poisonPolicy.acknowledged(ids[0])
         let later = Self.at(300)
-        #expect(verdict.judge(ids[0], .broken(code: 0), sent: later, now: later) == .postponed)
-        #expect(verdict.judge(ids[1], .broken(code: 0), sent: later, now: later) == .refused)
+        #expect(poisonPolicy.judge(ids[0], .broken(code: 0), sent: later, now: later) == .postponed)
+        #expect(poisonPolicy.judge(ids[1], .broken(code: 0), sent: later, now: later) == .refused)
     }
 
     @Test("DISCONNECT over a message counts; with reasons that may mean anything only right behind it")
@@ -94,29 +97,29 @@ struct RefusalTests {
         for (reason, after, expected) in [
             (0x95, 60, .refused), (0x87, 1, .refused), (0x80, 1, .refused), (0x83, 1, .refused), (0x87, 60, .postponed),
             (0x80, 60, .postponed), (0x8B, 1, .postponed), (0x89, 1, .postponed), (0x8E, 1, .postponed),
-        ] as [(UInt8, Int64, PublicationVerdict.Verdict)] {
-            var verdict = PublicationVerdict()
-            var last = PublicationVerdict.Verdict.postponed
-            for _ in 1...PublicationVerdict.patience {
+        ] as [(UInt8, Int64, PoisonMessagePolicy.Verdict)] {
+            var poisonPolicy = PoisonMessagePolicy()
+            var last = PoisonMessagePolicy.Verdict.postponed
+            for _ in 1...PoisonMessagePolicy.patience {
                 #expect(last == .postponed)
-                last = verdict.judge(id, .disconnected(reason: reason), sent: Self.at(0), now: Self.at(after))
+                last = poisonPolicy.judge(id, .disconnected(reason: reason), sent: Self.at(0), now: Self.at(after))
             }
             #expect(last == expected, "\(reason)")
         }
     }
 
-    @Test("caution: after two hang-ups over the same message, as many go alone as were on their way")
-    func caution() {
-        var caution = Caution()
-        #expect(caution.window(100) == 100)
-        caution.hungUp(oldest: MessageIDs.make(7), count: 3)
-        caution.hungUp(oldest: MessageIDs.make(8), count: 3)
-        #expect(caution.window(100) == 100)
-        caution.hungUp(oldest: MessageIDs.make(8), count: 3)
+    @Test("single message mode: after two hang-ups over the same message, as many go alone as were on their way")
+    func singleMessageMode() {
+        var singleMessageMode = SingleMessageMode()
+        #expect(singleMessageMode.window(100) == 100)
+        singleMessageMode.hungUp(oldest: MessageIDs.make(7), count: 3)
+        singleMessageMode.hungUp(oldest: MessageIDs.make(8), count: 3)
+        #expect(singleMessageMode.window(100) == 100)
+        singleMessageMode.hungUp(oldest: MessageIDs.make(8), count: 3)
         for _ in 1...3 {
-            #expect(caution.window(100) == 1)
-            caution.settled()
+            #expect(singleMessageMode.window(100) == 1)
+            singleMessageMode.settled()
         }
-        #expect(caution.window(100) == 100)
+        #expect(singleMessageMode.window(100) == 100)
     }
 }

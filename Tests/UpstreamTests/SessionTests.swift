@@ -9,7 +9,7 @@ import Testing
 
 @Suite("Sessions with a real mosquitto", .enabled(if: MosquittoProcess.isInstalled), .serialized)
 struct SessionTests {
-    @Test("birth and farewell are retained; the will speaks for a gateway that died")
+    @Test("birth and offline notice are retained; the will speaks for a gateway that died")
     func birthAndWill() async throws {
         let broker = try await MosquittoProcess()
         let observer = try await broker.subscribe("gw/$state", name: "observer")
@@ -21,10 +21,12 @@ struct SessionTests {
                 late.messages == [Observer.Line(topic: "gw/$state", retain: true, payload: "online", properties: [:])]
             }
         }
-        try await eventually("the farewell is seen") { observer.messages.map(\.payload) == ["online", "offline"] }
+        try await eventually("the offline notice is seen") {
+            observer.messages.map(\.payload) == ["online", "offline"]
+        }
         try await eventually("the DISCONNECT is seen") { broker.logged("Received DISCONNECT from gw") }
         let afterwards = try await broker.subscribe("gw/$state", name: "afterwards")
-        try await eventually("the farewell is retained") { afterwards.messages.map(\.payload) == ["offline"] }
+        try await eventually("the offline notice is retained") { afterwards.messages.map(\.payload) == ["offline"] }
 
         // A connection that ends without DISCONNECT: somebody else takes the client identifier over.
         let second = try Gateway(.test(port: broker.port))

@@ -26,8 +26,8 @@ struct LinkPart: Part {
         do throws(LinkFault) {
             let commands = commands
             link = try UpstreamLink(
-                configuration: configuration, outbox: outbox, time: time, accepted: { commands.accept($0) },
-                logger: logger)
+                configuration: configuration, outbox: outbox, time: time,
+                accepted: { commands.accept($0, receipt: $1) }, logger: logger)
         } catch {
             throw PartFailure(.outside, text: "\(error)")
         }

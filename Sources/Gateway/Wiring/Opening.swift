@@ -64,7 +64,7 @@ extension UpstreamLink {
     /// The link as the settings want it, if they want one.
     static func make(
         _ settings: GatewaySettings.Upstream?, outbox: OutboxStore, time: any TimeSource, logger: Logger,
-        accepted: @escaping @Sendable ([UpstreamArrival]) -> Void
+        accepted: @escaping @Sendable ([UpstreamArrival], ArrivalReceipt) -> Void
     ) throws(GatewayError) -> UpstreamLink? {
         guard let settings else { return nil }
         do {

@@ -88,8 +88,10 @@ package struct GpioCounterSensor: SensorDriver {
                 return
             }
             if case .command = wake {
-                for command in context.commands.take() { perform(command, &count, context) }
+                let commands = context.commands.take()
+                for command in commands { perform(command, &count, context) }
                 saving.save(count.total, to: &file, sync: true, now: now, context)
+                context.commands.finish(commands.count)
                 emit(&count, context)
             } else if new > 0 || saving.isDue(now) {
                 saving.save(count.total, to: &file, sync: saving.isDue(now), now: now, context)

@@ -83,6 +83,7 @@ package struct GpioOutputSensor: SensorDriver {
             case .command:
                 for command in context.commands.take() {
                     try perform(command, control: &control, output: output, context)
+                    context.commands.finish()
                 }
             case .ready, .timedOut: break
             }

@@ -19,9 +19,21 @@ package final class ModbusBus: Sendable {
         let notices: AsyncStream<Notice>.Continuation
     }
 
+    private struct EarlyWrite: Sendable {
+        let id: DeviceID
+        let number: Int
+        let table: ModbusTable
+        let address: Int
+        let values: [UInt16]
+    }
+
+    private static let earlyLimit = 64
+
     private struct State: Sendable {
         var schedule: ModbusSchedule
         var attendants: [DeviceID: Attendant] = [:]
+        /// What is to be written once the port is open, at most ``earlyLimit``.
+        var early: [EarlyWrite] = []
         /// The task that owns the port.
         var runner: Task<Void, Never>?
     }
@@ -76,8 +88,15 @@ package final class ModbusBus: Sendable {
     /// Writes in the next slot; false when too many writes wait.
     func write(_ id: DeviceID, number: Int, table: ModbusTable, address: Int, values: [UInt16]) -> Bool {
         defer { alarm.wake() }
-        return state.withLock {
-            $0.schedule.write(id, number: number, table: table, address: address, values: values)
+        return state.withLock { state in
+            // A command may be quicker than the opening of the port.
+            if state.schedule.statistics(of: id) == nil, state.attendants[id] != nil {
+                guard state.early.count < Self.earlyLimit else { return false }
+                state.early.append(
+                    EarlyWrite(id: id, number: number, table: table, address: address, values: values))
+                return true
+            }
+            return state.schedule.write(id, number: number, table: table, address: address, values: values)
         }
     }
 
@@ -95,6 +114,7 @@ package final class ModbusBus: Sendable {
                     for id in state.attendants.keys { state.schedule.remove(id) }
                     state.schedule.abandon()
                     state.attendants = [:]
+                    state.early = []
                     state.runner = nil
                 }
                 return state.attendants.values.map(\.notices)
@@ -115,6 +135,11 @@ package final class ModbusBus: Sendable {
             for attendant in state.attendants.values.sorted(by: { $0.device.id.name < $1.device.id.name }) {
                 state.schedule.add(attendant.device, now: now)
             }
+            for write in state.early {
+                _ = state.schedule.write(
+                    write.id, number: write.number, table: write.table, address: write.address, values: write.values)
+            }
+            state.early = []
         }
         while !Task.isCancelled {
             alarm.clear()

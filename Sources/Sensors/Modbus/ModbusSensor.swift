@@ -189,10 +189,12 @@ package struct ModbusSensor: SensorDriver {
         case .written(_, let index, let values):
             let sample = registers[index].decode(values[...])
             context.emit(.samples([sample]))
+            context.commands.finish()
         case .writeFailed(_, let index, let failure):
             let register = registers[index]
             context.refuse(
                 SensorCommand(metric: register.metric, payload: []), "\(register.name) was not written: \(failure)")
+            context.commands.finish()
         }
     }
 
@@ -208,25 +210,26 @@ package struct ModbusSensor: SensorDriver {
 
     private func write(_ commands: [SensorCommand], to bus: ModbusBus, _ context: SensorContext) {
         for command in commands {
-            guard let index = registers.firstIndex(where: { $0.metric == command.metric && $0.writable != nil }) else {
-                context.refuse(command, "there is no such value")
-                continue
-            }
-            guard let text = command.text else {
-                context.refuse(command, "expected text, such as 21.5 or on")
-                continue
-            }
-            do throws(ModbusRegister.Refusal) {
-                let values = try registers[index].encode(command: text)
-                let register = registers[index]
-                if !bus.write(
-                    context.id, number: index, table: register.table, address: register.address, values: values)
-                {
-                    context.refuse(command, "too many writes wait for the line")
-                }
-            } catch {
-                context.refuse(command, "\(error)")
-            }
+            guard let refusal = write(command, to: bus, context) else { continue }
+            context.refuse(command, refusal)
+            context.commands.finish()
+        }
+    }
+
+    /// - Returns: why the command cannot be carried out; `nil`: the line has it.
+    private func write(_ command: SensorCommand, to bus: ModbusBus, _ context: SensorContext) -> String? {
+        guard let index = registers.firstIndex(where: { $0.metric == command.metric && $0.writable != nil }) else {
+            return "there is no such value"
+        }
+        guard let text = command.text else { return "expected text, such as 21.5 or on" }
+        do throws(ModbusRegister.Refusal) {
+            let values = try registers[index].encode(command: text)
+            let register = registers[index]
+            let isWritten = bus.write(
+                context.id, number: index, table: register.table, address: register.address, values: values)
+            return isWritten ? nil : "too many writes wait for the line"
+        } catch {
+            return "\(error)"
         }
     }
 }

@@ -6,7 +6,7 @@ internal import Outbox
 /// A broker that dislikes a message may acknowledge it with a reason and close the connection (mosquitto 2.0.11 does).
 /// With more messages on their way behind it, the close resets the connection, the acknowledgement is lost with it and
 /// the same would happen for ever. Alone on its way, the message gets its answer.
-struct Caution: Sendable {
+struct SingleMessageMode: Sendable {
     private var oldest: MessageID?
     /// How many more messages go alone.
     private var remaining = 0

@@ -6,7 +6,7 @@ internal import Readings
 ///
 /// The callbacks get this object, never the client: it owns nothing that could call back into the library. Bounded by
 /// what one read handles: the window's acknowledgements and as many messages.
-final class BrokerNews {
+final class MosquittoEvents {
     struct Answer: Hashable {
         /// Zero for success.
         var code: UInt8
@@ -47,6 +47,8 @@ final class BrokerNews {
     var disconnectReason: UInt8?
     /// The library's last complaint, for a person to read.
     var complaint: String?
+    /// A message has come that the library acknowledges.
+    var wantsAcknowledgement = false
     /// Messages that were larger than allowed.
     var discarded: UInt64 = 0
 
@@ -56,35 +58,35 @@ final class BrokerNews {
 
     /// Sets the callbacks of a client that was made with this object's address.
     static func listen(to client: OpaquePointer) {
-        mosquitto_connect_v5_callback_set(client) { _, news, code, flags, properties in
-            BrokerNews.at(news)?.answered(code, flags: flags, properties)
+        mosquitto_connect_v5_callback_set(client) { _, events, code, flags, properties in
+            MosquittoEvents.at(events)?.answered(code, flags: flags, properties)
         }
-        mosquitto_disconnect_v5_callback_set(client) { client, news, code, _ in
+        mosquitto_disconnect_v5_callback_set(client) { client, events, code, _ in
             // Also called for errors of the library's own, which the loop's return value tells better.
             guard (0x81...0xFF).contains(code) else { return }
-            BrokerNews.at(news)?.disconnectReason = UInt8(code)
+            MosquittoEvents.at(events)?.disconnectReason = UInt8(code)
         }
-        mosquitto_publish_v5_callback_set(client) { _, news, packetIdentifier, reason, _ in
-            BrokerNews.at(news)?.acknowledgements.append(
+        mosquitto_publish_v5_callback_set(client) { _, events, packetIdentifier, reason, _ in
+            MosquittoEvents.at(events)?.acknowledgements.append(
                 Acknowledgement(packetIdentifier: packetIdentifier, reason: UInt8(clamping: reason))
             )
         }
-        mosquitto_subscribe_v5_callback_set(client) { _, news, packetIdentifier, count, granted, _ in
+        mosquitto_subscribe_v5_callback_set(client) { _, events, packetIdentifier, count, granted, _ in
             guard count > 0, let granted else { return }
-            BrokerNews.at(news)?.subscriptions.append(
+            MosquittoEvents.at(events)?.subscriptions.append(
                 SubscriptionAnswer(packetIdentifier: packetIdentifier, reason: UInt8(clamping: granted[0]))
             )
         }
-        mosquitto_unsubscribe_v5_callback_set(client) { _, news, packetIdentifier, _ in
-            BrokerNews.at(news)?.unsubscriptions.append(packetIdentifier)
+        mosquitto_unsubscribe_v5_callback_set(client) { _, events, packetIdentifier, _ in
+            MosquittoEvents.at(events)?.unsubscriptions.append(packetIdentifier)
         }
-        mosquitto_message_v5_callback_set(client) { _, news, message, properties in
+        mosquitto_message_v5_callback_set(client) { _, events, message, properties in
             guard let message else { return }
-            BrokerNews.at(news)?.received(message.pointee, properties)
+            MosquittoEvents.at(events)?.received(message.pointee, properties)
         }
-        mosquitto_log_callback_set(client) { _, news, level, text in
+        mosquitto_log_callback_set(client) { _, events, level, text in
             guard level & Int32(MOSQ_LOG_ERR | MOSQ_LOG_WARNING) != 0, let text else { return }
-            BrokerNews.at(news)?.complaint = String(cString: text)
+            MosquittoEvents.at(events)?.complaint = String(cString: text)
         }
     }
 
@@ -92,8 +94,8 @@ final class BrokerNews {
     /// the packet does. What it complains of is of interest until the broker has let us in.
     static func ignoreLog(of client: OpaquePointer) { mosquitto_log_callback_set(client, nil) }
 
-    private static func at(_ pointer: UnsafeMutableRawPointer?) -> BrokerNews? {
-        pointer.map { Unmanaged<BrokerNews>.fromOpaque($0).takeUnretainedValue() }
+    private static func at(_ pointer: UnsafeMutableRawPointer?) -> MosquittoEvents? {
+        pointer.map { Unmanaged<MosquittoEvents>.fromOpaque($0).takeUnretainedValue() }
     }
 
     private func answered(_ code: Int32, flags: Int32, _ properties: OpaquePointer?) {
@@ -112,6 +114,7 @@ final class BrokerNews {
             discarded += 1
             return
         }
+        if message.qos > 0 { wantsAcknowledgement = true }
         var arrival = UpstreamArrival(
             topic: String(cString: topic),
             payload: [UInt8](UnsafeRawBufferPointer(start: message.payload, count: length)), retain: message.retain)
@@ -167,13 +170,13 @@ extension OpaquePointer? {
 
     fileprivate var userProperties: [MessageProperties.UserProperty] {
         var found: [MessageProperties.UserProperty] = []
-        var place = self
+        var position = self
         while true {
             var name: UnsafeMutablePointer<CChar>?
             var value: UnsafeMutablePointer<CChar>?
-            place = mosquitto_property_read_string_pair(
-                place, Int32(MQTT_PROP_USER_PROPERTY.rawValue), &name, &value, !found.isEmpty)
-            guard place != nil, let name, let value else { return found }
+            position = mosquitto_property_read_string_pair(
+                position, Int32(MQTT_PROP_USER_PROPERTY.rawValue), &name, &value, !found.isEmpty)
+            guard position != nil, let name, let value else { return found }
             found.append(MessageProperties.UserProperty(String(cString: name), String(cString: value)))
             free(name)
             free(value)
@@ -182,12 +185,12 @@ extension OpaquePointer? {
 
     fileprivate var subscriptionIdentifiers: [UInt32] {
         var found: [UInt32] = []
-        var place = self
+        var position = self
         while true {
             var value: UInt32 = 0
-            place = mosquitto_property_read_varint(
-                place, Int32(MQTT_PROP_SUBSCRIPTION_IDENTIFIER.rawValue), &value, !found.isEmpty)
-            guard place != nil else { return found }
+            position = mosquitto_property_read_varint(
+                position, Int32(MQTT_PROP_SUBSCRIPTION_IDENTIFIER.rawValue), &value, !found.isEmpty)
+            guard position != nil else { return found }
             found.append(value)
         }
     }

@@ -8,8 +8,8 @@ import Testing
 
 @testable import Upstream
 
-@Suite("LinkTurns", .serialized)
-struct LinkTurnsTests {
+@Suite("LinkLoopLock", .serialized)
+struct LinkLoopLockTests {
     /// A link's loop without a thread: its turns are given by hand.
     private struct Rig {
         let gateway: Gateway
@@ -21,8 +21,9 @@ struct LinkTurnsTests {
             mailbox = try LinkMailbox(changed: Signal())
             loop = LinkLoop(
                 configuration: gateway.configuration, time: KernelTime(), isOwn: { _ in false }, mailbox: mailbox,
-                snapshot: LinkSnapshotBox(LinkSnapshot(since: KernelTime().now().instant)), accepted: { _ in },
-                report: { _ in }, logger: Logger(label: "upstream"))
+                snapshot: LinkSnapshotBox(LinkSnapshot(since: KernelTime().now().instant)),
+                accepted: { _, receipt in receipt.confirm() },
+                onReport: { _ in }, logger: Logger(label: "upstream"))
             loop.start()
         }
 

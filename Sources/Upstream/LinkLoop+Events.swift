@@ -5,19 +5,19 @@ internal import Readings
 /// What comes down: the broker's answers, its acknowledgements, and messages for the LAN.
 extension LinkLoop {
     /// Takes what the library's callbacks have reported of the connection that there is.
-    func handleNews(of connection: LinkConnection) throws(LinkFault) {
-        let news = connection.client.news
-        if let answer = news.answer, case .connecting = machine.state {
+    func handleEvents(of connection: LinkConnection) throws(LinkFault) {
+        let events = connection.client.events
+        if let answer = events.answer, case .connecting = machine.state {
             do throws(LinkFault) {
                 try check(answer, connection.client)
                 machine.accepted(now: time.now().instant)
                 try begin(connection, answer)
             } catch {
-                letIn(news)
+                acceptIncoming(of: connection)
                 throw error
             }
         }
-        for answer in news.subscriptions {
+        for answer in events.subscriptions {
             guard let filter = connection.subscribing.removeValue(forKey: answer.packetIdentifier),
                 answer.reason >= 0x80
             else { continue }
@@ -26,21 +26,23 @@ extension LinkLoop {
             snapshot.refusedSubscriptions.append(refusal)
             logger.warning("the upstream refused a subscription", metadata: ["error": "\(refusal)"])
         }
-        news.subscriptions.removeAll(keepingCapacity: true)
-        for packetIdentifier in news.unsubscriptions { unsubscribed(packetIdentifier, on: connection) }
-        news.unsubscriptions.removeAll(keepingCapacity: true)
-        letIn(news)
-        snapshot.discarded += news.discarded
-        news.discarded = 0
-        try handleAcknowledgements(news, of: connection)
+        events.subscriptions.removeAll(keepingCapacity: true)
+        for packetIdentifier in events.unsubscriptions { unsubscribed(packetIdentifier, on: connection) }
+        events.unsubscriptions.removeAll(keepingCapacity: true)
+        acceptIncoming(of: connection)
+        snapshot.discarded += events.discarded
+        events.discarded = 0
+        try handleAcknowledgements(events, of: connection)
     }
 
-    /// Hands on what has come for the LAN.
-    func letIn(_ news: BrokerNews) {
-        guard !news.incoming.isEmpty else { return }
+    /// Gives the gateway what has come for it. The broker gets its acknowledgements when the gateway has confirmed that:
+    /// ``endHold()``.
+    func acceptIncoming(of connection: LinkConnection) {
+        let events = connection.client.events
+        guard !events.incoming.isEmpty else { return }
         let now = time.now().instant
         var arrivals: [UpstreamArrival] = []
-        for incoming in news.incoming {
+        for incoming in events.incoming {
             switch gate.judge(incoming, now: now) {
             case .accepted:
                 var arrival = incoming.arrival
@@ -61,21 +63,41 @@ extension LinkLoop {
             case .repeated, .unchanged: break
             }
         }
-        news.incoming.removeAll(keepingCapacity: true)
+        events.incoming.removeAll(keepingCapacity: true)
         guard !arrivals.isEmpty else { return }
         snapshot.received += UInt64(arrivals.count)
-        handOn(arrivals)
+        let receipt = ArrivalReceipt(confirmed: { [mailbox] in mailbox.ring() })
+        if connection.client.isHolding { connection.hold.add(receipt, now: now) }
+        accepted(arrivals, receipt)
+    }
+
+    /// Lets acknowledgements leave once the gateway has taken over what they are for.
+    func endHold() throws(LinkFault) {
+        guard let current, current.client.isHolding else { return }
+        switch current.hold.check(now: time.now().instant) {
+        case .holding: return
+        case .confirmed: break
+        case .late(let isNew):
+            logger.log(
+                level: isNew ? .error : .debug,
+                "messages from the upstream are acknowledged before they are stored: a crash now would lose them",
+                metadata: [
+                    "url": "\(current.url)",
+                    "try": "look at the disk under data_dir and at the gateway's log: sessions are stored too slowly",
+                ])
+        }
+        try current.client.releaseWrites()
     }
 
     private func handleAcknowledgements(
-        _ news: BrokerNews, of connection: LinkConnection
+        _ events: MosquittoEvents, of connection: LinkConnection
     ) throws(LinkFault) {
-        guard !news.acknowledgements.isEmpty else { return }
+        guard !events.acknowledgements.isEmpty else { return }
         let now = time.now().instant
         connection.lastAcknowledged = now
         machine.confirmed(now: now)
         var postponed: UInt8?
-        for acknowledgement in news.acknowledgements {
+        for acknowledgement in events.acknowledgements {
             if acknowledgement.packetIdentifier == connection.birth?.packetIdentifier {
                 connection.birth = nil
                 stateAcknowledged(acknowledgement)
@@ -86,35 +108,35 @@ extension LinkLoop {
                 connection.canary = nil
                 if !isCanaryRefused {
                     canaryDeaths = 0
-                    verdict.acknowledged()
+                    poisonPolicy.acknowledged()
                 }
-            } else if acknowledgement.packetIdentifier == connection.farewell {
+            } else if acknowledgement.packetIdentifier == connection.offlineNotice {
                 stateAcknowledged(acknowledgement)
-                perform(machine.farewellAcknowledged())
+                perform(machine.offlineNoticeAcknowledged())
             } else if let item = connection.inFlight.acknowledge(acknowledgement.packetIdentifier) {
                 latency = now - item.published
                 connection.isQuick = now - item.published < UpstreamConfiguration.slowLatency
                 if acknowledgement.reason < 0x80 {
                     snapshot.acknowledged += 1
-                    caution.settled()
-                    verdict.acknowledged(item.claimed.id)
+                    singleMessageMode.settled()
+                    poisonPolicy.acknowledged(item.claimed.id)
                     settled.append(item.claimed.id)
                 } else {
-                    switch verdict.judge(item.claimed.id, reason: acknowledgement.reason) {
+                    switch poisonPolicy.judge(item.claimed.id, reason: acknowledgement.reason) {
                     case .refused: refuse(item.claimed, .broker(reason: acknowledgement.reason))
                     case .postponed:
-                        caution.postponed(count: connection.inFlight.count + 1)
+                        singleMessageMode.postponed(count: connection.inFlight.count + 1)
                         postponed = postponed ?? acknowledgement.reason
                     }
                 }
             }
         }
-        news.acknowledgements.removeAll(keepingCapacity: true)
+        events.acknowledgements.removeAll(keepingCapacity: true)
         // Only a new connection, after a pause, can deliver it again before those that follow it.
         if let postponed { throw .postponed(reason: postponed) }
     }
 
-    private func stateAcknowledged(_ acknowledgement: BrokerNews.Acknowledgement) {
+    private func stateAcknowledged(_ acknowledgement: MosquittoEvents.Acknowledgement) {
         guard acknowledgement.reason >= 0x80 else { return }
         logger.warning(
             "the upstream refused the gateway's state",

@@ -4,7 +4,7 @@ internal import Synchronization
 ///
 /// A message that comes to an idle link is on the wire then without any change of threads, which on a small board
 /// takes longer than all the rest.
-final class LinkTurns: Sendable {
+final class LinkLoopLock: Sendable {
     private let loop: Mutex<LinkLoop>
 
     init(_ loop: sending LinkLoop) { self.loop = Mutex(loop) }

@@ -4,9 +4,9 @@ internal import Readings
 ///
 /// Renewed files are tried beside the connection that there is, and take over when the broker has accepted them. Not
 /// Sendable: the link's thread's alone.
-final class TLSKeeper {
+final class CertificateReloader {
     private let files: UpstreamConfiguration.TLS
-    private var choice = RenewalChoice()
+    private var choice = CertificateChoice()
     /// What a broker accepted last.
     private var good: ClientTLS?
     private var nextLook: Instant?
@@ -78,8 +78,8 @@ final class TLSKeeper {
     var due: Instant? { good == nil ? nil : nextLook }
 }
 
-/// The rules of ``TLSKeeper``. Pure.
-struct RenewalChoice: Sendable {
+/// The rules of ``CertificateReloader``. Pure.
+struct CertificateChoice: Sendable {
     private var acceptedOne: TLSFingerprint?
     private var refusedOne: TLSFingerprint?
     private var seen: TLSFingerprint?
