@@ -24,9 +24,6 @@ struct ArrivalGate: Sendable {
     private static let queueTime = Duration.seconds(10)
     /// Topics whose last message is remembered; what exceeds it is always new.
     private static let topicLimit = 10_000
-    /// Own messages that may come back are remembered for this long, and no more of them than this.
-    private static let echoTime = Duration.seconds(60)
-    private static let echoLimit = 2_000
 
     /// What to subscribe to, in the order of the settings.
     let filters: [String]
@@ -42,10 +39,9 @@ struct ArrivalGate: Sendable {
 
     /// Each topic's last message.
     private var last: [String: Int] = [:]
-    /// Messages of ours that a broker without No Local sends back: how often each, and in which order they went.
-    private var echoes: [Int: Int] = [:]
-    private var echoOrder: [(key: Int, at: Instant)] = []
-    private var echoHead = 0
+    /// How many messages of each topic have come on this connection, while retained ones are taken for stored ones.
+    private var replayed: [String: Int] = [:]
+    private var echoes = EchoFilter()
 
     /// - Parameter isOwn: whether an epoch is one of this gateway's.
     init(filters: [String], isOwn: @escaping @Sendable (String) -> Bool) {
@@ -61,6 +57,8 @@ struct ArrivalGate: Sendable {
         replayEnd = isSessionPresent && version == .v5 ? now : now + Self.replayTime
         queueEnd = isSessionPresent ? now + Self.queueTime : now
         refused = []
+        replayed = [:]
+        echoes.connected(isSessionPresent: isSessionPresent && version == .v311, now: now)
     }
 
     /// Whether it may be older than its arrival. Retained messages say so themselves, as the version has it.
@@ -77,12 +75,14 @@ struct ArrivalGate: Sendable {
     // MARK: Messages
 
     /// A message of ours has gone out. Matters only to 3.1.1, which has no No Local.
-    mutating func sent(_ topic: String, _ payload: [UInt8], now: Instant) {
+    mutating func sent(_ topic: String, _ payload: [UInt8], packetIdentifier: Int32, now: Instant) {
         guard version == .v311, position(of: topic) != nil else { return }
-        let key = Self.key(topic, payload)
-        echoes[key, default: 0] += 1
-        echoOrder.append((key, now))
-        forgetEchoes(now: now)
+        echoes.sent(topic, key: Self.key(topic, payload), packetIdentifier: packetIdentifier, now: now)
+    }
+
+    /// The broker has acknowledged a message of ours.
+    mutating func acknowledged(_ packetIdentifier: Int32, now: Instant) {
+        echoes.acknowledged(packetIdentifier, now: now)
     }
 
     mutating func judge(_ incoming: MosquittoEvents.Incoming, now: Instant) -> Verdict {
@@ -91,14 +91,8 @@ struct ArrivalGate: Sendable {
         if isRepeated(incoming, position) { return .repeated }
         if arrival.properties?.hasPassed(isOwn) == true { return .looped }
         let key = Self.key(arrival.topic, arrival.payload)
-        if version == .v311 {
-            forgetEchoes(now: now)
-            if let count = echoes[key], count > 0 {
-                echoes[key] = count == 1 ? nil : count - 1
-                return .looped
-            }
-        }
-        if arrival.retain, now < replayEnd, last[arrival.topic] == key { return .unchanged }
+        if version == .v311, echoes.isEcho(arrival.topic, key: key, now: now) { return .looped }
+        if arrival.retain, isReplay(arrival.topic, now: now), last[arrival.topic] == key { return .unchanged }
         if last[arrival.topic] != nil || last.count < Self.topicLimit { last[arrival.topic] = key }
         return .accepted
     }
@@ -125,18 +119,13 @@ struct ArrivalGate: Sendable {
         return mosquitto_topic_matches_sub(filters[position], topic, &matches) == MOSQ_ERR_SUCCESS.intValue && matches
     }
 
-    private mutating func forgetEchoes(now: Instant) {
-        while echoHead < echoOrder.count,
-            now - echoOrder[echoHead].at > Self.echoTime || echoOrder.count - echoHead > Self.echoLimit
-        {
-            let key = echoOrder[echoHead].key
-            if let count = echoes[key] { echoes[key] = count == 1 ? nil : count - 1 }
-            echoHead += 1
-        }
-        if echoHead > Self.echoLimit {
-            echoOrder.removeFirst(echoHead)
-            echoHead = 0
-        }
+    /// Whether the broker has stored a retained message and sends it for a new subscription: once for each that matches,
+    /// before what is published now.
+    private mutating func isReplay(_ topic: String, now: Instant) -> Bool {
+        guard now < replayEnd, replayed[topic] != nil || replayed.count < Self.topicLimit else { return false }
+        let count = replayed[topic, default: 0]
+        replayed[topic] = count + 1
+        return count < filters.indices.count { matches($0, topic) }
     }
 
     private static func key(_ topic: String, _ payload: [UInt8]) -> Int {

@@ -98,6 +98,7 @@ extension LinkLoop {
         machine.confirmed(now: now)
         var postponed: UInt8?
         for acknowledgement in events.acknowledgements {
+            gate.acknowledged(acknowledgement.packetIdentifier, now: now)
             if acknowledgement.packetIdentifier == connection.birth?.packetIdentifier {
                 connection.birth = nil
                 stateAcknowledged(acknowledgement)

@@ -34,6 +34,7 @@ extension LinkLoop {
         let code = errno
         guard result == MOSQ_ERR_SUCCESS.intValue else { throw connection.client.fault(result, code: code) }
         connection.canary = (packetIdentifier, now)
+        gate.sent(configuration.canaryTopic, payload, packetIdentifier: packetIdentifier, now: now)
     }
 
     /// Whether the broker has shown that it takes others than `claimed`, where that matters: before a message is sent again
@@ -168,7 +169,7 @@ extension LinkLoop {
                 InFlight.Item(packetIdentifier: packetIdentifier, claimed: claimed, published: now)
             )
             snapshot.published += 1
-            if client.version == .v311 { gate.sent(topic, payload, now: now) }
+            gate.sent(topic, payload, packetIdentifier: packetIdentifier, now: now)
         case MOSQ_ERR_INVAL.intValue where mosquitto_pub_topic_check(topic) != MOSQ_ERR_SUCCESS.intValue:
             refuse(claimed, .badTopic)
         case MOSQ_ERR_INVAL.intValue, MOSQ_ERR_PAYLOAD_SIZE.intValue, MOSQ_ERR_MALFORMED_UTF8.intValue,
@@ -195,10 +196,12 @@ extension LinkLoop {
 
     /// - Returns: the packet identifier.
     func publishState(_ state: String, on connection: LinkConnection) throws(LinkFault) -> Int32 {
+        let payload = Array(state.utf8)
         let (result, packetIdentifier) = connection.client.publish(
-            topic: configuration.stateTopic, payload: Array(state.utf8), retain: true)
+            topic: configuration.stateTopic, payload: payload, retain: true)
         let code = errno
         guard result == MOSQ_ERR_SUCCESS.intValue else { throw connection.client.fault(result, code: code) }
+        gate.sent(configuration.stateTopic, payload, packetIdentifier: packetIdentifier, now: time.now().instant)
         return packetIdentifier
     }
 }

@@ -73,30 +73,74 @@ struct ArrivalGateTests {
         #expect(gate.judge(incoming("gw/cmd/a", user: far + [("epoch", "there")]), now: at(1)) == .looped)
     }
 
-    @Test("with 3.1.1 our own messages are known when they come back, each as often as it went")
+    @Test("with 3.1.1 each own message takes one equal message out of those that come, and no more")
     func echoes() {
         var gate = gate(["gw/#"], .v311)
-        for _ in 0..<2 { gate.sent("gw/t", Array("x".utf8), now: at(1)) }
-        gate.sent("other", Array("x".utf8), now: at(1))
+        for number: Int32 in 1...2 { gate.sent("gw/t", Array("x".utf8), packetIdentifier: number, now: at(1)) }
+        gate.sent("other", Array("x".utf8), packetIdentifier: 3, now: at(1))
         #expect(gate.judge(incoming("gw/t"), now: at(2)) == .looped)
         #expect(gate.judge(incoming("gw/t", "y"), now: at(2)) == .accepted)
         #expect(gate.judge(incoming("gw/t"), now: at(2)) == .looped)
+        for number: Int32 in 1...3 { gate.acknowledged(number, now: at(2)) }
+        // The cloud says it as well, and again.
         #expect(gate.judge(incoming("gw/t"), now: at(2)) == .accepted)
-        // What has not come back in a minute does not.
-        gate.sent("gw/t", Array("x".utf8), now: at(3))
-        #expect(gate.judge(incoming("gw/t"), now: at(64)) == .accepted)
+        #expect(gate.judge(incoming("gw/t"), now: at(2)) == .accepted)
         // No Local does it otherwise.
         gate.connected(.v5, isSessionPresent: false, now: at(70))
-        gate.sent("gw/t", Array("x".utf8), now: at(70))
+        gate.sent("gw/t", Array("x".utf8), packetIdentifier: 4, now: at(70))
         #expect(gate.judge(incoming("gw/t"), now: at(71)) == .accepted)
     }
 
-    @Test("a bounded number of own messages is remembered, the newest")
+    @Test("an echo that has not come soon after the PUBACK does not come: an equal message is the cloud's")
+    func echoesThatDoNotCome() {
+        var gate = gate(["gw/#"], .v311)
+        gate.sent("gw/t", Array("on".utf8), packetIdentifier: 1, now: at(1))
+        // A broker that is slow to answer is slow to send it back.
+        #expect(gate.judge(incoming("gw/t", "off"), now: at(50)) == .accepted)
+        gate.acknowledged(1, now: at(60))
+        #expect(gate.judge(incoming("gw/t", "on"), now: at(64)) == .accepted)
+        // While echoes of a topic come, those behind them may still come.
+        for number: Int32 in 2...4 {
+            gate.sent("gw/t", Array("\(number)".utf8), packetIdentifier: number, now: at(70))
+            gate.acknowledged(number, now: at(70))
+        }
+        #expect(gate.judge(incoming("gw/t", "2"), now: at(72)) == .looped)
+        #expect(gate.judge(incoming("gw/t", "3"), now: at(74)) == .looped)
+        #expect(gate.judge(incoming("gw/t", "4"), now: at(78)) == .accepted)
+    }
+
+    @Test("a lost connection takes its echoes along, unless the broker keeps the session")
+    func echoesOfAnotherConnection() {
+        var gate = gate(["gw/#"], .v311)
+        gate.sent("gw/t", Array("on".utf8), packetIdentifier: 1, now: at(1))
+        gate.connected(.v311, isSessionPresent: false, now: at(2))
+        #expect(gate.judge(incoming("gw/t", "on"), now: at(2)) == .accepted)
+        gate.sent("gw/t", Array("on".utf8), packetIdentifier: 1, now: at(3))
+        gate.connected(.v311, isSessionPresent: true, now: at(4))
+        #expect(gate.judge(incoming("gw/t", "on"), now: at(5)) == .looped)
+        gate.sent("gw/t", Array("on".utf8), packetIdentifier: 1, now: at(6))
+        gate.connected(.v311, isSessionPresent: true, now: at(7))
+        #expect(gate.judge(incoming("gw/t", "on"), now: at(11)) == .accepted)
+    }
+
+    @Test("a bounded number of own messages is waited for, the newest")
     func echoesAreBounded() {
         var gate = gate(["gw/#"], .v311)
-        for number in 0..<10_000 { gate.sent("gw/t", Array("\(number)".utf8), now: at(1)) }
+        for number in 0..<20_000 {
+            gate.sent("gw/t", Array("\(number)".utf8), packetIdentifier: Int32(number % 400), now: at(1))
+        }
         #expect(gate.judge(incoming("gw/t", "0"), now: at(2)) == .accepted)
-        #expect(gate.judge(incoming("gw/t", "9999"), now: at(2)) == .looped)
+        #expect(gate.judge(incoming("gw/t", "19999"), now: at(2)) == .looped)
+    }
+
+    @Test("a command that is retained, and equal to the last one, is taken for a stored one only once")
+    func equalRetainedCommands() {
+        var gate = gate()
+        #expect(gate.judge(incoming("gw/cmd/a", "on", retain: true), now: at(1)) == .accepted)
+        #expect(gate.judge(incoming("gw/cmd/a", "on", retain: true), now: at(2)) == .accepted)
+        gate.connected(.v5, isSessionPresent: false, now: at(100))
+        #expect(gate.judge(incoming("gw/cmd/a", "on", retain: true), now: at(101)) == .unchanged)
+        #expect(gate.judge(incoming("gw/cmd/a", "on", retain: true), now: at(102)) == .accepted)
     }
 
     @Test("a retained message that a new session brings again is news only when it has changed")
