@@ -16,6 +16,14 @@ package final class BrokerServer: Sendable {
     private let systemTopics: @Sendable () -> [LocalMessage]
     private let core: NIOLoopBoundBox<BrokerCore?>
     private let listeners = Mutex(Listeners())
+    /// Messages that came before the stored sessions were taken up; `nil` from then on.
+    private let early = Mutex<[EarlyPublish]?>([])
+    private static let earlyLimit = 1_000
+
+    private struct EarlyPublish: Sendable {
+        let messages: [LocalMessage]
+        let stored: (@Sendable () -> Void)?
+    }
 
     private struct Listeners {
         var open: [OpenListener] = []
@@ -57,7 +65,14 @@ package final class BrokerServer: Sendable {
                 let kept = try await store.load()
                 try await loop.submit { [core] in core.value?.restore(kept) }.get()
             }
-            try await loop.submit { [self] in scheduleSystemTopics(every: configuration.systemInterval) }.get()
+            try await loop.submit { [self] in
+                let waiting = early.withLock { early in
+                    defer { early = nil }
+                    return early ?? []
+                }
+                for publish in waiting { core.value?.publish(publish.messages, stored: publish.stored) }
+                scheduleSystemTopics(every: configuration.systemInterval)
+            }.get()
         } catch {
             throw BrokerError(
                 .sessions, doing: "take up the stored sessions", reason: "\(error)",
@@ -125,7 +140,8 @@ package final class BrokerServer: Sendable {
         loop.execute { [core] in core.value?.resume() }
     }
 
-    /// Publishes to LAN subscribers, at QoS 1. From any thread.
+    /// Publishes to LAN subscribers, at QoS 1. From any thread. What comes before ``start()`` has taken up the stored sessions
+    /// waits for them; beyond 1,000 calls it is dropped, without a call of `stored`.
     /// - Parameter stored: called once on the event loop, or here for no messages, when a crash can lose nothing any more:
     ///   subscribers have the messages in their queues, and what kept sessions and retained messages need is on disk.
     ///   While the session store fails it is called without that. Must not block.
@@ -134,6 +150,12 @@ package final class BrokerServer: Sendable {
             stored?()
             return
         }
+        let isEarly = early.withLock { early in
+            guard let count = early?.count else { return false }
+            if count < Self.earlyLimit { early?.append(EarlyPublish(messages: messages, stored: stored)) }
+            return true
+        }
+        guard !isEarly else { return }
         loop.execute { [core] in core.value?.publish(messages, stored: stored) }
     }
 

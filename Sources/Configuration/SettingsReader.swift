@@ -85,6 +85,12 @@ struct SettingsReader {
         if reader.has("password_file"), !reader.has("username") {
             reader.error("password_file needs a username beside it", at: "password_file")
         }
+        if reader.has("password_file"), let address = addresses.first(where: { $0.transport == .tcp && !$0.isLoopback })
+        {
+            reader.warning(
+                "the password goes to \(address) without encryption, so that others on the way can read it: use mqtts://",
+                at: "password_file")
+        }
         for (one, other) in [("cert_file", "key_file"), ("key_file", "cert_file")]
         where reader.has(one) && !reader.has(other) {
             reader.error("\(one) needs \(other) beside it", at: one)

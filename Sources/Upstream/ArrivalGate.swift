@@ -16,6 +16,8 @@ struct ArrivalGate: Sendable {
         case looped
         /// A retained message that is as it was.
         case unchanged
+        /// The gateway's own state or canary: with 3.1.1 a broker sends them back, or has stored them.
+        case own
     }
 
     /// Retained messages that come so soon after the subscription are taken for stored ones.
@@ -27,6 +29,8 @@ struct ArrivalGate: Sendable {
 
     /// What to subscribe to, in the order of the settings.
     let filters: [String]
+    /// Where the gateway publishes its state and its canary.
+    private let ownTopics: Set<String>
     /// Whether an epoch is one of this gateway's.
     private let isOwn: @Sendable (String) -> Bool
 
@@ -44,8 +48,9 @@ struct ArrivalGate: Sendable {
     private var echoes = EchoFilter()
 
     /// - Parameter isOwn: whether an epoch is one of this gateway's.
-    init(filters: [String], isOwn: @escaping @Sendable (String) -> Bool) {
+    init(filters: [String], ownTopics: Set<String> = [], isOwn: @escaping @Sendable (String) -> Bool) {
         self.filters = filters
+        self.ownTopics = ownTopics
         self.isOwn = isOwn
     }
 
@@ -89,6 +94,7 @@ struct ArrivalGate: Sendable {
         let arrival = incoming.arrival
         guard let position = position(of: arrival.topic) else { return .unwanted }
         if isRepeated(incoming, position) { return .repeated }
+        if version == .v311, ownTopics.contains(arrival.topic) { return .own }
         if arrival.properties?.hasPassed(isOwn) == true { return .looped }
         let key = Self.key(arrival.topic, arrival.payload)
         if version == .v311, echoes.isEcho(arrival.topic, key: key, now: now) { return .looped }

@@ -70,7 +70,7 @@ package enum ConnectRefusal: Hashable, Sendable, CustomStringConvertible {
         case .credentials: "check upstream.username and the password file against the broker's accounts"
         case .notAuthorized: "set upstream.username and its password, or give this account access on the broker"
         case .banned: "ask the broker's operator to lift the ban"
-        case .unavailable, .busy: "nothing: it is tried again; if it stays, look at the broker"
+        case .unavailable, .busy: "look at the broker if this lasts; the gateway tries again"
         case .authenticationMethod: "allow user name and password, or client certificates, on the broker"
         case .stateTopic: "allow this account to publish the state topic on the broker"
         case .packetTooLarge: "raise the broker's maximum packet size"

@@ -47,7 +47,7 @@ package enum LinkFault: Error, Hashable, Sendable, CustomStringConvertible {
         case .resolve(let host, _), .unresolved(let host, _): "find the upstream \(host)"
         case .connect(let address, _), .noAnswer(let address, _), .closedBeforeAnswer(let address),
             .refused(let address, _), .tls(let address, _):
-            "connect to the upstream \(address)"
+            "connect to the upstream \(address.withPort)"
         case .file(let path, _), .badFile(let path, _): "use the file \(path) for the upstream's TLS"
         case .broken, .disconnected, .keepAlive, .stalled, .protocol, .stuck: "keep the link to the upstream"
         case .postponed: "deliver to the upstream"
@@ -58,8 +58,8 @@ package enum LinkFault: Error, Hashable, Sendable, CustomStringConvertible {
     /// Why, in words.
     package var reason: String {
         switch self {
-        case .resolve(_, let reason): reason
-        case .unresolved(_, let duration): "the resolver has not answered within \(duration)"
+        case .resolve(let host, let reason): "\(host) has no address: \(reason)"
+        case .unresolved(let host, let duration): "the resolver has not answered for \(host) within \(duration)"
         case .connect(_, let code), .file(_, let code): errorText(code)
         case .noAnswer(_, let duration): "no answer within \(duration)"
         case .closedBeforeAnswer: "the broker closed the connection without an answer"
@@ -77,6 +77,14 @@ package enum LinkFault: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The file that it is about, where it is about one.
+    var path: String? {
+        switch self {
+        case .file(let path, _), .badFile(let path, _): path
+        default: nil
+        }
+    }
+
     /// What a person can do.
     package var remedy: String {
         switch self {
@@ -89,12 +97,12 @@ package enum LinkFault: Error, Hashable, Sendable, CustomStringConvertible {
         case .badFile:
             "put a PEM file there: certificate first, then those that lead to its root; the key without a passphrase"
         case .stuck:
-            "nothing: it is connected again; if it happens often, look at the storage that the certificates are on"
+            "look at the storage that the certificates are on if this happens often; the gateway connects again"
         case .file: "check the path and that the service's user may read the file"
-        case .broken: "nothing: it is connected again; if it happens often, look at the line and the broker's log"
+        case .broken: "look at the line and the broker's log if this happens often; the gateway connects again"
         case .disconnected: "look at the broker's log; check that no other client uses the same gateway.id"
-        case .keepAlive, .stalled: "nothing: it is connected again; if it happens often, look at the line"
-        case .postponed: "nothing: it is tried again; if it stays, raise the quota of this account on the broker"
+        case .keepAlive, .stalled: "look at the line and the broker if this happens often; the gateway connects again"
+        case .postponed: "raise the quota of this account on the broker if this lasts; the gateway tries again"
         case .protocol: "check that the port speaks MQTT; look at the broker's log"
         case .library: "report this with the gateway's log"
         }

@@ -26,7 +26,8 @@ extension LinkLoop {
         _ url: UpstreamAddress, host: String, version: WireVersion, isRenewal: Bool = false
     ) throws(LinkFault) -> LinkConnection {
         logger.debug(
-            "connecting to the upstream", metadata: ["url": "\(url)", "address": "\(host)", "version": "\(version)"])
+            "connecting to the upstream",
+            metadata: ["url": "\(url.withPort)", "address": "\(host)", "version": "\(version)"])
         var tls: ClientTLS?
         if url.transport == .tls {
             let prepared = try isRenewal ? self.tls.renewed() : self.tls.client()
@@ -85,12 +86,13 @@ extension LinkLoop {
         snapshot.refusedSubscriptions = []
         connection.birth = (try publishState(LinkState.online, on: connection), now)
         try subscribe(connection, answer)
-        logger.info(
-            "the upstream is connected",
-            metadata: [
-                "url": "\(client.address)", "address": "\(connection.host)", "version": "\(client.version)",
-                "window": "\(connection.window)",
-            ])
+        var metadata: Logger.Metadata = [
+            "url": "\(client.address.withPort)", "address": "\(connection.host)", "version": "\(client.version)",
+        ]
+        if let downSince { metadata["was_down"] = "\((now - downSince).roundedText)" }
+        logger.notice("the upstream link is up", metadata: metadata)
+        (upSince, downSince) = (now, nil)
+        toldFaults = [:]
         publishReport { $0.connection = connection.number }
     }
 

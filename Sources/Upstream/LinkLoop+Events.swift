@@ -60,7 +60,7 @@ extension LinkLoop {
                             "try": "tidegate check: rules that send to each other",
                         ])
                 }
-            case .repeated, .unchanged: break
+            case .repeated, .unchanged, .own: break
             }
         }
         events.incoming.removeAll(keepingCapacity: true)

@@ -34,7 +34,6 @@ extension LinkLoop {
         let code = errno
         guard result == MOSQ_ERR_SUCCESS.intValue else { throw connection.client.fault(result, code: code) }
         connection.canary = (packetIdentifier, now)
-        gate.sent(configuration.canaryTopic, payload, packetIdentifier: packetIdentifier, now: now)
     }
 
     /// Whether the broker has shown that it takes others than `claimed`, where that matters: before a message is sent again
@@ -196,12 +195,10 @@ extension LinkLoop {
 
     /// - Returns: the packet identifier.
     func publishState(_ state: String, on connection: LinkConnection) throws(LinkFault) -> Int32 {
-        let payload = Array(state.utf8)
         let (result, packetIdentifier) = connection.client.publish(
-            topic: configuration.stateTopic, payload: payload, retain: true)
+            topic: configuration.stateTopic, payload: Array(state.utf8), retain: true)
         let code = errno
         guard result == MOSQ_ERR_SUCCESS.intValue else { throw connection.client.fault(result, code: code) }
-        gate.sent(configuration.stateTopic, payload, packetIdentifier: packetIdentifier, now: time.now().instant)
         return packetIdentifier
     }
 }

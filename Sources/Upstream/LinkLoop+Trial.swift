@@ -204,9 +204,11 @@ extension LinkLoop {
 
     private func trialFailed(_ fault: LinkFault, _ purpose: LinkTrial.Purpose) {
         guard purpose == .renewal else { return preferenceFailed(fault) }
+        var metadata: Logger.Metadata = ["reason": "\(fault.reason)", "try": "\(fault.remedy)"]
+        if let path = fault.path { metadata["file"] = "\(path)" }
+        if let current { metadata["url"] = "\(current.url.withPort)" }
         logger.warning(
-            "the renewed certificates are not used; the link goes on with the old ones",
-            metadata: ["reason": "\(fault.reason)", "try": "\(fault.remedy)"])
+            "the renewed certificates are not used; the link goes on with the old ones", metadata: metadata)
     }
 
     /// The trial's connection takes the place of the one that there is. What that has not got acknowledged goes out again.

@@ -43,6 +43,12 @@ final class LinkLoop {
     /// The broker has said no to the last one.
     var isCanaryRefused = false
 
+    /// Since when there is a connection, and since when there is none.
+    var upSince: Instant?
+    var downSince: Instant?
+    /// What was logged last of each address since the link was up.
+    var toldFaults: [String: LinkFault] = [:]
+
     /// Done with and not told to the task yet.
     var settled: [MessageID] = []
     var refused: [LinkMailbox.Refused] = []
@@ -70,7 +76,9 @@ final class LinkLoop {
         trialPlan = TrialPlan(returnAfter: configuration.returnAfter)
         tls = CertificateReloader(configuration.tls, interval: configuration.certificateInterval)
         subscriptionFile = SubscriptionFile(configuration.subscriptionFile)
-        gate = ArrivalGate(filters: configuration.subscriptions, isOwn: isOwn)
+        gate = ArrivalGate(
+            filters: configuration.subscriptions, ownTopics: [configuration.stateTopic, configuration.canaryTopic],
+            isOwn: isOwn)
         poisonPolicy = PoisonMessagePolicy(closePatience: configuration.closePatience)
         // What another loop counted before is kept.
         self.snapshot = snapshot.value.withLock { $0 }
@@ -205,7 +213,7 @@ final class LinkLoop {
         default: break
         }
         if wasUp { noteCanaryDeath(now: now) }
-        let isNew = snapshot.lastFault != fault || wasUp
+        log(fault, url: current?.url ?? plan.url, host: current?.host, wasUp: wasUp, now: now)
         forgetConnection()
         dropTrial()
         var hasNext = false
@@ -219,11 +227,32 @@ final class LinkLoop {
         machine.lost(now: now, hasNext: hasNext, using: &random)
         snapshot.lastFault = fault
         snapshot.lastFaultAt = now
-        logger.log(
-            level: isNew ? .warning : .debug, "the upstream link is down",
-            metadata: ["reason": "\(fault.reason)", "try": "\(fault.remedy)", "failures": "\(machine.failures)"]
-        )
     }
+
+    /// An attempt that fails is told once per address and reason, a link that is lost each time.
+    private func log(_ fault: LinkFault, url: UpstreamAddress, host: String?, wasUp: Bool, now: Instant) {
+        let place = "\(url.withPort) \(host ?? "")"
+        let isNew = wasUp || toldFaults[place] != fault
+        if toldFaults.count >= Self.toldLimit { toldFaults = [:] }
+        toldFaults[place] = fault
+        var metadata: Logger.Metadata = [
+            "url": "\(url.withPort)", "reason": "\(fault.reason)", "try": "\(fault.remedy)",
+        ]
+        if let host { metadata["address"] = "\(host)" }
+        if let path = fault.path { metadata["file"] = "\(path)" }
+        if wasUp {
+            if let upSince { metadata["was_up"] = "\((now - upSince).roundedText)" }
+            (upSince, downSince) = (nil, now)
+            logger.warning("the upstream link is down", metadata: metadata)
+        } else {
+            if let downSince { metadata["down_for"] = "\((now - downSince).roundedText)" }
+            downSince = downSince ?? now
+            logger.log(
+                level: isNew ? .warning : .debug, "the upstream cannot be reached; the gateway tries again",
+                metadata: metadata)
+        }
+    }
+    private static let toldLimit = 64
 
     /// The broker ended the connection, or made us end it: perhaps over a message.
     private func blame(_ fault: LinkFault, now: Instant) {
@@ -242,7 +271,9 @@ final class LinkLoop {
         if let current, current.isAnswered {
             if current.offlineNotice == nil { _ = try? publishState(LinkState.offline, on: current) }
             current.client.disconnect()
-            logger.info("the upstream is disconnected", metadata: ["url": "\(current.url)"])
+            var metadata: Logger.Metadata = ["url": "\(current.url.withPort)"]
+            if let upSince { metadata["was_up"] = "\((time.now().instant - upSince).roundedText)" }
+            logger.notice("the upstream link is closed", metadata: metadata)
         }
         forgetConnection()
     }
@@ -323,4 +354,18 @@ final class LinkSnapshotBox: Sendable {
     let isInCall = Atomic<Int64>(0)
 
     init(_ snapshot: LinkSnapshot) { value = Mutex(snapshot) }
+}
+
+extension Duration {
+    /// For a person: "850 ms", "12 s", "3 h 5 min".
+    var roundedText: String {
+        let milliseconds = max(0, wholeNanoseconds) / 1_000_000
+        let seconds = milliseconds / 1_000
+        return switch seconds {
+        case 0: "\(milliseconds) ms"
+        case 1..<120: "\(seconds) s"
+        case 120..<7_200: "\(seconds / 60) min"
+        default: "\(seconds / 3_600) h \(seconds % 3_600 / 60) min"
+        }
+    }
 }

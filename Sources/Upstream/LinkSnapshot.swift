@@ -81,4 +81,13 @@ package struct LinkSnapshot: Sendable {
     package var certificateProblem: LinkFault?
 
     package init(since: Instant) { self.since = since }
+
+    /// Of a link that takes another's place: what was counted goes on, and the last fault stays known.
+    init(continuing previous: LinkSnapshot?, since: Instant) {
+        self = previous ?? LinkSnapshot(since: since)
+        (state, self.since, inFlight) = (.idle, since, 0)
+        (address, peer, version) = (nil, nil, nil)
+        (refusedSubscriptions, certificateExpiry, brokerCertificateExpiry) = ([], nil, nil)
+        certificateProblem = nil
+    }
 }

@@ -24,6 +24,8 @@ final class MosquittoClient {
     /// The TLS handshake is not known to be over: until CONNACK.
     private var isHandshaking: Bool
     private var sawWritable = false
+    /// The TCP connection is made.
+    private var isConnected = false
 
     private static let libraryReady: Bool = {
         // OpenSSL writes without MSG_NOSIGNAL, on whatever thread publishes.
@@ -154,6 +156,7 @@ final class MosquittoClient {
     /// Messages that the broker wants acknowledged make the client hold back what it writes, until ``releaseWrites()``. They
     /// are read as long as there are more: their way into the gateway is gone together.
     func read() throws(LinkFault) {
+        try checkConnection()
         var count: Int
         repeat {
             count = events.incoming.count
@@ -189,6 +192,7 @@ final class MosquittoClient {
 
     /// The socket is writable.
     func write() throws(LinkFault) {
+        try checkConnection()
         if isHandshaking && !sawWritable {
             sawWritable = true
             return try read()
@@ -197,6 +201,19 @@ final class MosquittoClient {
         let result = mosquitto_loop_write(handle, 1)
         let code = errno
         if result != MOSQ_ERR_SUCCESS.intValue { throw fault(result, code: code) }
+    }
+
+    /// Why a connection attempt has failed, in the kernel's words: during a TLS handshake the library makes another error
+    /// of it. The socket is ready for something, so the attempt is over.
+    private func checkConnection() throws(LinkFault) {
+        guard !isConnected, let socket else { return }
+        var code: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        getsockopt(socket, SOL_SOCKET, SO_ERROR, &code, &length)
+        isConnected = isReached
+        // OpenSSL's first write has taken the error away, when that came as quickly as a refusal on this machine does.
+        if code == 0, !isConnected { code = ECONNREFUSED }
+        if code != 0 { throw fault(MOSQ_ERR_ERRNO.intValue, code: code) }
     }
 
     /// Keep-alive: to be called every second.
@@ -288,14 +305,17 @@ final class MosquittoClient {
         // A broker that does not accept our certificate may say so after the handshake (RFC 8446, section 4.4.2.4). 2.0.21
         // reports a failed handshake as a failed read or write; only its complaint tells.
         if !isUp, let failure = tls?.failure { return .tls(address, failure) }
-        if isHandshaking, let complaint = events.complaint { return .tls(address, .other(complaint)) }
+        if isHandshaking, let complaint = events.complaint { return .tls(address, TLSFailure(complaint: complaint)) }
         switch result {
         case MOSQ_ERR_CONN_LOST.intValue, MOSQ_ERR_NO_CONN.intValue:
             return isUp ? .broken(code: 0) : .closedBeforeAnswer(address)
         case MOSQ_ERR_ERRNO.intValue where isHandshaking && code == 0: return .closedBeforeAnswer(address)
+        // The peer has taken the connection and ended it.
+        case MOSQ_ERR_ERRNO.intValue where !isUp && (code == EPIPE || code == ECONNRESET):
+            return .closedBeforeAnswer(address)
         case MOSQ_ERR_ERRNO.intValue: return isUp ? .broken(code: code) : .connect(address, code: code)
         case MOSQ_ERR_TLS.intValue, MOSQ_ERR_TLS_HANDSHAKE.intValue:
-            return .tls(address, .other(events.complaint ?? "no details"))
+            return .tls(address, TLSFailure(complaint: events.complaint ?? "no details"))
         case MOSQ_ERR_KEEPALIVE.intValue: return .keepAlive(keepAliveInterval)
         case MOSQ_ERR_PROTOCOL.intValue, MOSQ_ERR_MALFORMED_PACKET.intValue, MOSQ_ERR_CONN_REFUSED.intValue:
             return .protocol(detail: String(cString: mosquitto_strerror(result)))

@@ -72,6 +72,18 @@ package struct UpstreamAddress: Hashable, Sendable, CustomStringConvertible {
         return "\(transport.scheme)://\(host)" + (port == transport.defaultPort ? "" : ":\(port)")
     }
 
+    /// The URL with its port, for messages: where it is the scheme's own it is what a person has to check, too.
+    var withPort: String {
+        port == transport.defaultPort ? "\(self):\(port)" : description
+    }
+
+    /// Whether the host is this machine's loopback, which nobody else can listen to.
+    package var isLoopback: Bool {
+        let name = host.lowercased()
+        return name == "localhost" || name.hasSuffix(".localhost") || name == "::1"
+            || (Self.isAddress(host) && host.hasPrefix("127."))
+    }
+
     /// Whether the host is an IPv6 address rather than a name.
     var isIPv6Literal: Bool { host.contains(":") }
 

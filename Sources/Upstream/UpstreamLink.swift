@@ -21,8 +21,10 @@ package final class UpstreamLink: Sendable {
     /// The thread that there is, by its handle; another one takes its place when it hangs.
     private let present: Mutex<LinkThreadHandle>
     private let isStarted = Atomic(false)
-    /// Threads that were left behind in a call and have not come back.
-    private let hanging = Atomic(0)
+    /// Threads of the process' links that were left behind in a call and have not come back. A link that takes another's
+    /// place does not make them fewer.
+    private static let hanging = Atomic(0)
+    static var hangingThreads: Int { hanging.load(ordering: .relaxed) }
     private let beyondHelp = Atomic(false)
     /// Used at home in the outbox, but for the end of a wait.
     private let delivery: Mutex<DeliveryState>
@@ -33,6 +35,13 @@ package final class UpstreamLink: Sendable {
         let latest: LinkSnapshotBox
         /// There while the thread is.
         private let turns = Mutex<LinkLoopLock?>(nil)
+        private let life = Mutex(Life.running)
+
+        private enum Life {
+            case running
+            case leftBehind
+            case ended
+        }
 
         init(changed: Signal, _ snapshot: LinkSnapshot) throws(LinkFault) {
             mailbox = try LinkMailbox(changed: changed)
@@ -46,6 +55,26 @@ package final class UpstreamLink: Sendable {
             own.run()
             // The loop holds the link, and the link holds this handle.
             turns.withLock { $0 = nil }
+        }
+
+        /// The thread's last act.
+        /// - Returns: whether it was left behind.
+        func end() -> Bool {
+            life.withLock { life in
+                defer { life = .ended }
+                return life == .leftBehind
+            }
+        }
+
+        /// Nobody waits for the thread any more: it is to end as soon as it can, without a word to the broker.
+        /// - Returns: whether it still runs.
+        func leaveBehind() -> Bool {
+            life.withLock { life in
+                guard life == .running else { return false }
+                life = .leftBehind
+                mailbox.leave()
+                return true
+            }
         }
 
         /// Gives messages to the loop.
@@ -74,9 +103,15 @@ package final class UpstreamLink: Sendable {
         var isOpen = false
         var isStopping = false
         var isStopped = false
+        /// Why the link gives up.
+        var failure: LinkFault?
     }
 
+    /// Makes a link that does nothing before ``run()``. Several may follow each other on one outbox, with the same
+    /// configuration or another: ``run()`` of the one before must have returned. What that one has sent without an
+    /// acknowledgement is sent again first, in its order.
     /// - Parameters:
+    ///   - previous: the last snapshot of the link before, whose counters go on; `nil` where there was none.
     ///   - accepted: called on the link's thread, in the order of arrival, with what came from upstream since the last
     ///     call (some 64 messages). Must not block. The broker gets its PUBACKs when the receipt is confirmed, or after
     ///     4 s; until then nothing goes up. A crash, or an end of the connection, before that makes the broker deliver
@@ -84,6 +119,7 @@ package final class UpstreamLink: Sendable {
     /// - Throws: when the process is out of file descriptors.
     package init(
         configuration: UpstreamConfiguration, outbox: OutboxStore, time: any TimeSource,
+        continuing previous: LinkSnapshot? = nil,
         accepted: @escaping @Sendable ([UpstreamArrival], ArrivalReceipt) -> Void, logger: Logger
     ) throws(LinkFault) {
         self.configuration = configuration
@@ -91,7 +127,8 @@ package final class UpstreamLink: Sendable {
         self.time = time
         self.accepted = accepted
         self.logger = logger
-        present = Mutex(try LinkThreadHandle(changed: changed, LinkSnapshot(since: time.now().instant)))
+        let snapshot = LinkSnapshot(continuing: previous, since: time.now().instant)
+        present = Mutex(try LinkThreadHandle(changed: changed, snapshot))
         delivery = Mutex(
             DeliveryState(
                 budget: InFlightBudget(configuration),
@@ -114,6 +151,19 @@ package final class UpstreamLink: Sendable {
     /// What the link is doing. Cheap, from any thread; at most one turn of the link's loop old.
     package func snapshot() -> LinkSnapshot { threadHandle.latest.value.withLock { $0 } }
 
+    /// Waits until the broker has let the link in.
+    /// - Returns: whether it has, within `limit`; `false` at once when the link has stopped or the task is cancelled.
+    package func waitUntilUp(within limit: Duration) async -> Bool {
+        let deadline = time.now().instant + limit
+        while true {
+            let state = snapshot().state
+            if state.isUp { return true }
+            guard state != .stopped, !beyondHelp.load(ordering: .relaxed), time.now().instant < deadline,
+                (try? await Task.sleep(for: .milliseconds(10))) != nil
+            else { return false }
+        }
+    }
+
     /// How often the link's loop has gone round. Stands still, but for a turn per second, when there is nothing to do.
     package var turns: UInt64 { threadHandle.latest.turns.load(ordering: .relaxed) }
 
@@ -129,8 +179,10 @@ package final class UpstreamLink: Sendable {
     /// shutdown within ``UpstreamConfiguration/drainTimeout``. To be called once.
     ///
     /// A thread that hangs in a call is left behind, and another one takes its place: it holds nothing of the outbox,
-    /// and ends by itself when it comes back.
-    /// - Throws: when the thread cannot be started.
+    /// and ends by itself when it comes back. Once this returns or throws, the outbox is released, and another link may
+    /// run on it.
+    /// - Throws: when the thread cannot be started, and ``LinkFault/stuck(_:)`` when so many threads of the process hang that
+    ///   one more is no help.
     package func run() async throws(LinkFault) {
         let wasStarted = isStarted.exchange(true, ordering: .relaxed)
         precondition(!wasStarted, "a link runs once")
@@ -142,6 +194,7 @@ package final class UpstreamLink: Sendable {
             shutdown(deadline: time.now().instant + configuration.drainTimeout)
         }
         supervision.cancel()
+        if let failure = delivery.withLock({ $0.failure }) { throw failure }
     }
 
     // MARK: The thread
@@ -157,7 +210,7 @@ package final class UpstreamLink: Sendable {
                     onReport: { [self] in
                         if !$0 || outbox.visit({ turn($0, isHeard: true) }) == nil { changed.raise() }
                     }, logger: logger))
-            if threadHandle.mailbox.isAbandoned { hanging.subtract(1, ordering: .relaxed) }
+            if threadHandle.end() { Self.hanging.subtract(1, ordering: .relaxed) }
         }
     }
 
@@ -175,13 +228,19 @@ package final class UpstreamLink: Sendable {
             (call, seen) = (present, present != 0 && present == call ? seen + 1 : 0)
             guard seen >= Self.looks else { continue }
             seen = 0
-            guard hanging.load(ordering: .relaxed) < Self.hangingLimit else {
-                beyondHelp.store(true, ordering: .relaxed)
-                logger.critical("the upstream's threads hang in calls that do not come back")
-                continue
-            }
+            guard Self.hanging.load(ordering: .relaxed) < Self.hangingLimit else { return giveUp() }
             replaceThread()
         }
+    }
+
+    private func giveUp() {
+        let fault = LinkFault.stuck(configuration.stuckAfter)
+        logger.critical(
+            "the upstream's threads hang in calls that do not come back; only a restart of the gateway helps",
+            metadata: ["url": "\(configuration.addresses[0].withPort)", "error": "\(fault)"])
+        beyondHelp.store(true, ordering: .relaxed)
+        delivery.withLock { $0.failure = fault }
+        changed.raise()
     }
 
     private func replaceThread() {
@@ -204,8 +263,7 @@ package final class UpstreamLink: Sendable {
                 if let deadline = fresh.mailbox.stopDeadline { old.mailbox.orderStop(deadline: deadline) }
                 throw error
             }
-            hanging.add(1, ordering: .relaxed)
-            old.mailbox.leave()
+            if old.leaveBehind() { Self.hanging.add(1, ordering: .relaxed) }
         } catch {
             logger.error("the upstream's thread cannot be replaced", metadata: ["error": "\(error)"])
         }
@@ -226,10 +284,14 @@ package final class UpstreamLink: Sendable {
                 delivery.withLock { $0.isStopping = true }
             }
             turn(outbox, isHeard: false)
-            if delivery.withLock({ $0.isStopped }) || expiry?.isOver == true { break }
+            if delivery.withLock({ $0.isStopped || $0.failure != nil }) || expiry?.isOver == true { break }
             await changed.wait()
         }
         expiry?.cancel()
+        // One that comes back late must not say `offline` for a link that has taken this one's place.
+        if !delivery.withLock({ $0.isStopped }), threadHandle.leaveBehind() {
+            Self.hanging.add(1, ordering: .relaxed)
+        }
         delivery.withLock { $0.isOpen = false }
         outbox.release()
     }

@@ -33,9 +33,17 @@ extension Tidegate {
             }
             let result = SettingsLoader.load(gateway.settings.path)
             for diagnostic in result.diagnostics { StandardError.print("\(diagnostic)") }
-            guard result.settings != nil else {
+            guard let settings = result.settings else {
                 let count = result.diagnostics.count { $0.severity == .error }
                 StandardError.print("\(count) \(count == 1 ? "mistake" : "mistakes") in the settings")
+                throw ExitCode(GatewayError.Kind.configuration.rawValue)
+            }
+            for path in settings.openKeyFiles {
+                StandardError.print(
+                    "\(path): warning: every account of this machine can use this key: chmod o= \(path)")
+            }
+            if let problem = settings.passwordProblem {
+                StandardError.print("\(problem)")
                 throw ExitCode(GatewayError.Kind.configuration.rawValue)
             }
             if diff { return try gateway.reload(isDryRun: true) }

@@ -72,10 +72,12 @@ struct EchoTests {
         configuration.canaryInterval = .milliseconds(100)
         let gateway = try Gateway(configuration)
         try await gateway.run {
-            try await eventually("three canaries have come back", details: { broker.log }) {
-                gateway.link.snapshot().looped >= 3
+            try await eventually("five canaries have come back", details: { broker.log }) {
+                broker.count("Sending PUBLISH to gw", "gw/$state/canary") >= 5
             }
-            #expect(payloads(gateway).isEmpty)
+            try broker.publish("gw/cmd/a", "last")
+            try await eventually("a command that follows them comes") { !gateway.arrivals.all.isEmpty }
+            #expect(payloads(gateway) == ["last"])
         }
     }
 }

@@ -45,6 +45,8 @@ final class Gateway: Sendable {
         }
     }
 
+    private let wake = Wake()
+
     private final class Wake: Sendable {
         let link = Mutex<UpstreamLink?>(nil)
 
@@ -52,11 +54,12 @@ final class Gateway: Sendable {
     }
 
     init(
-        _ configuration: UpstreamConfiguration, time: any TimeSource = KernelTime(), confirmsAtOnce: Bool = true
+        _ configuration: UpstreamConfiguration, time: any TimeSource = KernelTime(), confirmsAtOnce: Bool = true,
+        logger: Logger? = nil
     ) throws {
         self.configuration = configuration
         folder = try TemporaryDirectory()
-        let wake = Wake()
+        let wake = wake
         let arrivals = Arrivals(confirmsAtOnce: confirmsAtOnce)
         outbox = try OutboxStore(
             configuration: OutboxStore.Configuration(
@@ -65,14 +68,26 @@ final class Gateway: Sendable {
             ) { "gw/$gap/\($0.name)" },
             settled: { _ in }, available: { wake() }
         )
-        var logger = Logger(label: "upstream")
-        logger.logLevel = .debug
+        var usual = Logger(label: "upstream")
+        usual.logLevel = .debug
         link = try UpstreamLink(
             configuration: configuration, outbox: outbox, time: time, accepted: { arrivals.add($0, $1) },
-            logger: logger
+            logger: logger ?? usual
         )
         self.arrivals = arrivals
         wake.link.withLock { $0 = link }
+    }
+
+    /// Another link on the same outbox, which is the one that messages wake from now on.
+    func replaceLink(_ configuration: UpstreamConfiguration, continuing previous: LinkSnapshot? = nil) throws
+        -> UpstreamLink
+    {
+        let arrivals = arrivals
+        let link = try UpstreamLink(
+            configuration: configuration, outbox: outbox, time: KernelTime(), continuing: previous,
+            accepted: { arrivals.add($0, $1) }, logger: Logger(label: "upstream"))
+        wake.link.withLock { $0 = link }
+        return link
     }
 
     /// Runs the link while `body` does, then shuts it down.
@@ -113,7 +128,8 @@ final class Gateway: Sendable {
         }
     }
 
-    func drained(within limit: Duration = .seconds(20)) async throws {
+    func drained(of link: UpstreamLink? = nil, within limit: Duration = .seconds(20)) async throws {
+        let link = link ?? self.link
         try await eventually("the outbox is empty", within: limit, details: { "\(link.snapshot())" }) {
             try await waiting() == 0
         }

@@ -74,6 +74,11 @@ final class MosquittoProcess: Sendable {
         folder.lines("mosquitto.log").contains { line in parts.allSatisfy { line.contains($0) } }
     }
 
+    /// How many lines of the log contain all of the parts.
+    func count(_ parts: String...) -> Int {
+        folder.lines("mosquitto.log").count { line in parts.allSatisfy { line.contains($0) } }
+    }
+
     /// Starts a `mosquitto_sub` and waits until it is subscribed. Each message becomes a line: topic, retain flag,
     /// payload, user properties, tab-separated.
     func subscribe(

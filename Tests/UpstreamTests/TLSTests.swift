@@ -302,7 +302,10 @@ struct TLSTests {
             try await eventually("it is noticed", details: { "\(gateway.link.snapshot())" }) {
                 gateway.link.snapshot().lastFault == .stuck(configuration.stuckAfter)
             }
-            // The thread that took its place hangs at the same file, until that is another one.
+            // The thread that took its place hangs at the same file, until that is another one. Those that hang are let
+            // go at the end.
+            let held = open(pipe, O_RDWR | O_NONBLOCK)
+            defer { close(held) }
             let authority = certificates.folder["pipe.new"]
             try certificates.folder.write(textOfFile(certificates.authority), to: "pipe.new")
             try #require(rename(authority, pipe) == 0)
@@ -310,6 +313,33 @@ struct TLSTests {
             try await gateway.drained()
         }
         #expect(gateway.link.snapshot().acknowledged == 10)
+    }
+
+    @Test("a link whose threads hang one after the other gives up and says so")
+    func hangingForGood() async throws {
+        let certificates = try Certificates()
+        let broker = try await certificates.broker()
+        var configuration = certificates.configuration(broker)
+        let pipe = certificates.folder["pipe.crt"]
+        try #require(mkfifo(pipe, 0o600) == 0)
+        configuration.tls.authorityFile = pipe
+        configuration.stuckAfter = .milliseconds(300)
+        let gateway = try Gateway(configuration)
+        try await gateway.append(1...5)
+        await #expect(throws: LinkFault.stuck(configuration.stuckAfter)) { try await gateway.link.run() }
+        #expect(gateway.link.isBeyondHelp)
+        #expect(await !gateway.link.waitUntilUp(within: .seconds(60)))
+        // The outbox is free for another one.
+        configuration.tls.authorityFile = certificates.authority
+        configuration.stuckAfter = .seconds(30)
+        let next = try gateway.replaceLink(configuration)
+        let running = Task { try await next.run() }
+        try await gateway.drained(of: next)
+        next.shutdown(deadline: KernelTime().now().instant + .seconds(20))
+        try await running.value
+        let held = open(pipe, O_RDWR | O_NONBLOCK)
+        close(held)
+        try await eventually("the threads have come back") { UpstreamLink.hangingThreads == 0 }
     }
 
     @Test("a missing file is named")

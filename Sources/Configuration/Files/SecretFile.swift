@@ -46,10 +46,15 @@ package enum SecretFile {
         }
         if bytes.last == UInt8(ascii: "\n") { bytes.removeLast() }
         if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
-        guard let secret = Secret(bytes) else {
+        let problem =
+            bytes.isEmpty
+            ? "it is empty"
+            : bytes.contains { [UInt8(ascii: "\n"), UInt8(ascii: "\r")].contains($0) }
+                ? "it has more than one line" : bytes.contains(0) ? "it has a NUL in it" : nil
+        guard problem == nil, let secret = Secret(bytes) else {
             throw GatewayError(
-                .configuration, doing: "use the secret in \(path)", reason: "it is empty, or has a NUL in it",
-                remedy: "the file holds just the secret, as one line")
+                .configuration, doing: "use the secret in \(path)", reason: problem ?? "it is no text",
+                remedy: "write just the secret into it, as one line: printf %s 'SECRET' > \(path)")
         }
         return secret
     }

@@ -46,6 +46,16 @@ package enum GatewayProcess {
         for problem in problems {
             logger.error("a setting is wrong and is ignored", metadata: ["problem": "\(problem)"])
         }
+        if let address = settings.upstreamWithOpenPassword {
+            logger.warning(
+                "the upstream's password goes out unencrypted; others on the way can read it",
+                metadata: ["url": "\(address)", "try": "use mqtts:// in upstream.url"])
+        }
+        for path in settings.openKeyFiles {
+            logger.warning(
+                "every account of this machine can use a private key",
+                metadata: ["file": "\(path)", "try": "chmod o= \(path)"])
+        }
         raiseOpenFiles(for: settings.lan, logger: logger)
         let known = ClockFile(dataDirectory: settings.gateway.dataDirectory).read() ?? 0
         let gateway = try Gateway(

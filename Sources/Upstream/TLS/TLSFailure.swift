@@ -11,8 +11,18 @@ package enum TLSFailure: Hashable, Sendable {
     case ownCertificateRefused(String)
     /// The broker ended the handshake for another reason; the alert in words.
     case refused(String)
+    /// What answers at the port does not speak TLS.
+    case noTLS
     /// Anything else; libmosquitto's or OpenSSL's words.
     case other(String)
+
+    /// - Parameter complaint: libmosquitto's or OpenSSL's words.
+    init(complaint: String) {
+        let isNoTLS = ["wrong version number", "unknown protocol", "packet length too long", "http request"].contains {
+            complaint.contains($0)
+        }
+        self = isNoTLS ? .noTLS : .other(complaint)
+    }
 
     var reason: String {
         switch self {
@@ -22,6 +32,7 @@ package enum TLSFailure: Hashable, Sendable {
         case .untrusted(let text): "the broker's certificate is not trusted: \(text)"
         case .ownCertificateRefused(let alert): "the broker does not accept the gateway's certificate: \(alert)"
         case .refused(let alert): "the broker refused: \(alert)"
+        case .noTLS: "the port does not speak TLS"
         case .other(let text): text
         }
     }
@@ -36,6 +47,7 @@ package enum TLSFailure: Hashable, Sendable {
         case .ownCertificateRefused:
             "check upstream.cert_file and upstream.key_file: the broker must know their authority, and they must not have expired"
         case .refused: "check upstream.alpn, upstream.tls_version and the broker's log"
+        case .noTLS: "set the broker's TLS port in upstream.url (often 8883)"
         case .other: "check the port, upstream.ca_file, the client certificate and the broker's log"
         }
     }
