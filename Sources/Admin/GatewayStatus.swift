@@ -210,6 +210,8 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
         package var lastFailure: String?
         /// Why messages cannot be stored right now.
         package var storeProblem: String?
+        /// What happened to the outbox's file since the start: one line each. Nothing that is wrong now.
+        package var storeNotes: [String]?
         /// Bytes left on the disk, when they are so few that new messages take the place of old ones.
         package var shortOfSpace: Int64?
 

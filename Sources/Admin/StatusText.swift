@@ -16,6 +16,7 @@ extension GatewayStatus {
             lines.append("store     MESSAGES CANNOT BE STORED, devices wait")
             lines += Self.indented(problem)
         }
+        for note in intake.storeNotes ?? [] { lines.append("store     \(note)") }
         if let left = intake.shortOfSpace {
             lines.append("disk      SHORT OF SPACE, \(Self.size(left)) left: full classes drop or refuse messages")
             lines += Self.indented("try: free space on the file system of data_dir, or lower min_free in [gateway]")

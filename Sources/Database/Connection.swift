@@ -37,6 +37,9 @@ package struct Connection: ~Copyable {
     /// With ``Options/checksLog``: the log that was found went on after its last commit. That of a transaction which was
     /// not committed looks like one that was, and is damaged.
     package private(set) var logEndedEarly = false
+    /// There was a log with something in it: the last process that had the file did not close it after a
+    /// ``checkpoint()``.
+    package private(set) var hadLog = false
 
     /// Opens or creates the file at `path` and takes it for this process alone.
     ///
@@ -51,6 +54,7 @@ package struct Connection: ~Copyable {
             // SQLite would delete the log.
             throw SQLiteError(condition: .corrupt, doing: doing, reason: "the file is empty, and its log is not")
         }
+        let hadLog = path != memory && fileSize("\(path)-wal") ?? 0 > 0
         var raw: OpaquePointer?
         let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
         let code = sqlite3_open_v2(path, &raw, flags, nil)
@@ -60,6 +64,7 @@ package struct Connection: ~Copyable {
             throw error
         }
         var connection = Connection(handle: raw, path: path)
+        connection.hadLog = hadLog
         try connection.configure(options, doing: doing)
         return connection
     }

@@ -17,7 +17,8 @@ extension Gateway {
         let settings = settings
         let directory = settings.gateway.dataDirectory
         supervisor.start(DataDirectoryPart(path: directory))
-        supervisor.start(StorePart(name: PartName(.outbox)) { [outbox] in outbox.failure })
+        supervisor.start(
+            StorePart(name: PartName(.outbox)) { [outbox, time] in outbox.failure(now: time.now().instant) })
         supervisor.start(StorePart(name: PartName(.state)) { [state] in state.failure })
         startLink(settings)
         supervisor.start(IngestPart(ingest: ingest, intake: intake))
@@ -32,9 +33,7 @@ extension Gateway {
         supervisor.start(
             ClockPart(
                 file: ClockFile(dataDirectory: directory), time: time, outbox: outbox, logger: makeLogger("clock")))
-        supervisor.start(
-            SalvagePart(
-                outbox: outbox, damage: damage.stream, again: damage.continuation, logger: makeLogger("outbox")))
+        supervisor.start(SalvagePart(outbox: outbox))
     }
 
     func startLink(_ settings: GatewaySettings) {

@@ -109,6 +109,15 @@ extension Gateway {
         setSettings(new)
         if let level = Logger.Level(rawValue: new.gateway.logLevel) { threshold?.level = level }
         if changes.contains(.lanLimits) { await broker.reconfigure(new.lan(with: accounts)) }
+        if difference.changesOutbox {
+            do throws(OutboxError) {
+                try await outbox.reconfigure(
+                    classes: new.classes, minimumFree: new.gateway.minimumFree,
+                    window: new.upstream?.configuration.window ?? .max)
+            } catch {
+                throw GatewayError(.internalFault, doing: "change the classes of the outbox", reason: error.reason)
+            }
+        }
         await stopListeners(changes, old)
         if difference.changesIngest {
             intake.reconfigure(

@@ -42,6 +42,7 @@ extension Gateway {
                     secondsConnected: seconds(since: client.connectedSince), received: client.received,
                     sent: client.sent)
             })
+        status.intake.storeNotes = outbox.condition.notes(now: now)
         status.flashBytes = FlashWear.writtenBytes
         status.flashBytesPerDay = status.flashBytes.map { Double($0) * 86_400 / max(1, status.uptimeSeconds) }
         if counts.received > 0 {

@@ -51,8 +51,6 @@ package final class Gateway: Sendable {
     let broker: BrokerServer
     let sensors: SensorSupervisor
     let outbox: OutboxStore
-    /// Yields whenever the outbox found its file damaged.
-    let damage: (stream: AsyncStream<Void>, continuation: AsyncStream<Void>.Continuation)
     let ingest: Ingest
     let commands: CommandRouter
     let currentLink: CurrentLink
@@ -107,12 +105,11 @@ package final class Gateway: Sendable {
         ) { arrival in _ = intake.accept([arrival]) }
 
         // What is acknowledged is in the outbox: its commits settle with the devices, and wake the link.
-        let damage = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         let outbox = try OutboxStore(
             settings, time: time, logger: makeLogger("outbox"),
             settled: { broker.settle($0) },
             rejected: { broker.settle($0, reason: .quotaExceeded) },
-            damaged: { damage.continuation.yield() }, available: { currentLink.wake() })
+            available: { currentLink.wake() })
         ingest = Ingest(
             intake: intake, pipeline: settings.pipeline, outbox: outbox, broker: broker, sensors: sensors, time: time,
             logger: makeLogger("ingest"), sent: sent)
@@ -126,7 +123,6 @@ package final class Gateway: Sendable {
         self.broker = broker
         self.sensors = sensors
         self.outbox = outbox
-        self.damage = damage
         self.currentLink = currentLink
         let reference = GatewayReference()
         control = ControlServer(group: group, logger: makeLogger("control"), answers: reference.answers)

@@ -351,14 +351,8 @@ final class Ingest: Sendable {
 
     /// - Returns: what the outbox cannot take now.
     private func offer(_ entries: [OutboxStore.Entry], _ outbox: isolated OutboxStore) -> [OutboxStore.Entry] {
-        let rest: [OutboxStore.Entry]
-        do throws(OutboxError) {
-            rest = try outbox.append(entries)
-        } catch {
-            // Closed, or of a class that nobody knows: nothing that another try would change.
-            logger.error("messages cannot be taken", metadata: ["count": "\(entries.count)", "error": "\(error)"])
-            return []
-        }
+        // Closed, it has taken nothing.
+        let rest = (try? outbox.append(entries)) ?? entries
         state.withLock { $0.forwarded += UInt64(entries.count - rest.count) }
         return rest
     }

@@ -12,33 +12,23 @@ extension OutboxStore {
     init(
         _ settings: GatewaySettings, time: any TimeSource, logger: Logger,
         settled: @escaping @Sendable ([SettleToken]) -> Void, rejected: @escaping @Sendable ([SettleToken]) -> Void,
-        damaged: @escaping @Sendable () -> Void, available: @escaping @Sendable () -> Void
+        available: @escaping @Sendable () -> Void
     ) throws(GatewayError) {
         let id = settings.gateway.id
         var configuration = Configuration(
             path: DataDirectory.outbox(in: settings.gateway.dataDirectory), classes: settings.classes, time: time,
             gapTopic: { "\(id)/$gap/\($0)" })
+        configuration.startsWithoutFile = true
         configuration.minimumFree = settings.gateway.minimumFree
         if let upstream = settings.upstream { configuration.window = upstream.configuration.window }
         do {
             try self.init(
                 configuration: configuration, settled: settled, rejected: rejected,
-                damaged: { recovery in
-                    recovery.tell(logger)
-                    damaged()
-                }, available: available)
+                noticed: { $0.tell(logger) }, available: available)
         } catch {
             throw GatewayError(error)
         }
-        recovery?.tell(logger)
-    }
-}
-
-extension Outbox.Recovery {
-    fileprivate func tell(_ logger: Logger) {
-        logger.error(
-            "the outbox is damaged; a new one takes its place, and what can be read of the old one is brought in",
-            metadata: ["file": "\(quarantined)", "reason": "\(reason)"])
+        if let recovery { OutboxNotice.replaced(recovery).tell(logger) }
     }
 }
 
