@@ -80,7 +80,7 @@ let package = Package(
         room("Sensors", ["CGpiod", "CModbus", "CSerial", "Linux", "Readings", "Settings", .log]),
         room("Pipeline", ["CPCRE2", "Readings"], isHot: true),
         room("Outbox", ["Readings", "Database", .deque], isHot: true, outbox),
-        room("Registry", ["CCrypt", "Database", "MQTT", "Readings", .nio("NIOCore")]),
+        room("Registry", ["CCrypt", "Linux", "Database", "MQTT", "Readings", .nio("NIOCore")]),
         room("Upstream", ["CMosquitto", "COpenSSL", "Outbox", "Readings", .log], isHot: true),
         room("Admin", [.nio("NIOCore"), .nio("NIOPosix"), .log]),
         room(
@@ -124,7 +124,7 @@ let package = Package(
             ["TestSupport", "Broker", "Registry", "MQTT", "Readings", .nio("NIOCore"), .nio("NIOPosix"), .log]),
         tests("SensorsTests", ["TestSupport", "Sensors", "Readings", "Settings", .log]),
         tests("PipelineTests", ["Pipeline", "Readings"]),
-        tests("RegistryTests", ["TestSupport", "Registry", "Database", "MQTT", "Readings", .nio("NIOCore")]),
+        tests("RegistryTests", ["FaultyDisk", "TestSupport", "Registry", "Database", "MQTT", "Readings", .nio("NIOCore")]),
         tests("OutboxTests", ["FaultyDisk", "TestSupport", "Outbox", "Database", "Readings"]),
         tests("UpstreamTests", ["TestSupport", "Upstream", "Outbox", "Readings", .log]),
         tests("AdminTests", ["Admin", "TestSupport", .nio("NIOPosix"), .log]),

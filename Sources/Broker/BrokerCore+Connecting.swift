@@ -72,13 +72,13 @@ extension BrokerCore {
     private func decided(_ number: UInt64, _ verdict: LoginVerdict) {
         guard let client = clients[number], let deciding = client.deciding else { return }
         client.deciding = nil
-        if client.isGone, sessionByIdentifier[WireText(deciding.identifier)]?.client != nil {
-            // It has come back on another connection already, or somebody else has: nothing is to be taken over.
-            return closed(client)
-        }
         do throws(MQTTError) {
             switch verdict {
-            case .accepted(let user): try admit(deciding, user: user, client)
+            case .accepted(let user):
+                let id = SessionID(client: deciding.identifier, user: user)
+                // The client has come back on another connection already: nothing is to be taken over.
+                if client.isGone, find(id)?.client != nil { return closed(client) }
+                try admit(deciding, user: user, client)
             case .refused:
                 counters.refusedLogins += 1
                 logger.notice(
@@ -103,10 +103,11 @@ extension BrokerCore {
     private func admit(_ deciding: Deciding, user: String?, _ client: Client) throws(MQTTError) {
         let connect = deciding.connect
         let identifier = deciding.identifier
-        let old = sessionByIdentifier[WireText(identifier)]
-        if let owner = old?.user, user.map({ WireText($0) }) != WireText(owner) {
-            throw refuse(.clientIdentifierNotValid, "the session of this client identifier is another user's")
+        let id = SessionID(client: identifier, user: user)
+        if let reason = configuration.accessPolicy?.refusal(user: user, client: identifier) {
+            throw refuse(.clientIdentifierNotValid, reason)
         }
+        let old = find(id)
         if old?.client == nil, clients.count - pendingCount >= configuration.maximumClients {
             throw refuse(
                 .serverBusy, "\(configuration.maximumClients) clients are connected, which is all that are served")
@@ -119,10 +120,10 @@ extension BrokerCore {
             // The new connection takes the session over [MQTT-3.1.4-3].
             close(former, for: MQTTError(.sessionTakenOver, "another connection uses the client identifier"))
         }
-        let (session, isPresent) = open(identifier, cleanStart: connect.cleanStart)
+        let (session, isPresent) = open(id, cleanStart: connect.cleanStart)
         client.session = session
         session.client = client
-        session.user = user
+        session.awayAt = nil
         session.permissions = configuration.accessPolicy?.permissions(user: user, client: identifier)
         pendingCount -= 1
         session.expiryInterval = expiry
@@ -155,18 +156,20 @@ extension BrokerCore {
 
     // MARK: When accounts change
 
-    /// Users or access rules are others now: what every session may do is looked up again, and who is nobody any more
-    /// has to go.
+    /// Users or access rules are others now: a removed user's connections are closed and its sessions end, with what
+    /// waits for them, so that a later user of the same name gets nothing of it. What every other session may do is
+    /// looked up again.
     /// - Parameter removed: users that are no more.
     func accountsChanged(removed: Set<String>) {
-        let gone = Set(removed.map { WireText($0) })
+        let removed = Set(removed.map { WireText($0) })
+        for session in Array(sessions.values) {
+            guard let user = session.user, removed.contains(WireText(user)) else { continue }
+            if let client = session.client { close(client, for: MQTTError(.notAuthorized, "the user was removed")) }
+            if sessions[session.number] != nil { finish(session) }
+        }
         for session in sessions.values {
             session.permissions = configuration.accessPolicy?.permissions(
                 user: session.user, client: session.identifier)
-        }
-        for client in Array(clients.values) {
-            guard let user = client.session?.user, gone.contains(WireText(user)) else { continue }
-            close(client, for: MQTTError(.notAuthorized, "the user is no more"))
         }
         endTurn()
     }

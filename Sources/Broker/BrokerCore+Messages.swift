@@ -23,8 +23,11 @@ extension BrokerCore {
         }
         if let permissions = session.permissions, !permissions.mayPublish(publish.topic) {
             counters.denied += 1
-            // 3.1.1 has no way to say so: there it is acknowledged [MQTT-3.3.5-2].
-            if let token { settle(token, reason: .notAuthorized) }
+            // 3.1.1 has no way to say so [MQTT-3.3.5-2]: there it is acknowledged, since a device that was never allowed
+            // to would send it for ever. Where the denial may be wrong, the connection is closed instead, so that the
+            // device keeps its message.
+            let mayBeWrong = permissions.isProvisional && client.version != .v5_0
+            if let token { settle(token, reason: mayBeWrong ? .unspecifiedError : .notAuthorized) }
             return
         }
         take(publish, from: session, settle: token)
@@ -72,22 +75,26 @@ extension BrokerCore {
 
     /// A message of a device or its will: kept as retained, distributed on the LAN, and handed up.
     func take(_ publish: Publish, from session: Session, settle token: SettleToken?) {
-        let before = journal.pendingBatch
-        let changesBefore = journal.changes.count
-        if publish.retain { store(retained: publish, from: session.identifier) }
-        distribute(publish, from: session.number)
-        if session.isKept, publish.qos == .exactlyOnce, token != nil, let identifier = publish.packetIdentifier {
-            record(.received(client: session.identifier, packetIdentifier: identifier))
+        let recorded = journal.recorded
+        let goesUp = intake.wants(publish.topic)
+        if publish.retain {
+            store(retained: publish, from: session.id, isAcknowledged: token != nil, isKeptElsewhere: goesUp)
         }
-        if let token, journal.pendingBatch != before || journal.changes.count != changesBefore {
+        distribute(publish, from: session.number)
+        if !goesUp, session.isKept, publish.qos == .exactlyOnce, token != nil, let identifier = publish.packetIdentifier
+        {
+            record(.received(session.id, packetIdentifier: identifier))
+        }
+        if let token, journal.recorded != recorded {
             // It is safe when both are: what goes upstream, and what waits for sessions.
             clients[token.connection]?.connection.require(token.publication)
             hold(.settle(connection: token.connection, publication: token.publication))
         }
-        guard intake.wants(publish.topic) else {
-            if let token { settle(token, reason: .success) }
+        guard goesUp else {
+            if let token { settle(token, reason: .success, isRecorded: true) }
             return
         }
+        if let client = session.client, batchSenders.last != client.number { batchSenders.append(client.number) }
         batch.append(
             Arrival(
                 source: .device(DeviceID(session.identifier)), topic: publish.topic,
@@ -100,7 +107,12 @@ extension BrokerCore {
     ///
     /// With an error as `reason` it is not kept. An acknowledgement of 3.1.1 cannot say so and would promise what is
     /// not true: such a client is closed instead, and will send again.
-    func settle(_ token: SettleToken, reason: ReasonCode) {
+    ///
+    /// Of a QoS 2 message that goes upstream it is noted only now that its packet identifier was received: noted before,
+    /// a crash between the two would have its repetition acknowledged, and nobody would have the message. Its PUBREC
+    /// waits for that note.
+    /// - Parameter isRecorded: the note was made already, with what of the message is kept.
+    func settle(_ token: SettleToken, reason: ReasonCode, isRecorded: Bool = false) {
         var token = token
         if let receipt = receipts.removeValue(forKey: token), let session = sessions[receipt.session],
             case .pending(let connection, let publication)? = session.received[receipt.packetIdentifier],
@@ -111,8 +123,13 @@ extension BrokerCore {
             // The device may have come back and sent it again meanwhile.
             token = current
             session.received[receipt.packetIdentifier] = reason.isError ? nil : .safe
-            if reason.isError, session.isKept {
-                record(.released(client: session.identifier, packetIdentifier: receipt.packetIdentifier))
+            if session.isKept {
+                if reason.isError {
+                    record(.released(session.id, packetIdentifier: receipt.packetIdentifier))
+                } else if !isRecorded {
+                    record(.received(session.id, packetIdentifier: receipt.packetIdentifier))
+                    return hold(.settle(connection: token.connection, publication: token.publication))
+                }
             }
         }
         if let client = clients[token.connection] { settle(token.publication, reason: reason, of: client) }
@@ -147,7 +164,7 @@ extension BrokerCore {
             return send(
                 .pubcomp(Acknowledgement(packetIdentifier: identifier, reason: .packetIdentifierNotFound)), to: client)
         }
-        if session.isKept { record(.released(client: session.identifier, packetIdentifier: identifier)) }
+        if session.isKept { record(.released(session.id, packetIdentifier: identifier)) }
         hold(.packet(.pubcomp(Acknowledgement(packetIdentifier: identifier)), client: client.number))
     }
 
@@ -159,24 +176,19 @@ extension BrokerCore {
             let publish = Publish(
                 topic: message.topic, payload: ByteBuffer(bytes: message.payload), qos: .atLeastOnce,
                 retain: message.retain, properties: Properties(message))
-            if publish.retain { store(retained: publish, from: nil) }
+            if publish.retain {
+                store(retained: publish, from: nil, isAcknowledged: false, isKeptElsewhere: false)
+            }
             distribute(publish, from: nil)
         }
         endTurn()
     }
 
-    private func store(retained publish: Publish, from origin: String?) {
-        let now = now
+    private func store(
+        retained publish: Publish, from origin: SessionID?, isAcknowledged: Bool, isKeptElsewhere: Bool
+    ) {
         guard retained.store(publish, from: origin, now: now) else { return }
-        guard journal.store != nil else { return }
-        if publish.payload.readableBytes == 0 {
-            record(.retainedEnded(topic: publish.topic))
-        } else {
-            var kept = publish
-            kept.payload = ByteBuffer(bytes: publish.payload.readableBytesView)
-            kept.packetIdentifier = nil
-            record(.retained(kept, storedAt: bootTime(now)))
-        }
+        keep(retained: publish.topic, isAcknowledged: isAcknowledged, isKeptElsewhere: isKeptElsewhere)
     }
 
     func distribute(_ publish: Publish, from origin: UInt64?) {
@@ -323,7 +335,7 @@ extension BrokerCore {
                 // Sent under another identifier after a crash, the message would be taken for a new one.
                 record(
                     .inFlight(
-                        client: session.identifier, number: number, packetIdentifier: identifier, phase: .pubrec))
+                        session.id, number: number, packetIdentifier: identifier, phase: .pubrec))
                 session.outbound.hold(until: journal.pendingBatch)
                 hold(.pump(session: session.number))
             case .expired(let delivery): forget(delivery.number, delivery, of: session)
@@ -352,7 +364,7 @@ extension BrokerCore {
                 if delivery.message.storeNumber != 0 {
                     record(
                         .inFlight(
-                            client: session.identifier, number: number, packetIdentifier: identifier, phase: .pubcomp))
+                            session.id, number: number, packetIdentifier: identifier, phase: .pubcomp))
                 }
                 release(delivery.message)
             }
@@ -376,7 +388,7 @@ extension BrokerCore {
     /// A message is done with, as far as this session is concerned.
     private func forget(_ number: UInt64, _ delivery: Delivery?, of session: Session) {
         guard session.isKept else { return }
-        if number != 0 { record(.dequeued(client: session.identifier, number: number)) }
+        if number != 0 { record(.dequeued(session.id, number: number)) }
         if let delivery { release(delivery.message) }
     }
 }

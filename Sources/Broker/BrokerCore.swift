@@ -20,7 +20,7 @@ final class BrokerCore {
 
     var clients: [UInt64: Client] = [:]
     var sessions: [UInt64: Session] = [:]
-    var sessionByIdentifier: [WireText: Session] = [:]
+    var sessionByID: [SessionID: Session] = [:]
     /// Connections without a CONNECT yet, oldest first; numbers of those that went on are skipped when they come up.
     private var pending: [UInt64] = []
     var pendingCount = 0
@@ -43,12 +43,24 @@ final class BrokerCore {
     var receipts: [SettleToken: (session: UInt64, packetIdentifier: UInt16)] = [:]
     /// Publishes of the read that is going on, for the intake.
     var batch: [Arrival] = []
+    /// The connections that they came by.
+    var batchSenders: [UInt64] = []
     private var dirty: [Client] = []
     /// Reused by every settle.
     var acknowledgements: [InboundWindow.Settled] = []
     /// Reused by every match.
     var matches: [(UInt64, Session.Subscription)] = []
     var journal: Journal
+    var retainedSchedule: RetainedSchedule
+    var retainedTimer: (at: Int64, task: Scheduled<Void>)?
+    /// When retained messages last went to the store; monotonic nanoseconds.
+    var lastRetainedWrite: Int64?
+    /// The store failed, and is left alone for a moment.
+    var isPausing = false
+    /// The pauses between attempts to write to a store that fails.
+    var storePauses = GrowingPause(GrowingPause.disk)
+    /// When the store began to fail.
+    var storeFailedAt: Int64?
     private var sessionTimer: (at: Int64, task: Scheduled<Void>)?
     private(set) var isStopping = false
 
@@ -63,6 +75,7 @@ final class BrokerCore {
         self.logger = logger
         self.loop = loop
         journal = Journal(store: store)
+        retainedSchedule = RetainedSchedule(now: startedAt)
         retained = RetainedStore(
             countLimit: configuration.maximumRetained, byteLimit: configuration.maximumRetainedBytes,
             levelLimit: configuration.maximumTopicLevels)
@@ -238,14 +251,11 @@ final class BrokerCore {
     func endTurn() {
         flush()
         if !batch.isEmpty {
-            let full = batch
+            let (full, senders) = (batch, batchSenders)
             batch.removeAll(keepingCapacity: true)
+            batchSenders.removeAll(keepingCapacity: true)
             if intake.accept(full) == .congested {
-                for arrival in full {
-                    if case .device(let id) = arrival.source {
-                        sessionByIdentifier[WireText(id.name)]?.client?.isHeldBack = true
-                    }
-                }
+                for sender in senders { clients[sender]?.isHeldBack = true }
             }
         }
         commit()
@@ -376,6 +386,9 @@ final class BrokerCore {
         clients.values.reduce(journal.isIdle ? 0 : 1) { $0 + $1.connection.owedAcknowledgements }
     }
 
+    /// Nothing is on its way to the session store, or it takes nothing.
+    var isStored: Bool { journal.isIdle }
+
     /// Says goodbye to everybody. Wills are published: nobody left in order [MQTT-3.1.2-8].
     func closeAll() {
         isStopping = true
@@ -384,6 +397,7 @@ final class BrokerCore {
         }
         sessionTimer?.task.cancel()
         sessionTimer = nil
+        writeRetained()
         endTurn()
     }
 

@@ -154,6 +154,12 @@ package final class BrokerServer: Sendable {
             do { try await Task.sleep(for: .milliseconds(5)) } catch { break }
         }
         try? await loop.submit { core.value?.closeAll() }.get()
+        // What closing changed is on its way to the store, which is closed next.
+        let last = max(end, NIODeadline.now() + .seconds(1))
+        while NIODeadline.now() < last {
+            if (try? await loop.submit { core.value?.isStored ?? true }.get()) ?? true { break }
+            do { try await Task.sleep(for: .milliseconds(5)) } catch { break }
+        }
     }
 
     private func closeListeners() async {

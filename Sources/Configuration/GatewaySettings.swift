@@ -52,3 +52,8 @@ package struct GatewaySettings: Sendable {
     package var accept: [AcceptRule]
     package var sensors: [SensorEntry]
 }
+
+extension GatewaySettings {
+    /// Names of users may come from certificates: such users have no password here.
+    package var hasCertificateUsers: Bool { lan.listeners.contains { $0.userSource != .login } }
+}

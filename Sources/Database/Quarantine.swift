@@ -51,6 +51,15 @@ package func finishQuarantine(_ path: String) throws(QuarantineError) -> String?
     }
 }
 
+/// Renames a whole database, closed and with an empty log, to `path`, where there must be none. Durable.
+package func adopt(_ file: String, as path: String) throws(QuarantineError) {
+    // A log that lay beside would be taken for this file's.
+    unlink("\(path)-wal")
+    unlink("\(path)-shm")
+    try move(file, path, of: path)
+    unlink("\(file)-wal")
+}
+
 /// Whether a damaged file was moved aside from here before and is still kept.
 package func hasQuarantined(_ path: String) -> Bool {
     exists("\(path).corrupt-1") || exists("\(path).salvaged-1")

@@ -90,6 +90,9 @@ package struct OutboundWindow {
     /// Every message that is not done with.
     package var deliveries: [Delivery] { flight.compactMap(\.delivery) + queue }
 
+    /// The messages that have their packet identifier, and those that wait behind them: what the session store keeps.
+    package var kept: (inFlight: [InFlight], waiting: [Delivery]) { (Array(flight), Array(queue)) }
+
     // MARK: Connections
 
     /// A connection takes over: what is in flight is sent anew by `next`, at most `window` at once.

@@ -10,5 +10,13 @@ extension OutboxStore {
 
 extension StateStore {
     /// What is wrong with the state file; `nil` when nothing is.
-    nonisolated var failure: PartFailure? { nil }
+    nonisolated var failure: PartFailure? {
+        snapshot.problem.map { problem in
+            PartFailure(
+                .outside,
+                "sessions, retained messages and accounts cannot be stored, and are lost with a restart: "
+                    + problem.reason,
+                remedy: problem.remedy)
+        }
+    }
 }

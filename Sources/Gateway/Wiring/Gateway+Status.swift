@@ -5,6 +5,7 @@ import Diagnosis
 import Glibc
 import Outbox
 import Readings
+import Registry
 import Sensors
 import Synchronization
 import Upstream
@@ -99,10 +100,10 @@ extension Gateway {
         let counters = broker.counters
         let counts = accounts.counts
         var problems: [String] = []
-        if let problem = broker.storeProblem { problems.append("sessions cannot be stored: \(problem)") }
+        problems += stateProblems()
         if accounts.isClosed {
             problems.append(
-                "access rules were lost with a damaged file: what none allows is denied\n"
+                "access rules were lost with a damaged file, or cannot be read: what none allows is denied\n"
                     + "  try: add them again (tidegate device allow), then tidegate device reopen")
         }
         return GatewayStatus.Lan(
@@ -112,6 +113,26 @@ extension Gateway {
             refusedSubscriptions: counters.refusedSubscriptions, refusedRetained: counters.retainedRefused,
             violations: counters.violations, silent: counters.silent, dropped: counters.dropped,
             problem: problems.isEmpty ? nil : problems.joined(separator: "\n"))
+    }
+}
+
+extension Gateway {
+    /// What is wrong with the state file, and for as long as one that was damaged still lies there, where.
+    private func stateProblems() -> [String] {
+        let snapshot = state.snapshot
+        var problems: [String] = []
+        if let problem = snapshot.problem {
+            problems.append(
+                "sessions, retained messages and accounts cannot be stored, and are lost with a restart: "
+                    + "\(problem.reason)\n  try: \(problem.remedy ?? "tidegate doctor")")
+        }
+        for replacement in snapshot.replacements {
+            guard let file = replacement.quarantined, access(file, F_OK) == 0 else { continue }
+            problems.append(
+                "the state file was damaged (\(replacement.reason)), and a new one is in use\n"
+                    + "  try: look after the storage (tidegate doctor); the damaged file is \(file), and is not needed")
+        }
+        return problems
     }
 }
 

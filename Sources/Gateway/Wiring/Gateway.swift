@@ -94,7 +94,10 @@ package final class Gateway: Sendable {
         let sensorEntries = settings.sensorEntries
         let intake = GatewayIntake(
             rules: settings.forward, commandTopics: SensorSupervisor.commandTopics(of: sensorEntries))
-        let state = try StateStore(settings, time: time, logger: makeLogger("state"))
+        let reference = GatewayReference()
+        let state = try StateStore(settings, time: time, logger: makeLogger("state")) {
+            Task { await reference.accountsRead() }
+        }
         let accounts = try Accounts()
         let currentLink = CurrentLink()
         let connection = LinkAnnouncement(gateway: settings.gateway.id, link: currentLink)
@@ -128,7 +131,6 @@ package final class Gateway: Sendable {
         self.outbox = outbox
         self.damage = damage
         self.currentLink = currentLink
-        let reference = GatewayReference()
         control = ControlServer(group: group, logger: makeLogger("control"), answers: reference.answers)
         reference.attach(self)
     }

@@ -43,20 +43,41 @@ extension Outbox.Recovery {
 }
 
 extension StateStore: SessionStore {
-    /// Opens the state database in the data directory; says so when a damaged one had to be moved aside.
-    init(_ settings: GatewaySettings, time: any TimeSource, logger: Logger) throws(GatewayError) {
+    /// Opens the state database in the data directory; says so whenever a damaged one had to be moved aside, and when
+    /// there is none to be used.
+    /// - Parameter accountsRead: users and rules could not be read before, and now are.
+    init(
+        _ settings: GatewaySettings, time: any TimeSource, logger: Logger,
+        accountsRead: @escaping @Sendable () -> Void
+    ) throws(GatewayError) {
         do {
             try self.init(
-                path: "\(settings.gateway.dataDirectory)/state.db", boot: BootID.current()?.name ?? "", time: time)
+                path: "\(settings.gateway.dataDirectory)/state.db", boot: BootID.current()?.name ?? "", time: time
+            ) { event in
+                switch event {
+                case .replaced(let replacement): replacement.tell(logger)
+                case .accountsRead: accountsRead()
+                }
+            }
         } catch {
             throw GatewayError(
                 error.isLocked ? .unavailable : .io, doing: "open the state", reason: error.description)
         }
-        if let recovery {
+        let snapshot = snapshot
+        for replacement in snapshot.replacements { replacement.tell(logger) }
+        if let problem = snapshot.problem {
             logger.error(
-                "the state of sessions and accounts was damaged; a new one took its place, and the old one was kept",
-                metadata: ["file": "\(recovery.quarantined)", "reason": "\(recovery.reason)"])
+                "the state file cannot be used: sessions, retained messages, users and rules are in memory",
+                metadata: ["error": "\(problem.reason)", "try": "\(problem.remedy ?? "tidegate doctor")"])
         }
+    }
+}
+
+extension StateSnapshot.Replacement {
+    fileprivate func tell(_ logger: Logger) {
+        logger.error(
+            "the state file was damaged; a new one took its place",
+            metadata: ["file": "\(quarantined ?? "(gone)")", "reason": "\(reason)"])
     }
 }
 
