@@ -140,10 +140,11 @@ extension BrokerCore {
     }
 
     /// The client lets a QoS 2 packet identifier go: whatever comes under it next is a new message [MQTT-4.3.3-11].
-    func pubrel(_ acknowledgement: Acknowledgement, _ session: Session) {
+    func pubrel(_ acknowledgement: Acknowledgement, _ session: Session) throws(MQTTError) {
         guard let client = session.client else { return }
         let identifier = acknowledgement.packetIdentifier
         guard session.received.removeValue(forKey: identifier) != nil else {
+            guard !client.connection.owesPuback(identifier) else { throw Self.outOfPlace("PUBREL", identifier) }
             return send(
                 .pubcomp(Acknowledgement(packetIdentifier: identifier, reason: .packetIdentifierNotFound)), to: client)
         }
@@ -336,17 +337,17 @@ extension BrokerCore {
     // MARK: Acknowledgements from devices
 
     /// [MQTT-4.3.2-3]
-    func puback(_ acknowledgement: Acknowledgement, _ session: Session) {
-        finish(session.outbound.acknowledged(acknowledgement.packetIdentifier, phase: .puback), of: session)
+    func puback(_ acknowledgement: Acknowledgement, _ session: Session) throws(MQTTError) {
+        try finish("PUBACK", acknowledgement, phase: .puback, of: session)
     }
 
     /// The receiver has the message: PUBREL follows [MQTT-4.3.3-5], once that is noted. A refusal ends it
     /// [MQTT-4.3.3-4].
-    func pubrec(_ acknowledgement: Acknowledgement, _ session: Session) {
+    func pubrec(_ acknowledgement: Acknowledgement, _ session: Session) throws(MQTTError) {
         guard let client = session.client else { return }
         let identifier = acknowledgement.packetIdentifier
         if acknowledgement.reason.isError {
-            return finish(session.outbound.acknowledged(identifier, phase: .pubrec), of: session)
+            return try finish("PUBREC", acknowledgement, phase: .pubrec, of: session)
         }
         switch session.outbound.received(identifier) {
         case .received(let number, let delivery):
@@ -359,20 +360,32 @@ extension BrokerCore {
                 release(delivery.message)
             }
             hold(.packet(.pubrel(Acknowledgement(packetIdentifier: identifier)), client: client.number))
+        case .outOfPlace: throw Self.outOfPlace("PUBREC", identifier)
         case .done, .unknown:
             send(
                 .pubrel(Acknowledgement(packetIdentifier: identifier, reason: .packetIdentifierNotFound)), to: client)
         }
     }
 
-    func pubcomp(_ acknowledgement: Acknowledgement, _ session: Session) {
-        finish(session.outbound.acknowledged(acknowledgement.packetIdentifier, phase: .pubcomp), of: session)
+    func pubcomp(_ acknowledgement: Acknowledgement, _ session: Session) throws(MQTTError) {
+        try finish("PUBCOMP", acknowledgement, phase: .pubcomp, of: session)
     }
 
-    private func finish(_ outcome: OutboundWindow.Outcome, of session: Session) {
-        guard case .done(let number, let delivery) = outcome else { return }
-        forget(number, delivery, of: session)
-        if let client = session.client { pump(client) }
+    private func finish(
+        _ packet: String, _ acknowledgement: Acknowledgement, phase: OutboundWindow.Phase, of session: Session
+    ) throws(MQTTError) {
+        switch session.outbound.acknowledged(acknowledgement.packetIdentifier, phase: phase) {
+        case .done(let number, let delivery):
+            forget(number, delivery, of: session)
+            if let client = session.client { pump(client) }
+        case .outOfPlace: throw Self.outOfPlace(packet, acknowledgement.packetIdentifier)
+        case .received, .unknown: break
+        }
+    }
+
+    /// [MQTT-4.3.2-2] [MQTT-4.3.3-3]: each QoS has its own acknowledgements, in their order.
+    private static func outOfPlace(_ packet: String, _ identifier: UInt16) -> MQTTError {
+        MQTTError(.protocolError, "\(packet) is not what the message with packet identifier \(identifier) waits for")
     }
 
     /// A message is done with, as far as this session is concerned.

@@ -271,10 +271,10 @@ final class BrokerCore {
         case .connect, .nothing: break
         case .publish(let publish, let publication):
             try receive(publish, from: client, session, publication: publication)
-        case .puback(let acknowledgement): puback(acknowledgement, session)
-        case .pubrec(let acknowledgement): pubrec(acknowledgement, session)
-        case .pubrel(let acknowledgement): pubrel(acknowledgement, session)
-        case .pubcomp(let acknowledgement): pubcomp(acknowledgement, session)
+        case .puback(let acknowledgement): try puback(acknowledgement, session)
+        case .pubrec(let acknowledgement): try pubrec(acknowledgement, session)
+        case .pubrel(let acknowledgement): try pubrel(acknowledgement, session)
+        case .pubcomp(let acknowledgement): try pubcomp(acknowledgement, session)
         case .subscribe(let packet): subscribe(packet, session, client)
         case .unsubscribe(let packet): unsubscribe(packet, session, client)
         case .ping: send(.pingresp, to: client)
