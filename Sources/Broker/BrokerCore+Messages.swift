@@ -22,7 +22,7 @@ extension BrokerCore {
             return
         }
         if let permissions = session.permissions, !permissions.mayPublish(publish.topic) {
-            counters.denied += 1
+            noteDenial(.publish, publish.topic, of: session)
             // 3.1.1 has no way to say so: there it is acknowledged [MQTT-3.3.5-2].
             if let token { settle(token, reason: .notAuthorized) }
             return

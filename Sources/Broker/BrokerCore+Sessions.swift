@@ -58,7 +58,7 @@ extension BrokerCore {
         // Nobody speaks for the server, dead or alive.
         guard let will = session.will.take(), !Self.isReserved(will.topic) else { return }
         if let permissions = session.permissions, !permissions.mayPublish(will.topic) {
-            counters.denied += 1
+            noteDenial(.publish, will.topic, of: session)
             return
         }
         var publish = Publish(

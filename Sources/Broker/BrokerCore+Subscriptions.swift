@@ -11,7 +11,7 @@ extension BrokerCore {
         let reasons = packet.filters.map { filter -> ReasonCode in
             guard Topic.isValidFilter(filter.filter) else { return .topicFilterInvalid }
             if let permissions = session.permissions, !permissions.maySubscribe(filter.filter) {
-                counters.denied += 1
+                noteDenial(.subscribe, filter.filter, of: session)
                 return .notAuthorized
             }
             guard

@@ -36,6 +36,11 @@ final class BrokerCore {
     /// Counts the timers of `$SYS`: an older one ends itself.
     private(set) var systemTopicsSchedule: UInt64 = 0
     let startedAt = Int64(NIODeadline.now().uptimeNanoseconds)
+    /// Refusals that were logged, or wait for their count to be.
+    var refusals = RefusalBursts()
+    var refusalTimer: Scheduled<Void>?
+    /// What the access rules deny most.
+    var denials = TopCounts<BrokerSnapshot.Denial.Subject>()
     /// Bytes of the messages that wait for kept sessions.
     var keptBytes = 0
 
@@ -83,6 +88,9 @@ final class BrokerCore {
         // An answer over TLS would cost a handshake each, which is what a flood of connections is after.
         let isCostly = verdict == .tooFast && listener.tls != nil
         if verdict == .notWorthAnAnswer || isCostly {
+            note(
+                .limit, address: peer.text, listener: listener,
+                reason: verdict.refusal?.detail ?? "", remedy: "max_connections_per_address, connect_rate in [lan]")
             addresses.closed(peer.key)
             return nil
         }
@@ -96,7 +104,9 @@ final class BrokerCore {
         counters.accepted += 1
         while pendingCount > configuration.maximumPending, let oldest = oldestPending() {
             counters.silent += 1
-            close(oldest, for: MQTTError(.serverBusy, "too many connections without CONNECT"))
+            let error = MQTTError(.serverBusy, "too many connections without CONNECT")
+            note(.silence, of: oldest, reason: error.detail)
+            close(oldest, for: error)
         }
         if pending.count > 64, pending.count > pendingCount * 2 {
             pending.removeAll { clients[$0].map { $0.session == nil } != true }
@@ -207,7 +217,12 @@ final class BrokerCore {
                 traffic.packetsReceived += 1
                 try handle(try client.connection.receive(packet, now: now), from: client)
             } catch {
-                if counters.refused == refused { counters.violations += 1 }
+                if counters.refused == refused {
+                    counters.violations += 1
+                    note(
+                        .breach, of: client, user: client.session?.user, reason: error.detail,
+                        group: "\(error.reason)")
+                }
                 close(client, for: error)
             }
         }
@@ -346,7 +361,10 @@ final class BrokerCore {
         case .wake(let at): return at
         case .nothing: return nil
         case .close(let error):
-            if client.session == nil { counters.silent += 1 }
+            if client.session == nil {
+                counters.silent += 1
+                note(.silence, of: client, reason: error.detail)
+            }
             close(client, for: error)
             endTurn()
             return nil
@@ -384,6 +402,8 @@ final class BrokerCore {
         }
         sessionTimer?.task.cancel()
         sessionTimer = nil
+        refusalTimer?.cancel()
+        refusalTimer = nil
         endTurn()
     }
 
@@ -403,7 +423,8 @@ final class BrokerCore {
                     sent: client.sent)
             },
             counters: counters, sessions: sessions.count, subscriptions: subscriptions.count + shared.count,
-            retained: retained.count - systemValues.count, storeProblem: journal.problem)
+            retained: retained.count - systemValues.count, storeProblem: journal.problem,
+            denials: denials.top(20).map { BrokerSnapshot.Denial(subject: $0.key, count: $0.count) })
     }
 }
 

@@ -65,6 +65,7 @@ extension SettingsReader {
     private func listeners(_ table: TOMLTable) -> [Listener] {
         let reader = TableReader(table, keys: SettingsKeys.listener, path: "[[listener]]", diagnostics: diagnostics)
         let tls = tls(reader)
+        let origins = origins(reader)
         let texts = reader.strings("listen") ?? []
         if texts.isEmpty, reader.has("listen") { reader.error("listen: expected at least one address", at: "listen") }
         return texts.indices.compactMap { index in
@@ -78,6 +79,7 @@ extension SettingsReader {
             var listener = Listener(endpoint)
             listener.tls = tls
             listener.isWebSocket = reader.choice("protocol") == "websocket"
+            listener.origins = origins
             switch reader.choice("user_from") {
             case "common-name": listener.userSource = .commonName
             case "san": listener.userSource = .alternativeName
@@ -89,6 +91,20 @@ extension SettingsReader {
             }
             warnIfOpen(listener, at: position)
             return listener
+        }
+    }
+
+    private func origins(_ reader: TableReader) -> [String] {
+        let texts = reader.strings("origins") ?? []
+        if reader.has("origins"), reader.choice("protocol") != "websocket" {
+            reader.error("origins has a meaning only with protocol = \"websocket\"", at: "origins")
+        }
+        return texts.indices.compactMap { index in
+            guard !Listener.isOrigin(texts[index]) else { return texts[index] }
+            diagnostics.error(
+                "origins: expected scheme and host, such as \"https://panel.example.com\", or \"*\", found \"\(texts[index])\"",
+                at: place(index, of: "origins", in: reader))
+            return nil
         }
     }
 

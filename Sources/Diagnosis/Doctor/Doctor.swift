@@ -106,6 +106,19 @@ package struct Doctor: Sendable {
             }
         }
         if let problem = status.lan.problem { findings.append(Self.finding("lan", .fail, problem)) }
+        for denial in (status.lan.denials ?? []).prefix(5) {
+            findings.append(
+                .init(
+                    "access", .warn, "\(denial.text) (\(denial.count) times)",
+                    remedy: "tidegate device rules; if it shall: tidegate device allow"))
+        }
+        if let topics = status.lan.topicsWithoutRule, !topics.isEmpty {
+            let names = topics.prefix(5).map { "\(GatewayStatus.visible($0.topic)) (\($0.count))" }
+            findings.append(
+                .init(
+                    "forward", .pass,
+                    "no rule takes these topics, which stay on the LAN: \(names.joined(separator: ", "))"))
+        }
         if findings.isEmpty {
             findings.append(
                 .init("gateway", .pass, "tidegate \(status.version) runs, for \(Int(status.uptimeSeconds)) s"))

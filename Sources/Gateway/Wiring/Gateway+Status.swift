@@ -105,13 +105,18 @@ extension Gateway {
                 "access rules were lost with a damaged file: what none allows is denied\n"
                     + "  try: add them again (tidegate device allow), then tidegate device reopen")
         }
-        return GatewayStatus.Lan(
+        var lan = GatewayStatus.Lan(
             users: counts.users, rules: counts.rules, sessions: broker.sessions, subscriptions: broker.subscriptions,
             retained: broker.retained, refused: counters.refused, refusedLogins: counters.refusedLogins,
             refusedAddresses: counters.refusedAddresses, denied: counters.denied,
             refusedSubscriptions: counters.refusedSubscriptions, refusedRetained: counters.retainedRefused,
             violations: counters.violations, silent: counters.silent, dropped: counters.dropped,
             problem: problems.isEmpty ? nil : problems.joined(separator: "\n"))
+        lan.denials = broker.denials.map {
+            .init(user: $0.subject.user, action: $0.subject.action.rawValue, topic: $0.subject.topic, count: $0.count)
+        }
+        lan.topicsWithoutRule = intake.topicsWithoutRule(20).map { .init(topic: $0.key, count: $0.count) }
+        return lan
     }
 }
 
