@@ -122,7 +122,7 @@ let package = Package(
         tests(
             "BrokerTests",
             ["TestSupport", "Broker", "Registry", "MQTT", "Readings", .nio("NIOCore"), .nio("NIOPosix"), .log]),
-        tests("SensorsTests", ["TestSupport", "Sensors", "Readings", "Settings", .log]),
+        tests("SensorsTests", ["CGpiod", "TestSupport", "Sensors", "Readings", "Settings", .log]),
         tests("PipelineTests", ["Pipeline", "Readings"]),
         tests("RegistryTests", ["TestSupport", "Registry", "Database", "MQTT", "Readings", .nio("NIOCore")]),
         tests("OutboxTests", ["FaultyDisk", "TestSupport", "Outbox", "Database", "Readings"]),

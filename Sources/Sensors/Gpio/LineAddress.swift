@@ -1,10 +1,9 @@
-import CGpiod
 import Glibc
 import Settings
 
-/// Which GPIO line: its label, its place on the pin header, or as a last resort its number in a chip. Chips are numbered
-/// anew by each kernel, so none is ever meant by its number alone.
-package struct GpioPlace: Hashable, Sendable, CustomStringConvertible {
+/// Which GPIO line: its label, its pin on the header, or as a last resort its number in a chip. Each kernel numbers the
+/// chips anew, so a chip is never named by its number alone.
+package struct LineAddress: Hashable, Sendable, CustomStringConvertible {
     private enum Line: Hashable, Sendable {
         case label(String)
         case pin(Int)
@@ -18,17 +17,17 @@ package struct GpioPlace: Hashable, Sendable, CustomStringConvertible {
         var offset: UInt32
         /// The chip's label and the offset: the same line on any boot.
         var identity: String
-        /// Who holds it; `nil`: nobody.
-        var holder: String?
+        /// The name under which it is requested; `nil`: it is free.
+        var consumer: String?
 
         /// The line, requested by `open`, which answers `nil` and `errno` when it cannot be had. What is still with the
         /// keeper from other settings, as an output that is an input now, is let go first.
         func request<Line: ~Copyable>(
-            doing: String, keeper: LineHolder?, _ open: (Self) -> Line?
+            doing: String, keeper: OutputKeeper?, _ open: (Self) -> Line?
         ) throws(SensorError) -> Line {
             if let line = open(self) { return line }
             var code = errno
-            if code == EBUSY, keeper?.letGo(identity) == true {
+            if code == EBUSY, keeper?.release(identity) == true {
                 if let line = open(self) { return line }
                 code = errno
             }
@@ -36,7 +35,7 @@ package struct GpioPlace: Hashable, Sendable, CustomStringConvertible {
                 doing: "\(doing) (\(chip), line \(offset))", code: code,
                 remedies: [
                     EBUSY:
-                        "it is held by \(holder.map { "\"\($0)\"" } ?? "another program or driver"); stop that, or use another line",
+                        "it is held by \(consumer.map { "\"\($0)\"" } ?? "another program or driver"); stop that, or use another line",
                     EACCES: DeviceAccess.remedy(for: chip),
                     EINVAL: "the chip does not do that bias, edge or drive; leave it out",
                     EOPNOTSUPP: "the chip does not do that bias or drive; leave it out",
@@ -45,7 +44,7 @@ package struct GpioPlace: Hashable, Sendable, CustomStringConvertible {
 
         /// The same for a line that is a plain descriptor; `open` answers -1 and `errno`.
         func requestDescriptor(
-            doing: String, keeper: LineHolder?, _ open: (Self) -> Int32
+            doing: String, keeper: OutputKeeper?, _ open: (Self) -> Int32
         ) throws(SensorError) -> Int32 {
             try request(doing: doing, keeper: keeper) { found in
                 let descriptor = open(found)
@@ -103,13 +102,13 @@ package struct GpioPlace: Hashable, Sendable, CustomStringConvertible {
     }
 
     package var description: String {
-        let place =
+        let name =
             switch line {
             case .label(let label): label
             case .pin(let pin): "at pin \(pin)"
             case .offset(let offset): "\(offset)"
             }
-        return chip.map { "\(place) of \($0)" } ?? place
+        return chip.map { "\(name) of \($0)" } ?? name
     }
 
     /// The chip that has the line or, where that cannot be told, all that there are.
@@ -137,7 +136,8 @@ package struct GpioPlace: Hashable, Sendable, CustomStringConvertible {
                 remedy: "say which one, as in chip = \"\(first.label)\"")
         }
         return Found(
-            chip: first.chip, offset: first.offset, identity: "\(first.label):\(first.offset)", holder: first.holder)
+            chip: first.chip, offset: first.offset, identity: "\(first.label):\(first.offset)", consumer: first.consumer
+        )
     }
 
     private func absent(_ chips: GpioChips, _ candidates: [GpioChips.Line], doing: String) -> SensorError {
@@ -162,56 +162,5 @@ package struct GpioPlace: Hashable, Sendable, CustomStringConvertible {
         return SensorError(
             doing: doing, reason: "no chip has such a line\(hint)",
             remedy: "see what is there with: tidegate sensor scan", isAbsent: true)
-    }
-}
-
-/// The chips and lines that are there.
-package struct GpioChips: Sendable {
-    package struct Line: Hashable, Sendable {
-        /// Empty for a line without a label.
-        package var name: String
-        package var chip: String
-        /// The chip's label.
-        package var label: String
-        package var offset: UInt32
-        package var isOutput: Bool
-        /// Who holds it, "a driver" where the kernel does not say; `nil`: nobody.
-        package var holder: String?
-    }
-
-    package private(set) var lines: [Line] = []
-    /// How many chips there are, those included that may not be opened.
-    package private(set) var count = 0
-    /// The first chip that may not be opened.
-    package private(set) var denied: String?
-
-    /// Asks the kernel; opens each chip for a moment.
-    package static func list() -> Self {
-        final class Box { var lines: [Line] = [] }
-        let box = Box()
-        var denied = (0..<64).map { _ in CChar(0) }
-        var chips = Self()
-        chips.count = Int(
-            cgpiod_each_line(
-                { line, context in
-                    guard let line = line?.pointee, let context else { return false }
-                    let consumer = GpioChips.text(line.consumer)
-                    Unmanaged<Box>.fromOpaque(context).takeUnretainedValue().lines.append(
-                        Line(
-                            name: GpioChips.text(line.name), chip: GpioChips.text(line.chip),
-                            label: GpioChips.text(line.label), offset: line.offset,
-                            isOutput: line.output, holder: line.used ? (consumer.isEmpty ? "a driver" : consumer) : nil)
-                    )
-                    return false
-                }, Unmanaged.passUnretained(box).toOpaque(), &denied))
-        chips.lines = box.lines
-        let path = String(decoding: denied.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        chips.denied = path.isEmpty ? nil : path
-        return chips
-    }
-
-    /// A C string in an array of its own.
-    private static func text<T>(_ characters: T) -> String {
-        withUnsafeBytes(of: characters) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     }
 }
