@@ -73,19 +73,20 @@ extension Doctor {
     /// Without a gateway each sensor is run for a while. An output would move: it is left alone.
     private func trialFindings() async -> [DoctorReport.Finding] {
         let entries = settings.sensors.filter { $0.driver != GpioOutputSensor.name }
-        let supervisor = SensorSupervisor(
+        let hub = SensorHub(
             entries.map { .init(id: $0.id, driver: $0.driver, topic: $0.topic, sensor: $0.sensor) }, time: time,
             logger: Logger(label: "doctor") { _ in SwiftLogNoOpLogHandler() }
         ) { _ in }
-        let running = Task { await supervisor.run() }
+        let running = Task { await hub.runTrial() }
         let clock = ContinuousClock()
         let deadline = clock.now + Self.patience
-        while clock.now < deadline, !supervisor.snapshot().allSatisfy(Self.hasShown) {
+        while clock.now < deadline, !hub.snapshot().allSatisfy(Self.hasShown) {
             guard (try? await Task.sleep(for: .milliseconds(100))) != nil else { break }
         }
-        let snapshots = supervisor.snapshot()
-        supervisor.stop()
+        let snapshots = hub.snapshot()
+        running.cancel()
         await running.value
+        hub.close()
         return snapshots.map { sensor in
             let check = "sensor \(sensor.id)"
             if let problem = sensor.state.problem { return Self.finding(check, .fail, problem) }

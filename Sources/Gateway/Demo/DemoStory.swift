@@ -44,7 +44,7 @@ struct DemoStory: Sendable {
     /// Silences the sensors and waits, 8 s at most, until all that was sent has arrived.
     private func settle() async {
         screen.title("the sensors stop: the last readings cross")
-        gateway.sensors.stop()
+        gateway.sensors.close()
         for _ in 0..<80 {
             let status = await gateway.status()
             let queued = status.queues.reduce(0) { $0 + $1.messages }

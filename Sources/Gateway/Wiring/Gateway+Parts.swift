@@ -22,7 +22,7 @@ extension Gateway {
         startLink(settings)
         supervisor.start(IngestPart(ingest: ingest, intake: intake))
         supervisor.start(LanPart(broker: broker))
-        supervisor.start(SensorsPart(sensors: sensors))
+        for entry in settings.sensors { start(entry.id) }
         _ = await supervisor.wait(atMost: .seconds(10)) { rows in
             rows.contains { $0.name.kind == .lan && $0.state == .running }
         }
@@ -49,6 +49,9 @@ extension Gateway {
         supervisor.start(ListenerPart(name, listener: listener, broker: broker))
     }
 
+    /// Starts a sensor that the hub has.
+    func start(_ sensor: DeviceID) { supervisor.start(SensorPart(sensor, hub: sensors)) }
+
     private var controlPaths: [String] {
         ControlSocket.paths(dataDirectory: settings.gateway.dataDirectory, settingsPath: source?.path)
     }
@@ -70,9 +73,9 @@ extension Gateway {
 
 extension GatewaySettings {
     /// The sensors as their room takes them.
-    var sensorEntries: [SensorSupervisor.Entry] {
+    var sensorEntries: [SensorHub.Entry] {
         sensors.map {
-            SensorSupervisor.Entry(
+            SensorHub.Entry(
                 id: $0.id, driver: $0.driver, topic: $0.topic, commandTopic: $0.commandTopic, sensor: $0.sensor)
         }
     }

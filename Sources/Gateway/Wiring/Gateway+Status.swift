@@ -79,8 +79,9 @@ extension Gateway {
     }
 
     private func sensorStates(_ readings: [DeviceID: [Reading]], now: Timestamp) -> [GatewayStatus.Sensor] {
-        zip(settings.sensors, sensors.snapshot()).map { entry, sensor in
-            GatewayStatus.Sensor(
+        settings.sensors.compactMap { entry in
+            guard let sensor = sensors.snapshot(of: entry.id) else { return nil }
+            return GatewayStatus.Sensor(
                 id: sensor.id.name, driver: sensor.driver, topic: entry.topic, state: sensor.state.name,
                 problem: sensor.state.problem, samples: sensor.samples, dropped: sensor.dropped,
                 restarts: sensor.restarts, commandTopic: entry.sensor.commands.isEmpty ? nil : entry.commandTopic,

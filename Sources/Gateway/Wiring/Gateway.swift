@@ -49,7 +49,7 @@ package final class Gateway: Sendable {
     let state: StateStore
     let accounts: Accounts
     let broker: BrokerServer
-    let sensors: SensorSupervisor
+    let sensors: SensorHub
     let outbox: OutboxStore
     /// Yields whenever the outbox found its file damaged.
     let damage: (stream: AsyncStream<Void>, continuation: AsyncStream<Void>.Continuation)
@@ -93,7 +93,7 @@ package final class Gateway: Sendable {
         // Where devices and sensors come in.
         let sensorEntries = settings.sensorEntries
         let intake = GatewayIntake(
-            rules: settings.forward, commandTopics: SensorSupervisor.commandTopics(of: sensorEntries))
+            rules: settings.forward, commandTopics: SensorHub.commandTopics(of: sensorEntries))
         let state = try StateStore(settings, time: time, logger: makeLogger("state"))
         let accounts = try Accounts()
         let currentLink = CurrentLink()
@@ -101,7 +101,7 @@ package final class Gateway: Sendable {
         let broker = BrokerServer(
             configuration: settings.lan(with: accounts), group: group, intake: intake, time: time, store: state,
             logger: makeLogger("broker"), systemTopics: { connection.messages })
-        let sensors = SensorSupervisor(
+        let sensors = SensorHub(
             sensorEntries, time: time, directory: "\(settings.gateway.dataDirectory)/sensors",
             logger: makeLogger("sensors")
         ) { arrival in _ = intake.accept([arrival]) }
@@ -166,6 +166,7 @@ package final class Gateway: Sendable {
     }
 
     private func close() async {
+        sensors.close()
         accounts.close()
         await outbox.close()
         await state.close()

@@ -13,8 +13,8 @@ struct KeptOutput: ~Copyable {
     private let variant: OutputKeeper.Variant
     private let keeper: OutputKeeper?
     private let record: OutputRecord?
-    /// Makes the record survive a power cut; `nil` where that makes no difference.
-    private let disk: BlockingThread?
+    /// The record shall survive a power cut. Where the line starts in a configured state then, it is of no use.
+    private let outlivesPowerCut: Bool
     /// What was to come when the line was opened.
     let resumed: OutputChanges
     /// `nil`: the keeper or the file may have something else.
@@ -31,13 +31,6 @@ struct KeptOutput: ~Copyable {
         let variant = OutputKeeper.Variant(identity: found.identity, activeLow: activeLow, drive: drive)
         let keeper = OutputKeeper(directory: context.directory)
         let record = context.directory.map { OutputRecord(directory: $0, name: variant.name) }
-        // Where the line starts in a configured state after a power cut, the record is of no use then.
-        let disk =
-            initial == nil && record != nil
-            ? try context.shared.resource("output records") { () throws(SensorError) in
-                try BlockingThread(name: "output records")
-            } : nil
-
         var resumed = OutputChanges()
         var opened: Int32?
         if let kept = keeper?.kept(variant) {
@@ -80,7 +73,7 @@ struct KeptOutput: ~Copyable {
         self.variant = variant
         self.keeper = keeper
         self.record = record
-        self.disk = disk
+        outlivesPowerCut = initial == nil
         self.resumed = resumed
         promised = resumed.isEmpty ? resumed : nil
         self.problem = problem.map { Self.keeperProblem(doing, $0) }
@@ -120,7 +113,7 @@ struct KeptOutput: ~Copyable {
         }
         if changes.isEmpty, let record {
             record.remove()
-            disk?.post { record.sync() }
+            if outlivesPowerCut { record.syncSoon() }
         }
         promised = changes
     }
@@ -135,7 +128,7 @@ struct KeptOutput: ~Copyable {
         do throws(SystemCallError) {
             try record.write(changes)
             // The line does not wait for the disk.
-            if changes.pulseEnd != nil { disk?.post { record.sync() } }
+            if outlivesPowerCut, changes.pulseEnd != nil { record.syncSoon() }
         } catch {
             problem = SensorError(error)
         }

@@ -66,6 +66,11 @@ package struct OutputRecord: Hashable, Sendable {
         Folder.sync(of: path)
     }
 
+    private static let disk = try? BlockingThread(name: "output records")
+
+    /// The same on a thread of its own; without one, as the kernel does it by itself.
+    func syncSoon() { Self.disk?.post { sync() } }
+
     /// Twenty digits and the value, so that each record is as long as any other.
     private static func words(_ change: OutputChanges.Change?) -> String {
         let digits = "\(change?.at.nanoseconds ?? 0)"
