@@ -135,6 +135,7 @@ let package = Package(
                 "TestSupport",
             ]),
         tests("TimekeepingTests", ["Timekeeping", "Readings", "TestSupport"]),
+        tests("SetupTests", ["Setup", "Configuration", "TestSupport"]),
         tests("DiagnosisTests", ["Diagnosis", "TestSupport"]),
         tests(
             "GatewayTests",

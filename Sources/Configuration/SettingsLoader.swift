@@ -153,21 +153,14 @@ package enum SettingsLoader {
     /// The files of a directory whose names end in `.toml`, in the order of their names; none when it is missing, `nil`
     /// when it cannot be read.
     private static func fragments(in directory: String, into diagnostics: Diagnostics) -> [String]? {
-        guard let stream = opendir(directory) else {
-            let code = errno
-            if code == ENOENT { return [] }
-            diagnostics.error("cannot read \(directory): \(String(cString: strerror(code)))")
+        do throws(FileBytes.Failure) {
+            return try FolderEntries.names(in: directory)
+                .filter { $0.hasSuffix(".toml") && !$0.hasPrefix(".") }.sorted().map { "\(directory)/\($0)" }
+        } catch {
+            if error.isMissing { return [] }
+            diagnostics.error("cannot read \(directory): \(error)")
             return nil
         }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            if name.hasSuffix(".toml"), !name.hasPrefix(".") { names.append("\(directory)/\(name)") }
-        }
-        return names.sorted()
     }
 
     private static func directory(of path: String) -> String {

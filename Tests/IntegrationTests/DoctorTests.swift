@@ -2,10 +2,6 @@ import Glibc
 import TestSupport
 import Testing
 
-/// This user may mount a file system in a namespace of its own.
-private let canMount =
-    (try? ChildProcess.run(["unshare", "-rm", "sh", "-c", "mount -t tmpfs tmpfs /mnt"], output: "/dev/null")) == 0
-
 /// Installations that are wrong in one way each: the doctor names it, with what to do.
 @Suite(.timeLimit(.minutes(3)), .serialized) struct DoctorTests {
     private struct Finding {

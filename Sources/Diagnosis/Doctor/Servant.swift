@@ -102,9 +102,9 @@ enum Holders {
     /// - Parameter isMeant: whether a descriptor leads there: a path, or `socket:[1234]` (proc_pid_fd(5)). Of processes that
     ///   this one may not look into nothing is known.
     static func find(_ isMeant: (String) -> Bool) -> [Holder] {
-        names(in: "/proc").compactMap { Int($0) }.sorted().compactMap { processID in
+        entries("/proc").compactMap { Int($0) }.sorted().compactMap { processID in
             let folder = "/proc/\(processID)/fd"
-            guard names(in: folder).contains(where: { isMeant(target("\(folder)/\($0)")) }) else { return nil }
+            guard entries(folder).contains(where: { isMeant(target("\(folder)/\($0)")) }) else { return nil }
             let name = (try? FileBytes.read("/proc/\(processID)/comm", limit: 64)) ?? []
             return Holder(
                 processID: processID,
@@ -135,16 +135,5 @@ enum Holders {
         return count > 0 ? String(decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self) : ""
     }
 
-    private static func names(in folder: String) -> [String] {
-        guard let stream = opendir(folder) else { return [] }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            names.append(
-                withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                    pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-                })
-        }
-        return names
-    }
+    private static func entries(_ folder: String) -> [String] { (try? FolderEntries.names(in: folder)) ?? [] }
 }
