@@ -1,4 +1,5 @@
 import Glibc
+import Linux
 import Pipeline
 package import Settings
 
@@ -100,7 +101,7 @@ package enum SettingsLoader {
         for file in files {
             do {
                 let table = TOMLParser.parse(
-                    try FileBytes.read(file, limit: TOMLParser.sizeLimit), file: file, into: diagnostics)
+                    try SmallFile.read(file, limit: TOMLParser.sizeLimit), file: file, into: diagnostics)
                 if document == nil {
                     document = SettingsDocument(table)
                 } else {
@@ -108,7 +109,7 @@ package enum SettingsLoader {
                 }
             } catch {
                 diagnostics.error(
-                    "cannot read \(file): \(error)" + (file == path && error.isMissing ? missingHint : ""))
+                    "cannot read \(file): \(error.reason)" + (file == path && error.code == ENOENT ? missingHint : ""))
                 isIncomplete = true
             }
         }
@@ -153,12 +154,12 @@ package enum SettingsLoader {
     /// The files of a directory whose names end in `.toml`, in the order of their names; none when it is missing, `nil`
     /// when it cannot be read.
     private static func fragments(in directory: String, into diagnostics: Diagnostics) -> [String]? {
-        do throws(FileBytes.Failure) {
+        do throws(SystemCallError) {
             return try FolderEntries.names(in: directory)
                 .filter { $0.hasSuffix(".toml") && !$0.hasPrefix(".") }.sorted().map { "\(directory)/\($0)" }
         } catch {
-            if error.isMissing { return [] }
-            diagnostics.error("cannot read \(directory): \(error)")
+            if error.code == ENOENT { return [] }
+            diagnostics.error("cannot read \(directory): \(error.reason)")
             return nil
         }
     }

@@ -1,5 +1,6 @@
 import Configuration
 import Glibc
+import Linux
 
 /// Replaces several files below one folder together: when one step fails, all files are as they were before.
 ///
@@ -11,12 +12,6 @@ import Glibc
 /// A power cut may end an exchange anywhere. ``settle()`` then finishes it: it puts the kept files back if the exchange was
 /// not decided, and removes them if it was. Putting back needs no space on the disk. Blocks; syncs the disk.
 struct FileExchange {
-    struct Failure: Error, Hashable {
-        /// "write /etc/tidegate/tidegate.toml"
-        let doing: String
-        let code: Int32
-    }
-
     struct File {
         let path: String
         let bytes: [UInt8]
@@ -26,23 +21,24 @@ struct FileExchange {
     /// instead of being made.
     typealias Gate = @Sendable (_ doing: String) -> Int32
 
-    static let draftSuffix = ".first-boot-new"
-    static let keptSuffix = ".first-boot-old"
+    private static let draftStem = ".first-boot"
+    static let draftSuffix = "\(draftStem).new"
+    static let keptSuffix = ".first-boot.old"
 
     /// All files lie below this folder.
     let folder: String
     /// The file whose renaming decides.
     let decisive: String
     /// Owner of the new files and folders; `nil` leaves them to the user who runs this.
-    let owner: (user: uid_t, group: gid_t)?
+    let owner: AtomicFile.Owner?
     var gate: Gate = { _ in 0 }
 
     /// Replaces the files, or changes nothing.
     /// - Parameter files: among them the decisive one. Each gets mode 0600.
-    func replace(_ files: [File]) throws(Failure) {
+    func replace(_ files: [File]) throws(SystemCallError) {
         var replaced: [String] = []
         let others = files.map(\.path).filter { $0 != decisive }
-        do throws(Failure) {
+        do throws(SystemCallError) {
             try makeFolder(folder, mode: 0o755, isOurs: false)
             // Earlier versions left drafts of this name, which may be what fills the disk.
             for file in files { unlink("\(file.path).new") }
@@ -69,7 +65,7 @@ struct FileExchange {
     }
 
     /// Finishes an exchange that a power cut or a kill has ended, and removes its drafts.
-    func settle() throws(Failure) {
+    func settle() throws(SystemCallError) {
         let files = FolderEntries.files(below: folder)
         let isDecided = access(decisive + Self.draftSuffix, F_OK) != 0
         let kept = files.filter { $0.hasSuffix(Self.keptSuffix) }.map { String($0.dropLast(Self.keptSuffix.count)) }
@@ -87,35 +83,18 @@ struct FileExchange {
 
     // MARK: Steps
 
-    private func writeDraft(_ file: File) throws(Failure) {
-        let draft = file.path + Self.draftSuffix
-        let doing = "write \(file.path)"
-        var descriptor: Int32 = -1
-        try call(doing) {
-            descriptor = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-            return descriptor < 0 ? -1 : 0
-        }
-        defer { close(descriptor) }
-        if let owner { try call("give \(file.path) to its owner") { fchown(descriptor, owner.user, owner.group) } }
-        var rest = file.bytes[...]
-        while !rest.isEmpty {
-            try call(doing) {
-                let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-                guard count > 0 else { return -1 }
-                rest = rest.dropFirst(count)
-                return 0
-            }
-        }
-        try call(doing) { fsync(descriptor) }
+    private func writeDraft(_ file: File) throws(SystemCallError) {
+        try check("write \(file.path)")
+        _ = try AtomicFile.draft(file.bytes, for: file.path + Self.draftStem, mode: 0o600, owner: owner)
     }
 
     /// Gives the target a second name, and its first name to the draft.
-    private func exchange(_ path: String) throws(Failure) {
+    private func exchange(_ path: String) throws(SystemCallError) {
         try keep(path)
         try call("replace \(path)") { rename(path + Self.draftSuffix, path) }
     }
 
-    private func keep(_ path: String) throws(Failure) {
+    private func keep(_ path: String) throws(SystemCallError) {
         var information = stat()
         guard lstat(path, &information) == 0 else { return }
         try call("keep \(path)") {
@@ -127,7 +106,7 @@ struct FileExchange {
         }
     }
 
-    private func putBack(_ path: String) throws(Failure) {
+    private func putBack(_ path: String) throws(SystemCallError) {
         try call("put \(path) back") { rename(path + Self.keptSuffix, path) }
         // Two names of one file: renaming one to the other leaves both (rename(2)).
         unlink(path + Self.keptSuffix)
@@ -164,7 +143,7 @@ struct FileExchange {
         (try? call("remove \(path)") { unlink(path) == 0 || errno == ENOENT ? 0 : -1 }) != nil
     }
 
-    private func makeFolders(above path: String) throws(Failure) {
+    private func makeFolders(above path: String) throws(SystemCallError) {
         var partial = folder
         for name in path.dropFirst(folder.utf8.count).split(separator: "/").dropLast() {
             partial += "/\(name)"
@@ -172,7 +151,7 @@ struct FileExchange {
         }
     }
 
-    private func makeFolder(_ path: String, mode: mode_t, isOurs: Bool) throws(Failure) {
+    private func makeFolder(_ path: String, mode: mode_t, isOurs: Bool) throws(SystemCallError) {
         var information = stat()
         if stat(path, &information) == 0, information.st_mode & S_IFMT == S_IFDIR { return }
         try call("make the folder \(path)") { mkdir(path, mode) }
@@ -181,22 +160,26 @@ struct FileExchange {
         }
     }
 
-    private func syncFolders(of paths: [String]) throws(Failure) {
+    private func syncFolders(of paths: [String]) throws(SystemCallError) {
         let folders = Set(paths.map { String($0[..<($0.lastIndex(of: "/") ?? $0.startIndex)]) })
         for folder in folders.sorted() {
             let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-            guard descriptor >= 0 else { throw Failure(doing: "sync the folder \(folder)", code: errno) }
+            guard descriptor >= 0 else { throw SystemCallError(doing: "sync the folder \(folder)", code: errno) }
             defer { close(descriptor) }
             try call("sync the folder \(folder)") { fsync(descriptor) }
         }
     }
 
-    private func call(_ doing: String, _ body: () -> Int32) throws(Failure) {
-        let refusal = gate(doing)
-        guard refusal == 0 else { throw Failure(doing: doing, code: refusal) }
+    private func call(_ doing: String, _ body: () -> Int32) throws(SystemCallError) {
+        try check(doing)
         while body() != 0 {
             let code = errno
-            guard code == EINTR else { throw Failure(doing: doing, code: code == 0 ? EIO : code) }
+            guard code == EINTR else { throw SystemCallError(doing: doing, code: code) }
         }
+    }
+
+    private func check(_ doing: String) throws(SystemCallError) {
+        let refusal = gate(doing)
+        guard refusal == 0 else { throw SystemCallError(doing: doing, code: refusal) }
     }
 }

@@ -1,5 +1,6 @@
 package import Configuration
 import Glibc
+import Linux
 import Settings
 
 /// Moves the settings that an installer has put on the boot partition, which any computer can write, to where the gateway
@@ -62,7 +63,7 @@ package struct FirstBoot: Sendable {
     }
 
     private func attempt() throws(GatewayError) -> Outcome {
-        do throws(FileExchange.Failure) {
+        do throws(SystemCallError) {
             try exchange.settle()
         } catch {
             throw failure("finish an earlier try to take the settings from the boot partition", error)
@@ -138,17 +139,17 @@ package struct FirstBoot: Sendable {
 
     private func read(_ source: String) throws(GatewayError) -> [UInt8] {
         do {
-            return try FileBytes.read(source, limit: Self.sizeLimit)
+            return try SmallFile.read(source, limit: Self.sizeLimit)
         } catch {
             throw GatewayError(
                 .io, doing: "read \(source) from the boot partition",
-                reason: error.code == EFBIG ? "it is larger than \(Self.sizeLimit) bytes" : "\(error)",
+                reason: error.code == EFBIG ? "it is larger than \(Self.sizeLimit) bytes" : error.reason,
                 remedy: "write \(source) anew, with any computer, and start the board again; \(inForce)")
         }
     }
 
     private func replace(_ files: [FileExchange.File], from source: String) throws(GatewayError) {
-        do throws(FileExchange.Failure) {
+        do throws(SystemCallError) {
             try exchange.replace(files)
         } catch {
             throw failure("take the settings from the boot partition (\(source))", error)
@@ -161,7 +162,7 @@ package struct FirstBoot: Sendable {
             ? "until then \(settingsPath) stays in force as it was" : "until then the gateway has no settings"
     }
 
-    private func failure(_ doing: String, _ error: FileExchange.Failure) -> GatewayError {
+    private func failure(_ doing: String, _ error: SystemCallError) -> GatewayError {
         let remedy =
             switch error.code {
             case ENOSPC, EDQUOT, EMFILE, ENFILE: "free space on the disk of \(directory) (du -xh / | sort -h | tail)"
@@ -173,13 +174,13 @@ package struct FirstBoot: Sendable {
             }
         return GatewayError(
             error.code == EACCES || error.code == EPERM ? .permission : .io, doing: doing,
-            reason: "cannot \(error.doing): \(String(cString: strerror(error.code)))",
+            reason: "cannot \(error.doing): \(error.reason)",
             remedy: "\(remedy), and start the board again; \(inForce)")
     }
 
     private func remove(_ files: [String], taken: [String]) -> Outcome {
         let left = files.compactMap { file in
-            unlink(file) == 0 ? nil : "\(file): \(String(cString: strerror(errno)))"
+            unlink(file) == 0 ? nil : "\(file): \(ErrnoText.last)"
         }
         sync()
         if !left.isEmpty {

@@ -116,9 +116,9 @@ import Testing
                 #expect(code == "74" && found == ["old", "old"], "\(pages) pages, \(inodes) inodes: \(code), \(found)")
                 let report = textOfFile(directory["report"])
                 #expect(
-                    report.contains("No space left on device") && report.contains("free space on the disk of")
+                    report.contains("no space left on device (ENOSPC)") && report.contains("free space on the disk of")
                         && report.contains("etc/tidegate.toml stays in force as it was"), "\(report)")
-                #expect(textOfFile(directory["errors"]).contains("No space left on device"))
+                #expect(textOfFile(directory["errors"]).contains("no space left on device (ENOSPC)"))
                 #expect(textOfFile(directory["again/tidegate.toml"]) == new)
                 #expect(textOfFile(directory["again/tidegate.toml.old"]) == "old")
                 #expect(textOfFile(directory["again/upstream.password"]) == "new")

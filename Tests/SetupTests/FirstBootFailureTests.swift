@@ -102,7 +102,9 @@ import Testing
             switch outcome {
             case .failure(let error):
                 #expect(inForce == before, "step \(step): \(doing)")
-                #expect("\(error)".contains("No space left on device") && "\(error)".contains("free space"), "\(error)")
+                #expect(
+                    "\(error)".contains("no space left on device (ENOSPC)") && "\(error)".contains("free space"),
+                    "\(error)")
                 #expect(report == "\(error)")
                 // The card still has the new ones, and nothing lies about.
                 #expect(
@@ -164,7 +166,9 @@ import Testing
         try #require(mkdir(directory["etc/upstream.password"], 0o755) == 0)
         let before = inForce
         let error = #expect(throws: GatewayError.self) { try task().run() }
-        #expect(error?.reason.contains("etc/upstream.password: Is a directory") == true, "\(String(describing: error))")
+        #expect(
+            error?.reason.contains("etc/upstream.password: is a directory (EISDIR)") == true,
+            "\(String(describing: error))")
         #expect(inForce == before)
     }
 }

@@ -1,11 +1,14 @@
 import Glibc
+package import Linux
 
 /// What lies in a folder.
 package enum FolderEntries {
     /// The names in a folder in no order, without `.` and `..`. Blocks.
     /// - Throws: when the folder cannot be opened.
-    package static func names(in folder: String) throws(FileBytes.Failure) -> [String] {
-        guard let stream = opendir(folder) else { throw FileBytes.Failure(path: folder, code: errno) }
+    package static func names(in folder: String) throws(SystemCallError) -> [String] {
+        guard let stream = opendir(folder) else {
+            throw SystemCallError(doing: "read the folder \(folder)", code: errno)
+        }
         defer { closedir(stream) }
         var names: [String] = []
         while let entry = readdir(stream) {

@@ -1,4 +1,5 @@
 import Glibc
+import Linux
 package import Upstream
 
 /// Secrets never stand in the settings, only where they are.
@@ -37,11 +38,11 @@ package enum SecretFile {
     private static func read(_ path: String) throws(GatewayError) -> Secret {
         var bytes: [UInt8]
         do {
-            bytes = try FileBytes.read(path, limit: limit)
+            bytes = try SmallFile.read(path, limit: limit)
         } catch {
             throw GatewayError(
                 error.code == EACCES ? .permission : .configuration, doing: "read the secret \(path)",
-                reason: "\(error)",
+                reason: error.reason,
                 remedy: "create it with mode 0600, owned by the gateway's user, holding just the secret")
         }
         if bytes.last == UInt8(ascii: "\n") { bytes.removeLast() }

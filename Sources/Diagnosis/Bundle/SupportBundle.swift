@@ -2,6 +2,7 @@ import Admin
 import CLinux
 package import Configuration
 import Glibc
+import Linux
 import Upstream
 
 /// Gathers what somebody far away needs to help: one archive, without secrets and without what devices have sent.
@@ -25,14 +26,14 @@ package struct SupportBundle: Sendable {
         }
         var template = Array("/tmp/tidegate-bundle-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else {
-            throw GatewayError(.io, doing: doing, reason: String(cString: strerror(errno)))
+            throw GatewayError(.io, doing: doing, reason: ErrnoText.last)
         }
         let folder = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
         defer { clinux_remove_tree(folder) }
         let redaction = Redaction(settings)
         for (name, text) in await contents() {
             let file = open("\(folder)/\(name)", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-            guard file >= 0 else { throw GatewayError(.io, doing: doing, reason: String(cString: strerror(errno))) }
+            guard file >= 0 else { throw GatewayError(.io, doing: doing, reason: ErrnoText.last) }
             let bytes = redaction.applied(to: text, isSettings: name.hasPrefix("settings-"))
             _ = Glibc.write(file, bytes, bytes.count)
             close(file)
@@ -62,7 +63,7 @@ package struct SupportBundle: Sendable {
             contents += [("status.txt", status.text), ("status.json", ControlClient.json(status))]
         }
         for (number, path) in SettingsLoader.load(settingsPath).files.enumerated() {
-            guard let bytes = try? FileBytes.read(path, limit: 1 << 20) else { continue }
+            guard let bytes = try? SmallFile.read(path, limit: 1 << 20) else { continue }
             let name = path.split(separator: "/").last.map(String.init) ?? "\(number)"
             contents.append(("settings-\(number)-\(name)", String(decoding: bytes, as: UTF8.self)))
         }
@@ -105,7 +106,7 @@ package struct SupportBundle: Sendable {
         return
             (programs.map(said)
             + paths.map { path in
-                let bytes = (try? FileBytes.read(path, limit: 256 << 10)) ?? []
+                let bytes = (try? SmallFile.read(path, limit: 256 << 10)) ?? []
                 return "== \(path)\n" + String(decoding: bytes.filter { $0 != 0 }, as: UTF8.self)
             }).joined(separator: "\n")
     }

@@ -2,6 +2,7 @@ import Admin
 import Configuration
 import Database
 import Glibc
+import Linux
 import Readings
 import Timekeeping
 
@@ -180,12 +181,12 @@ extension Doctor {
     private static func failure(
         _ check: String, _ doing: String, _ code: Int32, remedy: String
     ) -> DoctorReport.Finding {
-        .init(check, .fail, "cannot \(doing): \(String(cString: strerror(code)))", remedy: remedy)
+        .init(check, .fail, "cannot \(doing): \(ErrnoText.text(code))", remedy: remedy)
     }
 
     /// The first line of a small file; `nil` when it is not there.
     static func line(_ path: String) -> String? {
-        guard let bytes = try? FileBytes.read(path, limit: 4_096) else { return nil }
+        guard let bytes = try? SmallFile.read(path, limit: 4_096) else { return nil }
         return String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
     }
 }
@@ -200,7 +201,7 @@ struct Mount: Sendable {
 
     /// `nil` when the kernel does not say.
     init?(of path: String, table: String = "/proc/self/mountinfo") {
-        guard let bytes = try? FileBytes.read(table, limit: 4 << 20), let real = realpath(path, nil) else { return nil }
+        guard let bytes = try? SmallFile.read(table, limit: 4 << 20), let real = realpath(path, nil) else { return nil }
         let place = String(cString: real)
         free(real)
         var best: Mount?

@@ -1,5 +1,6 @@
 import Configuration
 import Glibc
+import Linux
 
 /// Who runs the gateway, or would: a user and the groups that the kernel asks about.
 struct Servant: Sendable {
@@ -32,7 +33,7 @@ struct Servant: Sendable {
 
     /// proc_pid_status(5)
     private static func ofProcess(_ processID: Int) -> Servant? {
-        guard let bytes = try? FileBytes.read("/proc/\(processID)/status", limit: 64 << 10) else { return nil }
+        guard let bytes = try? SmallFile.read("/proc/\(processID)/status", limit: 64 << 10) else { return nil }
         var numbers: [Substring: [UInt32]] = [:]
         for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
             let parts = line.split(separator: ":", maxSplits: 1)
@@ -105,7 +106,7 @@ enum Holders {
         entries("/proc").compactMap { Int($0) }.sorted().compactMap { processID in
             let folder = "/proc/\(processID)/fd"
             guard entries(folder).contains(where: { isMeant(target("\(folder)/\($0)")) }) else { return nil }
-            let name = (try? FileBytes.read("/proc/\(processID)/comm", limit: 64)) ?? []
+            let name = (try? SmallFile.read("/proc/\(processID)/comm", limit: 64)) ?? []
             return Holder(
                 processID: processID,
                 name: String(decoding: name.filter { $0 != UInt8(ascii: "\n") }, as: UTF8.self))
@@ -116,7 +117,7 @@ enum Holders {
     static func ofPort(_ port: Int) -> [Holder] {
         var sockets: Set<String> = []
         for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-            guard let bytes = try? FileBytes.read(table, limit: 16 << 20) else { continue }
+            guard let bytes = try? SmallFile.read(table, limit: 16 << 20) else { continue }
             for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n").dropFirst() {
                 // Local address, state (0A: listening) and inode, proc_net_tcp(5).
                 let fields = line.split(separator: " ")

@@ -134,9 +134,9 @@ package final class Gateway: Sendable {
     }
 
     /// Runs until `stop` returns, or a part is given up; then stops within 5 s. What is left is in the outbox.
-    /// - Parameter stop: returns when the gateway is to end; `nil`: at SIGTERM or SIGINT.
+    /// - Parameter stop: returns when the gateway is to end.
     /// - Throws: when a part was given up, so that systemd starts the gateway anew.
-    package func run(until stop: (@Sendable () async -> Void)? = nil) async throws(GatewayError) {
+    package func run(until stop: @escaping @Sendable () async -> Void) async throws(GatewayError) {
         do throws(AccountError) {
             try await accounts.load(from: state)
         } catch {
@@ -146,7 +146,6 @@ package final class Gateway: Sendable {
         await startParts()
         await announceListeners()
         systemd.send("READY=1")
-        let stop = stop ?? { await TerminationSignal.wait() }
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { await stop() }
             tasks.addTask { await self.supervisor.escalation.wait() }
