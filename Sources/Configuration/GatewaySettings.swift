@@ -51,4 +51,6 @@ package struct GatewaySettings: Sendable {
     package var forward: [ForwardRule]
     package var accept: [AcceptRule]
     package var sensors: [SensorEntry]
+    /// Every other file that the settings name.
+    package var files: [NamedFile]
 }

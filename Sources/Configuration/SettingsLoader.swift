@@ -23,6 +23,15 @@ package enum SettingsLoader {
         return read(document, directory: directory(of: path), files: files, diagnostics: diagnostics)
     }
 
+    /// As ``load(_:)``, with what the files that the settings name would do to a gateway. A mistake in one of them is a mistake
+    /// of the settings.
+    package static func check(_ path: String) -> Result {
+        var result = load(path)
+        result.diagnostics += (result.settings ?? loadWhatCanBeUsed(path).settings).fileDiagnostics()
+        if result.diagnostics.contains(where: { $0.severity == .error }) { result.settings = nil }
+        return result
+    }
+
     /// What of the settings can be used where there are mistakes: what these stand in is left out. A board must not be
     /// dumb for a slip in one sensor's table.
     ///

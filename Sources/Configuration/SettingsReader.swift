@@ -13,6 +13,7 @@ struct SettingsReader {
     let document: SettingsDocument
     let directory: String
     let diagnostics: Diagnostics
+    let named = NamedFiles()
     /// What `document` is the usable part of: its mistakes have been told, without `[upstream]` there is none, and a rule
     /// with a mistake holds what it would have sent.
     var original: SettingsDocument?
@@ -33,7 +34,7 @@ struct SettingsReader {
         }
         return GatewaySettings(
             gateway: gateway, lan: lan, upstream: upstream, classes: classes,
-            forward: rules.forward, accept: rules.accept, sensors: sensors)
+            forward: rules.forward, accept: rules.accept, sensors: sensors, files: named.list)
     }
 
     func reader(_ name: String, keys: [Key]) -> TableReader {
@@ -117,6 +118,11 @@ struct SettingsReader {
             authorityFile: reader.string("ca_file").map(path(_:)),
             certificateFile: reader.string("cert_file").map(path(_:)),
             keyFile: reader.string("key_file").map(path(_:)))
+        named.note(configuration.tls.authorityFile, .authorities, at: reader.position("ca_file"))
+        named.note(configuration.tls.certificateFile, .certificate, at: reader.position("cert_file"))
+        named.note(configuration.tls.keyFile, .key, at: reader.position("key_file"))
+        named.note(
+            reader.string("password_file").map(path(_:)), .password, at: reader.position("password_file"))
         configuration.tls.serverName = reader.string("server_name")
         if let alpn = reader.string("alpn") {
             if !(1...255).contains(alpn.utf8.count) { reader.error("alpn: expected 1 to 255 bytes", at: "alpn") }
