@@ -89,7 +89,7 @@ let package = Package(
         room(
             "Diagnosis",
             [
-                "Admin", "Broker", "Configuration", "Database", "Linux", "Outbox", "Readings", "Sensors",
+                "CZlib", "Admin", "Broker", "Configuration", "Database", "Linux", "Outbox", "Readings", "Sensors",
                 "Settings", "Timekeeping", "Upstream", .nio("NIOCore"), .nio("NIOPosix"), .log,
             ]),
         room(

@@ -3,7 +3,7 @@ package import Sensors
 
 /// What `tidegate sensor scan` finds on this board.
 package enum HardwareScan {
-    /// What is there: GPIO lines and who holds them, serial ports, devices of the kernel's own drivers.
+    /// What is there: GPIO lines and the programs that hold them, serial ports, devices of the kernel's own drivers.
     package static var text: String {
         var lines: [String] = []
         let chips = GpioChips.list()

@@ -67,11 +67,11 @@ extension Doctor {
         var findings: [DoctorReport.Finding] = []
         let mount = Mount(of: directory)
         findings += mountFindings(mount, directory)
-        if !servant.may(7, information) {
+        if !service.may(7, information) {
             findings.append(
                 .init(
-                    "data", .fail, "\(servant.name), who runs the gateway, may not use \(directory)",
-                    remedy: "chown -R \(servant.name): \(directory)"))
+                    "data", .fail, "the gateway's user \(service.name) may not use \(directory)",
+                    remedy: "chown -R \(service.name): \(directory)"))
         }
         findings += [spaceFinding(directory), writeFinding(directory)].compactMap(\.self)
         findings += wearFindings(mount)
@@ -120,7 +120,7 @@ extension Doctor {
         case ENOSPC, EDQUOT:
             return Self.failure("disk", doing, code, remedy: "free some space: du -xh / | sort -h | tail")
         case EACCES where geteuid() != 0:
-            return .init("disk", .skip, "whether \(directory) can be written is for root or \(servant.name) to see")
+            return .init("disk", .skip, "whether \(directory) can be written is for root or \(service.name) to see")
         case EIO:
             return Self.failure("disk", doing, code, remedy: "the storage fails: journalctl -k; replace the card")
         default: return Self.failure("disk", doing, code, remedy: "check the storage: journalctl -k")

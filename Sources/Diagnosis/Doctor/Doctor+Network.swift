@@ -43,11 +43,11 @@ extension Doctor {
         let text = "cannot listen at \(address): \(reason)"
         switch code {
         case EADDRINUSE:
-            let holders = Holders.ofPort(address.port)
-            let who = holders.isEmpty ? "" : ": \(holders.map(\.description).joined(separator: ", ")) has it"
+            let holders = ProcessHolders.ofPort(address.port)
+            let holder = holders.isEmpty ? "" : ": \(holders.map(\.description).joined(separator: ", ")) has it"
             let isMosquitto = holders.contains { $0.name == "mosquitto" }
             return .init(
-                "listener", .fail, text + who,
+                "listener", .fail, text + holder,
                 remedy: isMosquitto
                     ? "systemctl disable --now mosquitto, or choose another port in [lan]"
                     : "stop it, or choose another port in [lan]")
@@ -97,7 +97,7 @@ extension Doctor {
         }
     }
 
-    /// Whom the resolver asks (resolv.conf(5)).
+    /// The name servers that the resolver asks (resolv.conf(5)).
     private static var nameServers: [String] {
         guard let bytes = try? SmallFile.read("/etc/resolv.conf", limit: 64 << 10) else { return [] }
         return String(decoding: bytes, as: UTF8.self).split(separator: "\n").compactMap { line in

@@ -29,14 +29,14 @@ extension Doctor {
         var findings: [DoctorReport.Finding] = []
         for file in Set(settings.sensors.flatMap { $0.sensor.deviceFiles() }).sorted() {
             var information = stat()
-            guard stat(file, &information) == 0, !servant.may(6, information) else { continue }
-            let group = Servant.groupName(information.st_gid)
+            guard stat(file, &information) == 0, !service.may(6, information) else { continue }
+            let group = ServiceIdentity.groupName(information.st_gid)
             let hasGroup = information.st_gid != 0 && information.st_mode & 0o060 == 0o060
             findings.append(
                 .init(
-                    "permission", .fail, "\(servant.name), who runs the gateway, may not open \(file)",
+                    "permission", .fail, "the gateway's user \(service.name) may not open \(file)",
                     remedy: hasGroup
-                        ? "usermod -aG \(group) \(servant.name), and restart the gateway"
+                        ? "usermod -aG \(group) \(service.name), and restart the gateway"
                         : "give it to a group: install Tidegate's udev rules (udevadm control --reload; udevadm trigger)"
                 ))
         }
@@ -50,7 +50,7 @@ extension Doctor {
             guard let real = realpath(file, nil) else { return nil }
             let target = String(cString: real)
             free(real)
-            let others = Holders.find { $0 == target }.filter {
+            let others = ProcessHolders.find { $0 == target }.filter {
                 $0.processID != status?.processID && $0.processID != Int(getpid())
             }
             guard let other = others.first else { return nil }

@@ -2,8 +2,8 @@ import Configuration
 import Glibc
 import Linux
 
-/// Who runs the gateway, or would: a user and the groups that the kernel asks about.
-struct Servant: Sendable {
+/// The user of the gateway that runs or would run, with the groups that the kernel asks about.
+struct ServiceIdentity: Sendable {
     static let serviceUser = "tidegate"
 
     let name: String
@@ -32,7 +32,7 @@ struct Servant: Sendable {
     }
 
     /// proc_pid_status(5)
-    private static func ofProcess(_ processID: Int) -> Servant? {
+    private static func ofProcess(_ processID: Int) -> ServiceIdentity? {
         guard let bytes = try? SmallFile.read("/proc/\(processID)/status", limit: 64 << 10) else { return nil }
         var numbers: [Substring: [UInt32]] = [:]
         for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
@@ -43,16 +43,16 @@ struct Servant: Sendable {
         guard let user = numbers["Uid"]?.dropFirst().first, let group = numbers["Gid"]?.dropFirst().first else {
             return nil
         }
-        return Servant(
+        return ServiceIdentity(
             name: name(of: user), user: user, groups: Set((numbers["Groups"] ?? []) + [group]), isRunning: true)
     }
 
-    private static func ofUser(_ name: String) -> Servant? {
+    private static func ofUser(_ name: String) -> ServiceIdentity? {
         guard let identity = SystemUser.identity(of: name) else { return nil }
         var count: Int32 = 64
         var groups = [gid_t](repeating: 0, count: Int(count))
         guard getgrouplist(name, identity.group, &groups, &count) >= 0 else { return nil }
-        return Servant(
+        return ServiceIdentity(
             name: name, user: identity.user, groups: Set(groups.prefix(Int(count))), isRunning: false)
     }
 
@@ -89,52 +89,4 @@ struct Servant: Sendable {
         let shift: UInt32 = information.st_uid == user ? 6 : groups.contains(information.st_gid) ? 3 : 0
         return (information.st_mode >> shift) & bits == bits
     }
-}
-
-/// Which processes hold something, by what their descriptors lead to.
-enum Holders {
-    struct Holder: Hashable, Sendable, CustomStringConvertible {
-        var processID: Int
-        var name: String
-
-        var description: String { "\(name) (process \(processID))" }
-    }
-
-    /// - Parameter isMeant: whether a descriptor leads there: a path, or `socket:[1234]` (proc_pid_fd(5)). Of processes that
-    ///   this one may not look into nothing is known.
-    static func find(_ isMeant: (String) -> Bool) -> [Holder] {
-        entries("/proc").compactMap { Int($0) }.sorted().compactMap { processID in
-            let folder = "/proc/\(processID)/fd"
-            guard entries(folder).contains(where: { isMeant(target("\(folder)/\($0)")) }) else { return nil }
-            let name = (try? SmallFile.read("/proc/\(processID)/comm", limit: 64)) ?? []
-            return Holder(
-                processID: processID,
-                name: String(decoding: name.filter { $0 != UInt8(ascii: "\n") }, as: UTF8.self))
-        }
-    }
-
-    /// Who listens on a TCP port, whatever the address.
-    static func ofPort(_ port: Int) -> [Holder] {
-        var sockets: Set<String> = []
-        for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-            guard let bytes = try? SmallFile.read(table, limit: 16 << 20) else { continue }
-            for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n").dropFirst() {
-                // Local address, state (0A: listening) and inode, proc_net_tcp(5).
-                let fields = line.split(separator: " ")
-                guard fields.count > 9, fields[3] == "0A", let colon = fields[1].lastIndex(of: ":"),
-                    Int(fields[1][fields[1].index(after: colon)...], radix: 16) == port
-                else { continue }
-                sockets.insert("socket:[\(fields[9])]")
-            }
-        }
-        return sockets.isEmpty ? [] : find { sockets.contains($0) }
-    }
-
-    private static func target(_ link: String) -> String {
-        var buffer = [CChar](repeating: 0, count: 4_096)
-        let count = readlink(link, &buffer, buffer.count)
-        return count > 0 ? String(decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self) : ""
-    }
-
-    private static func entries(_ folder: String) -> [String] { (try? FolderEntries.names(in: folder)) ?? [] }
 }
