@@ -39,7 +39,6 @@ extension Target.Dependency {
     static let ssl = product(name: "NIOSSL", package: "swift-nio-ssl")
     static let deque = product(name: "DequeModule", package: "swift-collections")
     static let log = product(name: "Logging", package: "swift-log")
-    static let signals = product(name: "UnixSignals", package: "swift-service-lifecycle")
     static let argumentParser = product(name: "ArgumentParser", package: "swift-argument-parser")
 }
 
@@ -52,7 +51,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
         .target(name: "CLinux"),
@@ -80,32 +78,34 @@ let package = Package(
         room("Sensors", ["CGpiod", "CModbus", "CSerial", "Linux", "Readings", "Settings", .log]),
         room("Pipeline", ["CPCRE2", "Readings"], isHot: true),
         room("Outbox", ["Readings", "Database", .deque], isHot: true, outbox),
-        room("Registry", ["CCrypt", "Database", "MQTT", "Readings", .nio("NIOCore")]),
+        room("Registry", ["CCrypt", "Linux", "Database", "MQTT", "Readings", .nio("NIOCore")]),
         room("Upstream", ["CMosquitto", "COpenSSL", "Outbox", "Readings", .log], isHot: true),
         room("Admin", ["Readings", .nio("NIOCore"), .nio("NIOPosix"), .log]),
         room(
             "Configuration",
-            ["Readings", "Settings", "MQTT", "Broker", "Sensors", "Pipeline", "Outbox", "Upstream"]),
-        room("Timekeeping", ["CLinux", "Configuration", "Readings"]),
-        room("Setup", ["Admin", "Configuration", "Registry", "Settings", "Timekeeping"]),
+            ["Linux", "Readings", "Settings", "MQTT", "Broker", "Sensors", "Pipeline", "Outbox", "Upstream"]),
+        room("Timekeeping", ["CLinux", "Linux", "Readings"]),
+        room("Setup", ["Admin", "Configuration", "Linux", "Registry", "Settings", "Timekeeping"]),
         room(
             "Diagnosis",
             [
-                "CLinux", "Admin", "Broker", "Configuration", "Database", "Outbox", "Readings", "Sensors", "Settings",
-                "Timekeeping", "Upstream", .nio("NIOCore"), .nio("NIOPosix"), .log,
+                "CZlib", "Admin", "Broker", "Configuration", "Database", "Linux", "Outbox", "Readings", "Sensors",
+                "Settings", "Timekeeping", "Upstream", .nio("NIOCore"), .nio("NIOPosix"), .log,
             ]),
         room(
             "Gateway",
             [
-                "CLinux", "Readings", "Settings", "Database", "MQTT", "Broker", "Sensors", "Pipeline", "Outbox",
+                "CLinux", "Linux", "Readings", "Settings", "Database", "MQTT", "Broker", "Sensors", "Pipeline",
+                "Outbox",
                 "Upstream", "Registry", "Admin", "Configuration", "Timekeeping", "Setup", "Diagnosis",
-                .nio("NIOCore"), .nio("NIOPosix"), .log, .signals,
+                .nio("NIOCore"), .nio("NIOPosix"), .log,
             ]
         ),
         .executableTarget(
             name: "tidegate",
             dependencies: [
-                "Gateway", "Configuration", "Setup", "Diagnosis", "Admin", "Sensors", "Settings", .argumentParser,
+                "Gateway", "Configuration", "Setup", "Diagnosis", "Admin", "Linux", "Sensors", "Settings",
+                .argumentParser,
             ],
             swiftSettings: strict + small
         ),
@@ -122,9 +122,10 @@ let package = Package(
         tests(
             "BrokerTests",
             ["TestSupport", "Broker", "Registry", "MQTT", "Readings", .nio("NIOCore"), .nio("NIOPosix"), .log]),
-        tests("SensorsTests", ["TestSupport", "Sensors", "Readings", "Settings", .log]),
+        tests("SensorsTests", ["CGpiod", "TestSupport", "Sensors", "Readings", "Settings", .log]),
         tests("PipelineTests", ["Pipeline", "Readings"]),
-        tests("RegistryTests", ["TestSupport", "Registry", "Database", "MQTT", "Readings", .nio("NIOCore")]),
+        tests(
+            "RegistryTests", ["FaultyDisk", "TestSupport", "Registry", "Database", "MQTT", "Readings", .nio("NIOCore")]),
         tests("OutboxTests", ["FaultyDisk", "TestSupport", "Outbox", "Database", "Readings"]),
         tests("UpstreamTests", ["TestSupport", "Upstream", "Outbox", "Readings", .log]),
         tests("AdminTests", ["Admin", "Readings", "TestSupport", .nio("NIOPosix"), .log]),
@@ -135,6 +136,7 @@ let package = Package(
                 "TestSupport",
             ]),
         tests("TimekeepingTests", ["Timekeeping", "Readings", "TestSupport"]),
+        tests("SetupTests", ["Setup", "Configuration", "TestSupport"]),
         tests("DiagnosisTests", ["Diagnosis", "TestSupport"]),
         tests(
             "GatewayTests",

@@ -1,16 +1,19 @@
 /// What `tidegate device` asks for: users of the LAN listener and what they may do.
+///
+/// A change that opens everything, or cuts devices off, is done only when it is confirmed; else the answer is a question.
 package enum DeviceRequest: Codable, Hashable, Sendable {
     /// A new user, or another password for one that is there.
     case add(user: String, password: String)
     case setPassword(user: String, password: String)
-    case remove(user: String)
+    /// A user with its access rules and its sessions.
+    case remove(user: String, isConfirmed: Bool)
     case users
     /// The text of a file that `mosquitto_passwd` wrote.
     case importPasswords(text: String)
     /// `user` is `nil` for everybody; `access` is `read`, `write`, `subscribe` or `readwrite`.
-    case allow(user: String?, access: String, filter: String)
+    case allow(user: String?, access: String, filter: String, isConfirmed: Bool)
     /// Takes a rule away, by its number.
-    case removeRule(Int64)
+    case removeRule(Int64, isConfirmed: Bool)
     case rules
     /// After damaged rules were lost: no rules mean again that everything is allowed.
     case reopen
@@ -35,6 +38,10 @@ package struct DeviceAnswer: Codable, Hashable, Sendable {
 
     /// What was done, in a sentence.
     package var done: String?
+    /// What should be known of what was done.
+    package var note: String?
+    /// Nothing was done: this would come of it. To be asked again with confirmation.
+    package var question: String?
     package var users: [String]?
     package var rules: [Rule]?
     /// Nothing was done, and why.

@@ -210,6 +210,8 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
         package var lastFailure: String?
         /// Why messages cannot be stored right now.
         package var storeProblem: String?
+        /// What happened to the outbox's file since the start: one line each. Nothing that is wrong now.
+        package var storeNotes: [String]?
         /// Bytes left on the disk, when they are so few that new messages take the place of old ones.
         package var shortOfSpace: Int64?
 
@@ -254,6 +256,36 @@ package struct GatewayStatus: Codable, Hashable, Sendable {
         package var dropped: UInt64
         /// What is wrong right now, and what to do about it.
         package var problem: String?
+        /// What the access rules deny most, the most frequent first.
+        package var denials: [Denial]?
+        /// The topics that devices publish to most and that no forward rule takes.
+        package var topicsWithoutRule: [TopicCount]?
+
+        package struct Denial: Codable, Hashable, Sendable {
+            /// Absent for clients that gave no user name.
+            package var user: String?
+            /// "publish to" or "subscribe to".
+            package var action: String
+            package var topic: String
+            package var count: UInt64
+
+            package init(user: String?, action: String, topic: String, count: UInt64) {
+                self.user = user
+                self.action = action
+                self.topic = topic
+                self.count = count
+            }
+        }
+
+        package struct TopicCount: Codable, Hashable, Sendable {
+            package var topic: String
+            package var count: UInt64
+
+            package init(topic: String, count: UInt64) {
+                self.topic = topic
+                self.count = count
+            }
+        }
 
         package init(
             users: Int, rules: Int, sessions: Int, subscriptions: Int, retained: Int, refused: UInt64,

@@ -16,6 +16,7 @@ extension GatewayStatus {
             lines.append("store     MESSAGES CANNOT BE STORED, devices wait")
             lines += Self.indented(problem)
         }
+        for note in intake.storeNotes ?? [] { lines.append("store     \(note)") }
         if let left = intake.shortOfSpace {
             lines.append("disk      SHORT OF SPACE, \(Self.size(left)) left: full classes drop or refuse messages")
             lines += Self.indented("try: free space on the file system of data_dir, or lower min_free in [gateway]")
@@ -38,6 +39,12 @@ extension GatewayStatus {
         lines.append("lan       \(listening.joined(separator: ", ")), \(clientCount) clients")
         lines.append("          \(lanText)")
         if let problem = lan.problem { lines += Self.indented(problem) }
+        for denial in (lan.denials ?? []).prefix(Self.shownCounts) {
+            lines.append("  denied  \(denial.text), \(denial.count) times")
+        }
+        for topic in (lan.topicsWithoutRule ?? []).prefix(Self.shownCounts) {
+            lines.append("  no rule takes \(Self.visible(topic.topic)), \(topic.count) messages: they stay on the LAN")
+        }
         for client in clients {
             let user = client.user.map { " as \(Self.visible($0))" } ?? ""
             lines.append(
@@ -53,6 +60,9 @@ extension GatewayStatus {
         if let failure = intake.lastFailure { lines += Self.indented("last unusable: \(failure)") }
         return lines.joined(separator: "\n")
     }
+
+    /// Lines of each table that has the most frequent of something.
+    private static let shownCounts = 5
 
     private var linkText: String {
         guard !link.url.isEmpty else { return link.state.uppercased() }
@@ -95,7 +105,7 @@ extension GatewayStatus {
     }
 
     /// Control characters escaped: a device chooses its name, and a terminal would obey them.
-    static func visible(_ name: String) -> String {
+    package static func visible(_ name: String) -> String {
         name.unicodeScalars.map { scalar in
             scalar.properties.generalCategory == .control ? scalar.escaped(asASCII: true) : String(scalar)
         }.joined()
@@ -139,6 +149,14 @@ extension GatewayStatus {
         }
         let tenths = Int((value * 10).rounded())
         return "\(tenths / 10).\(tenths % 10) \(units[unit])"
+    }
+}
+
+extension GatewayStatus.Lan.Denial {
+    /// "pump-7 may not publish to pumps/8/x".
+    package var text: String {
+        let user = user.map(GatewayStatus.visible) ?? "a client without a user name"
+        return "\(user) may not \(action) \(GatewayStatus.visible(topic))"
     }
 }
 

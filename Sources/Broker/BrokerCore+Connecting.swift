@@ -5,22 +5,39 @@ import NIOSSL
 
 /// From CONNECT to CONNACK (MQTT 5.0 §3.1, §3.2, §4.12): who it is, whether there is room, and which session is its.
 extension BrokerCore {
-    private func refuse(_ reason: ReasonCode, _ detail: String) -> MQTTError {
+    /// Counts and logs a CONNECT that is refused.
+    private func refuse(
+        _ reason: ReasonCode, _ detail: String, _ client: Client, _ connect: Connect, remedy: String? = nil
+    ) -> MQTTError {
         counters.refused += 1
+        let kind: Refusal?
+        switch reason {
+        case .serverShuttingDown: kind = nil
+        case .badUserNameOrPassword, .notAuthorized, .badAuthenticationMethod, .clientIdentifierNotValid: kind = .login
+        case .connectionRateExceeded: kind = client.verdict == .welcome ? .login : .limit
+        default: kind = .limit
+        }
+        if let kind {
+            note(
+                kind, of: client, user: connect.userName, identifier: connect.clientIdentifier, reason: detail,
+                group: "\(reason)", remedy: remedy)
+        }
         return MQTTError(reason, detail)
     }
 
     func connect(_ connect: Connect, _ client: Client) throws(MQTTError) {
-        if isStopping { throw refuse(.serverShuttingDown, "the server is shutting down") }
-        if let refusal = client.verdict.refusal { throw refuse(refusal.reason, refusal.detail) }
+        if isStopping { throw refuse(.serverShuttingDown, "the server is shutting down", client, connect) }
+        if let refusal = client.verdict.refusal { throw refuse(refusal.reason, refusal.detail, client, connect) }
         if connect.properties.authenticationMethod != nil {
-            throw refuse(.badAuthenticationMethod, "no authentication method is supported [MQTT-4.12.0-1]")
+            throw refuse(
+                .badAuthenticationMethod, "no authentication method is supported [MQTT-4.12.0-1]", client, connect)
         }
         var identifier = connect.clientIdentifier
         if identifier.isEmpty {
             if connect.version != .v5_0, !connect.cleanStart || connect.version == .v3_1 {
                 throw refuse(
-                    .clientIdentifierNotValid, "an empty client identifier needs a clean session [MQTT-3.1.3-8]")
+                    .clientIdentifierNotValid, "an empty client identifier needs a clean session [MQTT-3.1.3-8]",
+                    client, connect)
             }
             identifier = "auto-\(client.number)-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
         }
@@ -31,13 +48,17 @@ extension BrokerCore {
         guard let name = connect.userName else {
             guard listener.allowsAnonymous else {
                 counters.refusedLogins += 1
-                throw refuse(.notAuthorized, "a user name and a password are asked for here")
+                throw refuse(
+                    .notAuthorized, "the client gives no user name, and anonymous clients are not served here", client,
+                    connect, remedy: "tidegate device add NAME, and give the device that name and its password")
             }
             return try admit(deciding, user: nil, client)
         }
         guard let authenticator = configuration.authenticator else {
             guard listener.allowsAnonymous else {
-                throw refuse(.notAuthorized, "nobody can log in: there are no users")
+                throw refuse(
+                    .notAuthorized, "nobody can log in: there are no users", client, connect,
+                    remedy: "tidegate device add NAME")
             }
             return try admit(deciding, user: nil, client)
         }
@@ -72,24 +93,23 @@ extension BrokerCore {
     private func decided(_ number: UInt64, _ verdict: LoginVerdict) {
         guard let client = clients[number], let deciding = client.deciding else { return }
         client.deciding = nil
-        if client.isGone, sessionByIdentifier[WireText(deciding.identifier)]?.client != nil {
-            // It has come back on another connection already, or somebody else has: nothing is to be taken over.
-            return closed(client)
-        }
         do throws(MQTTError) {
             switch verdict {
-            case .accepted(let user): try admit(deciding, user: user, client)
+            case .accepted(let user):
+                let id = SessionID(client: deciding.identifier, user: user)
+                // The client has come back on another connection already: nothing is to be taken over.
+                if client.isGone, find(id)?.client != nil { return closed(client) }
+                try admit(deciding, user: user, client)
             case .refused:
                 counters.refusedLogins += 1
-                logger.notice(
-                    "a login was refused",
-                    metadata: ["address": "\(client.address)", "client": "\(deciding.identifier)"])
-                throw refuse(.badUserNameOrPassword, "unknown user or wrong password")
+                throw refuse(.badUserNameOrPassword, "unknown user or wrong password", client, deciding.connect)
             case .throttled:
                 counters.refusedLogins += 1
                 throw refuse(
-                    .connectionRateExceeded, "too many logins from this address failed: wait before the next")
-            case .busy: throw refuse(.serverBusy, "too many logins are waiting: try again soon")
+                    .connectionRateExceeded, "too many logins from this address failed: wait before the next",
+                    client, deciding.connect)
+            case .busy:
+                throw refuse(.serverBusy, "too many logins are waiting: try again soon", client, deciding.connect)
             }
         } catch {
             close(client, for: error)
@@ -103,26 +123,30 @@ extension BrokerCore {
     private func admit(_ deciding: Deciding, user: String?, _ client: Client) throws(MQTTError) {
         let connect = deciding.connect
         let identifier = deciding.identifier
-        let old = sessionByIdentifier[WireText(identifier)]
-        if let owner = old?.user, user.map({ WireText($0) }) != WireText(owner) {
-            throw refuse(.clientIdentifierNotValid, "the session of this client identifier is another user's")
+        let id = SessionID(client: identifier, user: user)
+        if let reason = configuration.accessPolicy?.refusal(user: user, client: identifier) {
+            throw refuse(.clientIdentifierNotValid, reason, client, connect)
         }
+        let old = find(id)
         if old?.client == nil, clients.count - pendingCount >= configuration.maximumClients {
             throw refuse(
-                .serverBusy, "\(configuration.maximumClients) clients are connected, which is all that are served")
+                .serverBusy, "\(configuration.maximumClients) clients are connected, which is all that are served",
+                client, connect, remedy: "max_connections in [lan]")
         }
         let expiry = expiry(of: connect)
         if expiry > 0, old == nil, sessions.count >= configuration.maximumSessions {
-            throw refuse(.quotaExceeded, "\(sessions.count) sessions are kept, which is all that are")
+            throw refuse(
+                .quotaExceeded, "\(sessions.count) sessions are kept, which is all that are", client, connect,
+                remedy: "max_sessions in [lan]")
         }
         if let former = old?.client {
             // The new connection takes the session over [MQTT-3.1.4-3].
             close(former, for: MQTTError(.sessionTakenOver, "another connection uses the client identifier"))
         }
-        let (session, isPresent) = open(identifier, cleanStart: connect.cleanStart)
+        let (session, isPresent) = open(id, cleanStart: connect.cleanStart)
         client.session = session
         session.client = client
-        session.user = user
+        session.awayAt = nil
         session.permissions = configuration.accessPolicy?.permissions(user: user, client: identifier)
         pendingCount -= 1
         session.expiryInterval = expiry
@@ -155,18 +179,20 @@ extension BrokerCore {
 
     // MARK: When accounts change
 
-    /// Users or access rules are others now: what every session may do is looked up again, and who is nobody any more
-    /// has to go.
+    /// Users or access rules are others now: a removed user's connections are closed and its sessions end, with what
+    /// waits for them, so that a later user of the same name gets nothing of it. What every other session may do is
+    /// looked up again.
     /// - Parameter removed: users that are no more.
     func accountsChanged(removed: Set<String>) {
-        let gone = Set(removed.map { WireText($0) })
+        let removed = Set(removed.map { WireText($0) })
+        for session in Array(sessions.values) {
+            guard let user = session.user, removed.contains(WireText(user)) else { continue }
+            if let client = session.client { close(client, for: MQTTError(.notAuthorized, "the user was removed")) }
+            if sessions[session.number] != nil { finish(session) }
+        }
         for session in sessions.values {
             session.permissions = configuration.accessPolicy?.permissions(
                 user: session.user, client: session.identifier)
-        }
-        for client in Array(clients.values) {
-            guard let user = client.session?.user, gone.contains(WireText(user)) else { continue }
-            close(client, for: MQTTError(.notAuthorized, "the user is no more"))
         }
         endTurn()
     }

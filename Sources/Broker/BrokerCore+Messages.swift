@@ -22,9 +22,12 @@ extension BrokerCore {
             return
         }
         if let permissions = session.permissions, !permissions.mayPublish(publish.topic) {
-            counters.denied += 1
-            // 3.1.1 has no way to say so: there it is acknowledged [MQTT-3.3.5-2].
-            if let token { settle(token, reason: .notAuthorized) }
+            noteDenial(.publish, publish.topic, of: session)
+            // 3.1.1 has no way to say so [MQTT-3.3.5-2]: there it is acknowledged, since a device that was never allowed
+            // to would send it for ever. Where the denial may be wrong, the connection is closed instead, so that the
+            // device keeps its message.
+            let mayBeWrong = permissions.isProvisional && client.version != .v5_0
+            if let token { settle(token, reason: mayBeWrong ? .unspecifiedError : .notAuthorized) }
             return
         }
         take(publish, from: session, settle: token)
@@ -72,22 +75,26 @@ extension BrokerCore {
 
     /// A message of a device or its will: kept as retained, distributed on the LAN, and handed up.
     func take(_ publish: Publish, from session: Session, settle token: SettleToken?) {
-        let before = journal.pendingBatch
-        let changesBefore = journal.changes.count
-        if publish.retain { store(retained: publish, from: session.identifier) }
-        distribute(publish, from: session.number)
-        if session.isKept, publish.qos == .exactlyOnce, token != nil, let identifier = publish.packetIdentifier {
-            record(.received(client: session.identifier, packetIdentifier: identifier))
+        let recorded = journal.recorded
+        let goesUp = intake.wants(publish.topic)
+        if publish.retain {
+            store(retained: publish, from: session.id, isAcknowledged: token != nil, isKeptElsewhere: goesUp)
         }
-        if let token, journal.pendingBatch != before || journal.changes.count != changesBefore {
+        distribute(publish, from: session.number)
+        if !goesUp, session.isKept, publish.qos == .exactlyOnce, token != nil, let identifier = publish.packetIdentifier
+        {
+            record(.received(session.id, packetIdentifier: identifier))
+        }
+        if let token, journal.recorded != recorded {
             // It is safe when both are: what goes upstream, and what waits for sessions.
             clients[token.connection]?.connection.require(token.publication)
             hold(.settle(connection: token.connection, publication: token.publication))
         }
-        guard intake.wants(publish.topic) else {
-            if let token { settle(token, reason: .success) }
+        guard goesUp else {
+            if let token { settle(token, reason: .success, isRecorded: true) }
             return
         }
+        if let client = session.client, batchSenders.last != client.number { batchSenders.append(client.number) }
         batch.append(
             Arrival(
                 source: .device(DeviceID(session.identifier)), topic: publish.topic,
@@ -100,7 +107,12 @@ extension BrokerCore {
     ///
     /// With an error as `reason` it is not kept. An acknowledgement of 3.1.1 cannot say so and would promise what is
     /// not true: such a client is closed instead, and will send again.
-    func settle(_ token: SettleToken, reason: ReasonCode) {
+    ///
+    /// Of a QoS 2 message that goes upstream it is noted only now that its packet identifier was received: noted before,
+    /// a crash between the two would have its repetition acknowledged, and nobody would have the message. Its PUBREC
+    /// waits for that note.
+    /// - Parameter isRecorded: the note was made already, with what of the message is kept.
+    func settle(_ token: SettleToken, reason: ReasonCode, isRecorded: Bool = false) {
         var token = token
         if let receipt = receipts.removeValue(forKey: token), let session = sessions[receipt.session],
             case .pending(let connection, let publication)? = session.received[receipt.packetIdentifier],
@@ -111,8 +123,13 @@ extension BrokerCore {
             // The device may have come back and sent it again meanwhile.
             token = current
             session.received[receipt.packetIdentifier] = reason.isError ? nil : .safe
-            if reason.isError, session.isKept {
-                record(.released(client: session.identifier, packetIdentifier: receipt.packetIdentifier))
+            if session.isKept {
+                if reason.isError {
+                    record(.released(session.id, packetIdentifier: receipt.packetIdentifier))
+                } else if !isRecorded {
+                    record(.received(session.id, packetIdentifier: receipt.packetIdentifier))
+                    return hold(.settle(connection: token.connection, publication: token.publication))
+                }
             }
         }
         if let client = clients[token.connection] { settle(token.publication, reason: reason, of: client) }
@@ -140,14 +157,15 @@ extension BrokerCore {
     }
 
     /// The client lets a QoS 2 packet identifier go: whatever comes under it next is a new message [MQTT-4.3.3-11].
-    func pubrel(_ acknowledgement: Acknowledgement, _ session: Session) {
+    func pubrel(_ acknowledgement: Acknowledgement, _ session: Session) throws(MQTTError) {
         guard let client = session.client else { return }
         let identifier = acknowledgement.packetIdentifier
         guard session.received.removeValue(forKey: identifier) != nil else {
+            guard !client.connection.owesPuback(identifier) else { throw Self.outOfPlace("PUBREL", identifier) }
             return send(
                 .pubcomp(Acknowledgement(packetIdentifier: identifier, reason: .packetIdentifierNotFound)), to: client)
         }
-        if session.isKept { record(.released(client: session.identifier, packetIdentifier: identifier)) }
+        if session.isKept { record(.released(session.id, packetIdentifier: identifier)) }
         hold(.packet(.pubcomp(Acknowledgement(packetIdentifier: identifier)), client: client.number))
     }
 
@@ -160,25 +178,20 @@ extension BrokerCore {
             let publish = Publish(
                 topic: message.topic, payload: ByteBuffer(bytes: message.payload), qos: .atLeastOnce,
                 retain: message.retain, properties: Properties(message))
-            if publish.retain { store(retained: publish, from: nil) }
+            if publish.retain {
+                store(retained: publish, from: nil, isAcknowledged: false, isKeptElsewhere: false)
+            }
             distribute(publish, from: nil)
         }
         if let stored { hold(.call(stored)) }
         endTurn()
     }
 
-    private func store(retained publish: Publish, from origin: String?) {
-        let now = now
+    private func store(
+        retained publish: Publish, from origin: SessionID?, isAcknowledged: Bool, isKeptElsewhere: Bool
+    ) {
         guard retained.store(publish, from: origin, now: now) else { return }
-        guard journal.store != nil else { return }
-        if publish.payload.readableBytes == 0 {
-            record(.retainedEnded(topic: publish.topic))
-        } else {
-            var kept = publish
-            kept.payload = ByteBuffer(bytes: publish.payload.readableBytesView)
-            kept.packetIdentifier = nil
-            record(.retained(kept, storedAt: bootTime(now)))
-        }
+        keep(retained: publish.topic, isAcknowledged: isAcknowledged, isKeptElsewhere: isKeptElsewhere)
     }
 
     func distribute(_ publish: Publish, from origin: UInt64?) {
@@ -325,7 +338,7 @@ extension BrokerCore {
                 // Sent under another identifier after a crash, the message would be taken for a new one.
                 record(
                     .inFlight(
-                        client: session.identifier, number: number, packetIdentifier: identifier, phase: .pubrec))
+                        session.id, number: number, packetIdentifier: identifier, phase: .pubrec))
                 session.outbound.hold(until: journal.pendingBatch)
                 hold(.pump(session: session.number))
             case .expired(let delivery): forget(delivery.number, delivery, of: session)
@@ -336,17 +349,17 @@ extension BrokerCore {
     // MARK: Acknowledgements from devices
 
     /// [MQTT-4.3.2-3]
-    func puback(_ acknowledgement: Acknowledgement, _ session: Session) {
-        finish(session.outbound.acknowledged(acknowledgement.packetIdentifier, phase: .puback), of: session)
+    func puback(_ acknowledgement: Acknowledgement, _ session: Session) throws(MQTTError) {
+        try finish("PUBACK", acknowledgement, phase: .puback, of: session)
     }
 
     /// The receiver has the message: PUBREL follows [MQTT-4.3.3-5], once that is noted. A refusal ends it
     /// [MQTT-4.3.3-4].
-    func pubrec(_ acknowledgement: Acknowledgement, _ session: Session) {
+    func pubrec(_ acknowledgement: Acknowledgement, _ session: Session) throws(MQTTError) {
         guard let client = session.client else { return }
         let identifier = acknowledgement.packetIdentifier
         if acknowledgement.reason.isError {
-            return finish(session.outbound.acknowledged(identifier, phase: .pubrec), of: session)
+            return try finish("PUBREC", acknowledgement, phase: .pubrec, of: session)
         }
         switch session.outbound.received(identifier) {
         case .received(let number, let delivery):
@@ -354,31 +367,43 @@ extension BrokerCore {
                 if delivery.message.storeNumber != 0 {
                     record(
                         .inFlight(
-                            client: session.identifier, number: number, packetIdentifier: identifier, phase: .pubcomp))
+                            session.id, number: number, packetIdentifier: identifier, phase: .pubcomp))
                 }
                 release(delivery.message)
             }
             hold(.packet(.pubrel(Acknowledgement(packetIdentifier: identifier)), client: client.number))
+        case .outOfPlace: throw Self.outOfPlace("PUBREC", identifier)
         case .done, .unknown:
             send(
                 .pubrel(Acknowledgement(packetIdentifier: identifier, reason: .packetIdentifierNotFound)), to: client)
         }
     }
 
-    func pubcomp(_ acknowledgement: Acknowledgement, _ session: Session) {
-        finish(session.outbound.acknowledged(acknowledgement.packetIdentifier, phase: .pubcomp), of: session)
+    func pubcomp(_ acknowledgement: Acknowledgement, _ session: Session) throws(MQTTError) {
+        try finish("PUBCOMP", acknowledgement, phase: .pubcomp, of: session)
     }
 
-    private func finish(_ outcome: OutboundWindow.Outcome, of session: Session) {
-        guard case .done(let number, let delivery) = outcome else { return }
-        forget(number, delivery, of: session)
-        if let client = session.client { pump(client) }
+    private func finish(
+        _ packet: String, _ acknowledgement: Acknowledgement, phase: OutboundWindow.Phase, of session: Session
+    ) throws(MQTTError) {
+        switch session.outbound.acknowledged(acknowledgement.packetIdentifier, phase: phase) {
+        case .done(let number, let delivery):
+            forget(number, delivery, of: session)
+            if let client = session.client { pump(client) }
+        case .outOfPlace: throw Self.outOfPlace(packet, acknowledgement.packetIdentifier)
+        case .received, .unknown: break
+        }
+    }
+
+    /// [MQTT-4.3.2-2] [MQTT-4.3.3-3]: each QoS has its own acknowledgements, in their order.
+    private static func outOfPlace(_ packet: String, _ identifier: UInt16) -> MQTTError {
+        MQTTError(.protocolError, "\(packet) is not what the message with packet identifier \(identifier) waits for")
     }
 
     /// A message is done with, as far as this session is concerned.
     private func forget(_ number: UInt64, _ delivery: Delivery?, of session: Session) {
         guard session.isKept else { return }
-        if number != 0 { record(.dequeued(client: session.identifier, number: number)) }
+        if number != 0 { record(.dequeued(session.id, number: number)) }
         if let delivery { release(delivery.message) }
     }
 }

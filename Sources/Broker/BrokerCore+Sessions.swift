@@ -4,11 +4,17 @@ import Readings
 
 /// How sessions begin, go on without a connection, and end (MQTT 5.0 §3.1.2.4, §3.1.2.11.2, §4.1).
 extension BrokerCore {
+    /// The session that a client finds: the one of its identifier and its user or, where there is none, one that no user
+    /// owns.
+    func find(_ id: SessionID) -> Session? {
+        sessionByID[id] ?? (id.user == nil ? nil : sessionByID[SessionID(client: id.client)])
+    }
+
     /// The session of a client that connects, and whether the server had it already [MQTT-3.1.2-4] [MQTT-3.1.2-5].
-    func open(_ identifier: String, cleanStart: Bool) -> (Session, isPresent: Bool) {
-        let key = WireText(identifier)
-        if let old = sessionByIdentifier[key] {
+    func open(_ id: SessionID, cleanStart: Bool) -> (Session, isPresent: Bool) {
+        if let old = find(id) {
             if !cleanStart {
+                if old.id != id { give(old, to: id) }
                 old.endsAt = nil
                 // A new connection before the delay has passed: the will is not published [MQTT-3.1.3-9].
                 old.willDueAt = nil
@@ -16,11 +22,24 @@ extension BrokerCore {
             }
             finish(old)
         }
-        let session = Session(number: nextSession, identifier: identifier, limits: configuration.limits)
+        return (begin(id, isClean: cleanStart), false)
+    }
+
+    private func begin(_ id: SessionID, isClean: Bool) -> Session {
+        let session = Session(number: nextSession, id: id, isClean: isClean, limits: configuration.limits)
         nextSession += 1
         sessions[session.number] = session
-        sessionByIdentifier[key] = session
-        return (session, false)
+        sessionByID[id] = session
+        return session
+    }
+
+    /// A session that no user owned belongs to a user from now on.
+    private func give(_ session: Session, to id: SessionID) {
+        if session.isKept { record(.sessionEnded(session.id)) }
+        sessionByID[session.id] = nil
+        session.id = id
+        sessionByID[id] = session
+        if session.isKept { for change in changes(of: session, now: now) { record(change) } }
     }
 
     /// The session's connection is gone: its will is due now or after its delay [MQTT-3.1.2-8], and the session ends
@@ -30,6 +49,7 @@ extension BrokerCore {
         session.outbound.resume(window: 0)
         guard session.expiryInterval > 0 else { return finish(session) }
         let now = now
+        session.awayAt = now
         if session.expiryInterval != .max { session.endsAt = now + Int64(session.expiryInterval) * 1_000_000_000 }
         if let will = session.will {
             let delay = Int64(will.properties.willDelayInterval ?? 0)
@@ -44,12 +64,12 @@ extension BrokerCore {
     func finish(_ session: Session) {
         publishWill(of: session)
         guard sessions.removeValue(forKey: session.number) != nil else { return }
-        sessionByIdentifier[WireText(session.identifier)] = nil
+        sessionByID[session.id] = nil
         counters.dropped += session.outbound.dropped
         for filter in session.subscriptions.keys { removeSubscription(filter.string, of: session) }
         if session.isKept {
             for delivery in session.outbound.deliveries { release(delivery.message) }
-            record(.sessionEnded(client: session.identifier))
+            record(.sessionEnded(session.id))
         }
     }
 
@@ -58,7 +78,7 @@ extension BrokerCore {
         // Nobody speaks for the server, dead or alive.
         guard let will = session.will.take(), !Self.isReserved(will.topic) else { return }
         if let permissions = session.permissions, !permissions.mayPublish(will.topic) {
-            counters.denied += 1
+            noteDenial(.publish, will.topic, of: session)
             return
         }
         var publish = Publish(
@@ -93,8 +113,10 @@ extension BrokerCore {
     /// A monotonic instant on the boot clock, which is what the store keeps.
     func bootTime(_ instant: Int64) -> Int64 { time.now().instant.nanoseconds - (now - instant) }
 
-    /// Takes over what the session store kept, before the listener opens.
-    func restore(_ stored: StoredSessions) {
+    /// Takes over what the session store kept.
+    /// - Parameter isLate: the listener has been open for a while, since the store could not be read before. What has
+    ///   come meanwhile stays, and everything is written anew afterwards.
+    func restore(_ stored: StoredSessions, isLate: Bool = false) {
         let now = now
         let bootNow = time.now().instant.nanoseconds
         for message in stored.retained {
@@ -103,28 +125,59 @@ extension BrokerCore {
         var messages: [UInt64: QueuedMessage] = [:]
         for kept in stored.messages {
             let message = QueuedMessage(kept.publish, receivedAt: now - kept.waitedNanoseconds)
-            message.storeNumber = kept.number
+            // Its old number may be another message's by now.
+            message.storeNumber = isLate ? journal.lastMessage + 1 : kept.number
             messages[kept.number] = message
-            journal.lastMessage = max(journal.lastMessage, kept.number)
+            journal.lastMessage = max(journal.lastMessage, message.storeNumber)
         }
-        for kept in stored.sessions { restore(kept, messages: messages, now: now, bootNow: bootNow) }
+        for kept in stored.sessions {
+            if let session = sessionByID[kept.record.id] {
+                add(kept, messages: messages, to: session)
+            } else {
+                restore(kept, messages: messages, now: now, bootNow: bootNow)
+            }
+        }
         for message in messages.values where message.references == 0 {
             record(.messageEnded(number: message.storeNumber))
         }
         sessionsDue()
-        commit()
+        if !isLate {
+            watchStore()
+            commit()
+        }
+    }
+
+    /// The client has come back before its session could be read: it gets what it waited for behind what came since,
+    /// unless it wanted nothing of it. What it had half acknowledged may come twice.
+    private func add(_ kept: StoredSessions.Session, messages: [UInt64: QueuedMessage], to session: Session) {
+        guard !session.isClean, session.isKept else { return }
+        for subscription in kept.subscriptions where session.subscriptions[WireText(subscription.filter)] == nil {
+            insertSubscription(
+                Subscribe.Filter(subscription.filter, options: subscription.options),
+                identifier: subscription.identifier, of: session)
+        }
+        for identifier in kept.received where session.received[identifier] == nil {
+            session.received[identifier] = .safe
+        }
+        for queued in kept.queue {
+            guard let message = queued.message.flatMap({ messages[$0] }) else { continue }
+            let delivery = Delivery(
+                message: message, qos: queued.qos, retain: queued.retain,
+                subscriptionIdentifiers: queued.subscriptionIdentifiers)
+            if session.outbound.enqueue(delivery, size: message.size) != nil { retain(message) }
+        }
+        if let client = session.client { pump(client) }
     }
 
     private func restore(
         _ kept: StoredSessions.Session, messages: [UInt64: QueuedMessage], now: Int64, bootNow: Int64
     ) {
-        let (session, _) = open(kept.record.client, cleanStart: true)
+        let session = begin(kept.record.id, isClean: false)
         session.isKept = true
         session.expiryInterval = kept.record.expiryInterval
         session.will = kept.record.will
-        session.user = kept.record.user
         session.permissions = configuration.accessPolicy?.permissions(
-            user: kept.record.user, client: kept.record.client)
+            user: kept.record.id.user, client: kept.record.id.client)
         for subscription in kept.subscriptions {
             insertSubscription(
                 Subscribe.Filter(subscription.filter, options: subscription.options),
@@ -145,6 +198,7 @@ extension BrokerCore {
         }
         // One that was connected lost its connection with the gateway: that counts from now.
         let away = kept.record.awaySince.map { max(0, bootNow - $0) } ?? 0
+        session.awayAt = now - away
         if session.expiryInterval != .max {
             session.endsAt = now - away + Int64(session.expiryInterval) * 1_000_000_000
         }

@@ -11,7 +11,7 @@ extension BrokerCore {
         let reasons = packet.filters.map { filter -> ReasonCode in
             guard Topic.isValidFilter(filter.filter) else { return .topicFilterInvalid }
             if let permissions = session.permissions, !permissions.maySubscribe(filter.filter) {
-                counters.denied += 1
+                noteDenial(.subscribe, filter.filter, of: session)
                 return .notAuthorized
             }
             guard
@@ -26,7 +26,7 @@ extension BrokerCore {
             if session.isKept {
                 record(
                     .subscription(
-                        client: session.identifier, filter: filter.filter, options: filter.options,
+                        session.id, filter: filter.filter, options: filter.options,
                         identifier: identifier))
             }
             // No retained messages come with a shared subscription (§4.8.2).
@@ -47,7 +47,7 @@ extension BrokerCore {
             case .sendIfNew where isNew: break
             case .sendIfNew, .doNotSend: continue
             }
-            let excluded = filter.noLocal ? session.identifier : nil
+            let excluded = filter.noLocal ? session.id : nil
             for publish in retained.matches(filter.filter, without: excluded, now: now) where !client.isClosing {
                 var fanOut = FanOut(publish, allocator: allocator, now: now)
                 // Sent because of the subscription: the retain flag says so [MQTT-3.3.1-8].
@@ -85,7 +85,7 @@ extension BrokerCore {
                 return .noSubscriptionExisted
             }
             removeSubscription(filter, of: session)
-            if session.isKept { record(.subscriptionEnded(client: session.identifier, filter: filter)) }
+            if session.isKept { record(.subscriptionEnded(session.id, filter: filter)) }
             return .success
         }
         let unsuback = Unsuback(packetIdentifier: packet.packetIdentifier, reasons: reasons)

@@ -20,7 +20,7 @@ final class BrokerCore {
 
     var clients: [UInt64: Client] = [:]
     var sessions: [UInt64: Session] = [:]
-    var sessionByIdentifier: [WireText: Session] = [:]
+    var sessionByID: [SessionID: Session] = [:]
     /// Connections without a CONNECT yet, oldest first; numbers of those that went on are skipped when they come up.
     private var pending: [UInt64] = []
     var pendingCount = 0
@@ -36,6 +36,11 @@ final class BrokerCore {
     /// Counts the timers of `$SYS`: an older one ends itself.
     private(set) var systemTopicsSchedule: UInt64 = 0
     let startedAt = Int64(NIODeadline.now().uptimeNanoseconds)
+    /// Refusals that were logged, or wait for their count to be.
+    var refusals = RefusalBursts()
+    var refusalTimer: Scheduled<Void>?
+    /// What the access rules deny most.
+    var denials = TopCounts<BrokerSnapshot.Denial.Subject>()
     /// Bytes of the messages that wait for kept sessions.
     var keptBytes = 0
 
@@ -43,12 +48,24 @@ final class BrokerCore {
     var receipts: [SettleToken: (session: UInt64, packetIdentifier: UInt16)] = [:]
     /// Publishes of the read that is going on, for the intake.
     var batch: [Arrival] = []
+    /// The connections that they came by.
+    var batchSenders: [UInt64] = []
     private var dirty: [Client] = []
     /// Reused by every settle.
     var acknowledgements: [InboundWindow.Settled] = []
     /// Reused by every match.
     var matches: [(UInt64, Session.Subscription)] = []
     var journal: Journal
+    var retainedSchedule: RetainedSchedule
+    var retainedTimer: (at: Int64, task: Scheduled<Void>)?
+    /// When retained messages last went to the store; monotonic nanoseconds.
+    var lastRetainedWrite: Int64?
+    /// The store failed, and is left alone for a moment.
+    var isPausing = false
+    /// The pauses between attempts to write to a store that fails.
+    var storePauses = GrowingPause(GrowingPause.disk)
+    /// When the store began to fail.
+    var storeFailedAt: Int64?
     private var sessionTimer: (at: Int64, task: Scheduled<Void>)?
     private(set) var isStopping = false
 
@@ -63,6 +80,7 @@ final class BrokerCore {
         self.logger = logger
         self.loop = loop
         journal = Journal(store: store)
+        retainedSchedule = RetainedSchedule(now: startedAt)
         retained = RetainedStore(
             countLimit: configuration.maximumRetained, byteLimit: configuration.maximumRetainedBytes,
             levelLimit: configuration.maximumTopicLevels)
@@ -83,6 +101,9 @@ final class BrokerCore {
         // An answer over TLS would cost a handshake each, which is what a flood of connections is after.
         let isCostly = verdict == .tooFast && listener.tls != nil
         if verdict == .notWorthAnAnswer || isCostly {
+            note(
+                .limit, address: peer.text, listener: listener,
+                reason: verdict.refusal?.detail ?? "", remedy: "max_connections_per_address, connect_rate in [lan]")
             addresses.closed(peer.key)
             return nil
         }
@@ -96,7 +117,9 @@ final class BrokerCore {
         counters.accepted += 1
         while pendingCount > configuration.maximumPending, let oldest = oldestPending() {
             counters.silent += 1
-            close(oldest, for: MQTTError(.serverBusy, "too many connections without CONNECT"))
+            let error = MQTTError(.serverBusy, "too many connections without CONNECT")
+            note(.silence, of: oldest, reason: error.detail)
+            close(oldest, for: error)
         }
         if pending.count > 64, pending.count > pendingCount * 2 {
             pending.removeAll { clients[$0].map { $0.session == nil } != true }
@@ -207,7 +230,12 @@ final class BrokerCore {
                 traffic.packetsReceived += 1
                 try handle(try client.connection.receive(packet, now: now), from: client)
             } catch {
-                if counters.refused == refused { counters.violations += 1 }
+                if counters.refused == refused {
+                    counters.violations += 1
+                    note(
+                        .breach, of: client, user: client.session?.user, reason: error.detail,
+                        group: "\(error.reason)")
+                }
                 close(client, for: error)
             }
         }
@@ -238,14 +266,11 @@ final class BrokerCore {
     func endTurn() {
         flush()
         if !batch.isEmpty {
-            let full = batch
+            let (full, senders) = (batch, batchSenders)
             batch.removeAll(keepingCapacity: true)
+            batchSenders.removeAll(keepingCapacity: true)
             if intake.accept(full) == .congested {
-                for arrival in full {
-                    if case .device(let id) = arrival.source {
-                        sessionByIdentifier[WireText(id.name)]?.client?.isHeldBack = true
-                    }
-                }
+                for sender in senders { clients[sender]?.isHeldBack = true }
             }
         }
         commit()
@@ -271,10 +296,10 @@ final class BrokerCore {
         case .connect, .nothing: break
         case .publish(let publish, let publication):
             try receive(publish, from: client, session, publication: publication)
-        case .puback(let acknowledgement): puback(acknowledgement, session)
-        case .pubrec(let acknowledgement): pubrec(acknowledgement, session)
-        case .pubrel(let acknowledgement): pubrel(acknowledgement, session)
-        case .pubcomp(let acknowledgement): pubcomp(acknowledgement, session)
+        case .puback(let acknowledgement): try puback(acknowledgement, session)
+        case .pubrec(let acknowledgement): try pubrec(acknowledgement, session)
+        case .pubrel(let acknowledgement): try pubrel(acknowledgement, session)
+        case .pubcomp(let acknowledgement): try pubcomp(acknowledgement, session)
         case .subscribe(let packet): subscribe(packet, session, client)
         case .unsubscribe(let packet): unsubscribe(packet, session, client)
         case .ping: send(.pingresp, to: client)
@@ -346,7 +371,10 @@ final class BrokerCore {
         case .wake(let at): return at
         case .nothing: return nil
         case .close(let error):
-            if client.session == nil { counters.silent += 1 }
+            if client.session == nil {
+                counters.silent += 1
+                note(.silence, of: client, reason: error.detail)
+            }
             close(client, for: error)
             endTurn()
             return nil
@@ -376,6 +404,9 @@ final class BrokerCore {
         clients.values.reduce(journal.isIdle ? 0 : 1) { $0 + $1.connection.owedAcknowledgements }
     }
 
+    /// Nothing is on its way to the session store, or it takes nothing.
+    var isStored: Bool { journal.isIdle }
+
     /// Says goodbye to everybody. Wills are published: nobody left in order [MQTT-3.1.2-8].
     func closeAll() {
         isStopping = true
@@ -384,6 +415,9 @@ final class BrokerCore {
         }
         sessionTimer?.task.cancel()
         sessionTimer = nil
+        refusalTimer?.cancel()
+        refusalTimer = nil
+        writeRetained()
         endTurn()
     }
 
@@ -403,7 +437,8 @@ final class BrokerCore {
                     sent: client.sent)
             },
             counters: counters, sessions: sessions.count, subscriptions: subscriptions.count + shared.count,
-            retained: retained.count - systemValues.count, storeProblem: journal.problem)
+            retained: retained.count - systemValues.count, storeProblem: journal.problem,
+            denials: denials.top(20).map { BrokerSnapshot.Denial(subject: $0.key, count: $0.count) })
     }
 }
 

@@ -54,7 +54,7 @@ package final class BrokerServer: Sendable {
     /// no listener is open.
     package var listening: [String] { listeners.withLock { $0.open }.flatMap(\.addresses) }
 
-    /// Takes up the stored sessions, without any listener yet. Called once.
+    /// Takes up the stored sessions, without any listener yet. Called again only after it failed.
     package func start() async throws(BrokerError) {
         do {
             try await loop.submit { [self] in
@@ -74,6 +74,8 @@ package final class BrokerServer: Sendable {
                 scheduleSystemTopics(every: configuration.systemInterval)
             }.get()
         } catch {
+            // Connections are refused until a later start succeeds.
+            try? await loop.submit { [core] in core.value = nil }.get()
             throw BrokerError(
                 .sessions, doing: "take up the stored sessions", reason: "\(error)",
                 remedy: "look at state.db in the data folder, and at the disk (tidegate doctor)")
@@ -182,6 +184,12 @@ package final class BrokerServer: Sendable {
             do { try await Task.sleep(for: .milliseconds(5)) } catch { break }
         }
         try? await loop.submit { core.value?.closeAll() }.get()
+        // What closing changed is on its way to the store, which is closed next.
+        let last = max(end, NIODeadline.now() + .seconds(1))
+        while NIODeadline.now() < last {
+            if (try? await loop.submit { core.value?.isStored ?? true }.get()) ?? true { break }
+            do { try await Task.sleep(for: .milliseconds(5)) } catch { break }
+        }
     }
 
     private func closeListeners() async {

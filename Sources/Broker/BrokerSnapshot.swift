@@ -41,6 +41,26 @@ package struct BrokerSnapshot: Sendable {
         package var retainedRefused: UInt64 = 0
     }
 
+    /// Something that the access rules deny.
+    package struct Denial: Hashable, Sendable {
+        package enum Action: String, Hashable, Sendable {
+            case publish = "publish to"
+            case subscribe = "subscribe to"
+        }
+
+        package struct Subject: Hashable, Sendable {
+            /// `nil`: clients that gave no user name.
+            package var user: String?
+            package var action: Action
+            /// Or the filter; at most 200 bytes of it.
+            package var topic: String
+        }
+
+        package var subject: Subject
+        /// Since the start; of rare ones perhaps too large.
+        package var count: UInt64
+    }
+
     /// Where it really listens.
     package var listening: [String]
     /// In the order they connected.
@@ -52,4 +72,6 @@ package struct BrokerSnapshot: Sendable {
     package var retained: Int
     /// Why sessions cannot be stored right now.
     package var storeProblem: String?
+    /// What the access rules deny most, the most frequent first.
+    package var denials: [Denial] = []
 }

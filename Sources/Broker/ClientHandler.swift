@@ -72,7 +72,18 @@ final class ClientHandler: ChannelDuplexHandler, NIOScheduledCallbackHandler {
         client = nil
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if let client, client.connection.version == nil, listener.tls != nil, let failure = TLSFailure.describe(error) {
+            core.note(.tlsHandshake, of: client, reason: failure.reason, remedy: failure.remedy)
+        }
+        context.close(promise: nil)
+    }
+
+    /// What lies between TCP and MQTT does not let the client in.
+    func handshakeRefused(_ reason: String, remedy: String?) {
+        guard let client else { return }
+        core.note(.webSocketHandshake, of: client, reason: reason, remedy: remedy)
+    }
 
     // MARK: The connection's one timer
 

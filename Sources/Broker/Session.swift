@@ -7,6 +7,9 @@ final class Session {
         var noLocal: Bool
         var retainAsPublished: Bool
         var identifier: UInt32?
+
+        /// The 5.0 subscription options byte (§3.8.3.1); retain handling is of no meaning after the SUBSCRIBE.
+        var options: UInt8 { qos.rawValue | (noLocal ? 0x04 : 0) | (retainAsPublished ? 0x08 : 0) }
     }
 
     /// A QoS 2 publish whose packet identifier the client has not let go.
@@ -18,11 +21,12 @@ final class Session {
 
     /// Never reused while the process lives: subscriptions name a session by it.
     let number: UInt64
-    let identifier: String
-    /// Whose it is; `nil`: anybody's.
-    var user: String?
+    /// Changes once at most: when a session of no user goes to the first user who asks for it.
+    var id: SessionID
     /// What its client may do; `nil`: everything.
     var permissions: (any Permissions)?
+    /// Its client wanted nothing of what was there before.
+    let isClean: Bool
     /// `nil` while it has no connection.
     var client: Client?
     /// Seconds it outlives its connection; `UInt32.max`: for ever.
@@ -38,12 +42,19 @@ final class Session {
     var willDueAt: Int64?
     /// Monotonic nanoseconds; `nil` while connected, and when it never ends.
     var endsAt: Int64?
+    /// Since when it has no connection; monotonic nanoseconds.
+    var awayAt: Int64?
 
-    init(number: UInt64, identifier: String, limits: ServerConnection.Limits) {
+    init(number: UInt64, id: SessionID, isClean: Bool, limits: ServerConnection.Limits) {
         self.number = number
-        self.identifier = identifier
+        self.id = id
+        self.isClean = isClean
         outbound = OutboundWindow(queueLimit: limits.queueCount, queueByteLimit: limits.queueBytes)
     }
+
+    var identifier: String { id.client }
+    /// The user who owns it; `nil`: nobody does.
+    var user: String? { id.user }
 
     /// The next thing that time brings.
     var deadline: Int64? {
@@ -54,7 +65,6 @@ final class Session {
     }
 
     func record(awaySince: Int64?) -> SessionRecord {
-        SessionRecord(
-            client: identifier, user: user, expiryInterval: expiryInterval, awaySince: awaySince, will: will)
+        SessionRecord(id: id, expiryInterval: expiryInterval, awaySince: awaySince, will: will)
     }
 }

@@ -51,4 +51,11 @@ package struct GatewaySettings: Sendable {
     package var forward: [ForwardRule]
     package var accept: [AcceptRule]
     package var sensors: [SensorEntry]
+    /// Every other file that the settings name.
+    package var files: [NamedFile]
+}
+
+extension GatewaySettings {
+    /// Names of users may come from certificates: such users have no password here.
+    package var hasCertificateUsers: Bool { lan.listeners.contains { $0.userSource != .login } }
 }

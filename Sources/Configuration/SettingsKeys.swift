@@ -68,6 +68,10 @@ package enum SettingsKeys {
             "listen", required: true, example: "\"0.0.0.0:8883\"",
             "Where it listens: host:port as in [lan], or unix:/path for a socket in the file system."),
         .choice("protocol", ["mqtt", "websocket"], default: "mqtt", "MQTT as it is, or in WebSocket frames."),
+        .strings(
+            "origins", example: "[\"https://panel.example.com\"]",
+            "Web pages that may connect over WebSocket, by their origin; \"*\": any. Programs, which send no origin, always may, and pages of the host that they connect to, unless that is a public name and the listener is anonymous. Others get 403."
+        ),
         .string(
             "cert_file", example: "\"listener.pem\"",
             "Speak TLS, with this certificate and those that lead to its root (PEM). Read again when it changes."),

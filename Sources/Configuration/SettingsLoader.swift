@@ -1,4 +1,5 @@
 import Glibc
+import Linux
 import Pipeline
 package import Settings
 
@@ -20,6 +21,15 @@ package enum SettingsLoader {
         let diagnostics = Diagnostics()
         let (document, files) = documents(path, into: diagnostics)
         return read(document, directory: directory(of: path), files: files, diagnostics: diagnostics)
+    }
+
+    /// As ``load(_:)``, with what the files that the settings name would do to a gateway. A mistake in one of them is a mistake
+    /// of the settings.
+    package static func check(_ path: String) -> Result {
+        var result = load(path)
+        result.diagnostics += (result.settings ?? loadWhatCanBeUsed(path).settings).fileDiagnostics()
+        if result.diagnostics.contains(where: { $0.severity == .error }) { result.settings = nil }
+        return result
     }
 
     /// What of the settings can be used where there are mistakes: what these stand in is left out. A board must not be
@@ -100,7 +110,7 @@ package enum SettingsLoader {
         for file in files {
             do {
                 let table = TOMLParser.parse(
-                    try FileBytes.read(file, limit: TOMLParser.sizeLimit), file: file, into: diagnostics)
+                    try SmallFile.read(file, limit: TOMLParser.sizeLimit), file: file, into: diagnostics)
                 if document == nil {
                     document = SettingsDocument(table)
                 } else {
@@ -108,7 +118,7 @@ package enum SettingsLoader {
                 }
             } catch {
                 diagnostics.error(
-                    "cannot read \(file): \(error)" + (file == path && error.isMissing ? missingHint : ""))
+                    "cannot read \(file): \(error.reason)" + (file == path && error.code == ENOENT ? missingHint : ""))
                 isIncomplete = true
             }
         }
@@ -153,21 +163,14 @@ package enum SettingsLoader {
     /// The files of a directory whose names end in `.toml`, in the order of their names; none when it is missing, `nil`
     /// when it cannot be read.
     private static func fragments(in directory: String, into diagnostics: Diagnostics) -> [String]? {
-        guard let stream = opendir(directory) else {
-            let code = errno
-            if code == ENOENT { return [] }
-            diagnostics.error("cannot read \(directory): \(String(cString: strerror(code)))")
+        do throws(SystemCallError) {
+            return try FolderEntries.names(in: directory)
+                .filter { $0.hasSuffix(".toml") && !$0.hasPrefix(".") }.sorted().map { "\(directory)/\($0)" }
+        } catch {
+            if error.code == ENOENT { return [] }
+            diagnostics.error("cannot read \(directory): \(error.reason)")
             return nil
         }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            if name.hasSuffix(".toml"), !name.hasPrefix(".") { names.append("\(directory)/\(name)") }
-        }
-        return names.sorted()
     }
 
     private static func directory(of path: String) -> String {

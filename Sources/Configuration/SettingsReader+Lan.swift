@@ -65,6 +65,7 @@ extension SettingsReader {
     private func listeners(_ table: TOMLTable) -> [Listener] {
         let reader = TableReader(table, keys: SettingsKeys.listener, path: "[[listener]]", diagnostics: diagnostics)
         let tls = tls(reader)
+        let origins = origins(reader)
         let texts = reader.strings("listen") ?? []
         if texts.isEmpty, reader.has("listen") { reader.error("listen: expected at least one address", at: "listen") }
         return texts.indices.compactMap { index in
@@ -78,17 +79,33 @@ extension SettingsReader {
             var listener = Listener(endpoint)
             listener.tls = tls
             listener.isWebSocket = reader.choice("protocol") == "websocket"
+            listener.origins = origins
             switch reader.choice("user_from") {
             case "common-name": listener.userSource = .commonName
             case "san": listener.userSource = .alternativeName
             default: listener.userSource = .login
             }
             if let anonymous = reader.boolean("anonymous") { listener.allowsAnonymous = anonymous }
-            if case .unix = endpoint, tls != nil {
-                reader.error("cert_file has no meaning on a unix socket", at: "cert_file")
+            if case .unix(let path) = endpoint {
+                named.note(path, .socket, at: position)
+                if tls != nil { reader.error("cert_file has no meaning on a unix socket", at: "cert_file") }
             }
             warnIfOpen(listener, at: position)
             return listener
+        }
+    }
+
+    private func origins(_ reader: TableReader) -> [String] {
+        let texts = reader.strings("origins") ?? []
+        if reader.has("origins"), reader.choice("protocol") != "websocket" {
+            reader.error("origins has a meaning only with protocol = \"websocket\"", at: "origins")
+        }
+        return texts.indices.compactMap { index in
+            guard !Listener.isOrigin(texts[index]) else { return texts[index] }
+            diagnostics.error(
+                "origins: expected scheme and host, such as \"https://panel.example.com\", or \"*\", found \"\(texts[index])\"",
+                at: place(index, of: "origins", in: reader))
+            return nil
         }
     }
 
@@ -103,8 +120,11 @@ extension SettingsReader {
         }
         guard let certificate = reader.string("cert_file"), let key = reader.string("key_file") else { return nil }
         var tls = Listener.TLS(certificateFile: path(certificate), keyFile: path(key))
+        named.note(tls.certificateFile, .certificate, at: reader.position("cert_file"))
+        named.note(tls.keyFile, .key, at: reader.position("key_file"))
         if let authorities = reader.string("client_ca_file") {
             tls.clientAuthorityFile = path(authorities)
+            named.note(tls.clientAuthorityFile, .authorities, at: reader.position("client_ca_file"))
             tls.clientCertificate = reader.choice("client_certificate") == "optional" ? .optional : .required
         }
         return tls
@@ -113,7 +133,7 @@ extension SettingsReader {
     private func warnIfOpen(_ listener: Listener, at position: SourcePosition) {
         guard listener.isOpen else { return }
         diagnostics.warning(
-            "listen: anybody who reaches \(listener.endpoint) may read and publish whatever the access rules leave open to everybody: anonymous = true",
+            "listen: every client that reaches \(listener.endpoint) may read and publish what the access rules leave open to everybody: anonymous = true",
             at: position)
     }
 
@@ -124,7 +144,7 @@ extension SettingsReader {
 }
 
 extension Listener {
-    /// Who is not on this machine comes in without saying who it is.
+    /// Clients on other machines need neither a user name nor a certificate.
     fileprivate var isOpen: Bool {
         allowsAnonymous && !endpoint.isLocal && tls?.clientCertificate != .required
     }

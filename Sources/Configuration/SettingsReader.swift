@@ -13,6 +13,7 @@ struct SettingsReader {
     let document: SettingsDocument
     let directory: String
     let diagnostics: Diagnostics
+    let named = NamedFiles()
     /// What `document` is the usable part of: its mistakes have been told, without `[upstream]` there is none, and a rule
     /// with a mistake holds what it would have sent.
     var original: SettingsDocument?
@@ -33,7 +34,7 @@ struct SettingsReader {
         }
         return GatewaySettings(
             gateway: gateway, lan: lan, upstream: upstream, classes: classes,
-            forward: rules.forward, accept: rules.accept, sensors: sensors)
+            forward: rules.forward, accept: rules.accept, sensors: sensors, files: named.list)
     }
 
     func reader(_ name: String, keys: [Key]) -> TableReader {
@@ -85,12 +86,6 @@ struct SettingsReader {
         if reader.has("password_file"), !reader.has("username") {
             reader.error("password_file needs a username beside it", at: "password_file")
         }
-        if reader.has("password_file"), let address = addresses.first(where: { $0.transport == .tcp && !$0.isLoopback })
-        {
-            reader.warning(
-                "the password goes to \(address) without encryption, so that others on the way can read it: use mqtts://",
-                at: "password_file")
-        }
         for (one, other) in [("cert_file", "key_file"), ("key_file", "cert_file")]
         where reader.has(one) && !reader.has(other) {
             reader.error("\(one) needs \(other) beside it", at: one)
@@ -117,6 +112,12 @@ struct SettingsReader {
             authorityFile: reader.string("ca_file").map(path(_:)),
             certificateFile: reader.string("cert_file").map(path(_:)),
             keyFile: reader.string("key_file").map(path(_:)))
+        named.note(configuration.tls.authorityFile, .authorities, at: reader.position("ca_file"))
+        named.note(configuration.tls.certificateFile, .certificate, at: reader.position("cert_file"))
+        named.note(configuration.tls.keyFile, .key, at: reader.position("key_file"))
+        named.note(
+            reader.string("password_file").map(path(_:)), .password, at: reader.position("password_file"))
+        if reader.has("password_file") { warnIfPlain(reader, addresses) }
         configuration.tls.serverName = reader.string("server_name")
         if let alpn = reader.string("alpn") {
             if !(1...255).contains(alpn.utf8.count) { reader.error("alpn: expected 1 to 255 bytes", at: "alpn") }
@@ -142,6 +143,15 @@ struct SettingsReader {
         return GatewaySettings.Upstream(
             configuration: configuration, timeTopic: timeTopic, passwordFile: reader.string("password_file"),
             settingsDirectory: directory)
+    }
+
+    /// A password in plain text is for everybody to read on the way to another host.
+    private func warnIfPlain(_ reader: TableReader, _ addresses: [UpstreamAddress]) {
+        for address in addresses where address.transport == .tcp && !address.isThisMachine {
+            reader.warning(
+                "url: the password goes to \(address) as plain text, for everybody on the way to read\n  try: use mqtts:// in url",
+                at: "url")
+        }
     }
 
     private func timeTopic(_ reader: TableReader) -> String? {

@@ -37,6 +37,9 @@ package struct Connection: ~Copyable {
     /// With ``Options/checksLog``: the log that was found went on after its last commit. That of a transaction which was
     /// not committed looks like one that was, and is damaged.
     package private(set) var logEndedEarly = false
+    /// There was a log with something in it: the last process that had the file did not close it after a
+    /// ``checkpoint()``.
+    package private(set) var hadLog = false
 
     /// Opens or creates the file at `path` and takes it for this process alone.
     ///
@@ -51,6 +54,7 @@ package struct Connection: ~Copyable {
             // SQLite would delete the log.
             throw SQLiteError(condition: .corrupt, doing: doing, reason: "the file is empty, and its log is not")
         }
+        let hadLog = path != memory && fileSize("\(path)-wal") ?? 0 > 0
         var raw: OpaquePointer?
         let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
         let code = sqlite3_open_v2(path, &raw, flags, nil)
@@ -60,6 +64,7 @@ package struct Connection: ~Copyable {
             throw error
         }
         var connection = Connection(handle: raw, path: path)
+        connection.hadLog = hadLog
         try connection.configure(options, doing: doing)
         return connection
     }
@@ -164,6 +169,23 @@ package struct Connection: ~Copyable {
             if sqlite3_get_autocommit(handle) == 0 { sqlite3_exec(handle, "ROLLBACK", nil, nil, nil) }
             throw error
         }
+    }
+
+    /// Gives the page cache back: what is used next is read from the file again, so that damage to it is noticed then and
+    /// not at the next start. Cost: none here; later reads of the kernel's cache.
+    package func releaseMemory() { sqlite3_db_release_memory(handle) }
+
+    /// Reads the whole file and compares its pages with each other, not with their indexes.
+    /// - Throws: `.corrupt` with the first contradiction found.
+    package func quickCheck() throws(SQLiteError) {
+        let doing = "check \(path)"
+        releaseMemory()
+        let result = try text("PRAGMA quick_check(1)", doing: doing)
+        guard result == "ok" else { throw SQLiteError(condition: .corrupt, doing: doing, reason: result) }
+        guard let log = WriteAheadLog("\(path)-wal", pageSize: Int(try integer("PRAGMA page_size", doing: doing))),
+            log.isDamaged
+        else { return }
+        throw SQLiteError(condition: .corrupt, doing: doing, reason: "its log is damaged")
     }
 
     /// Rows that the last INSERT, UPDATE or DELETE changed.

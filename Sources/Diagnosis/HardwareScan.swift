@@ -3,7 +3,7 @@ package import Sensors
 
 /// What `tidegate sensor scan` finds on this board.
 package enum HardwareScan {
-    /// What is there: GPIO lines and who holds them, serial ports, devices of the kernel's own drivers.
+    /// What is there: GPIO lines and the programs that hold them, serial ports, devices of the kernel's own drivers.
     package static var text: String {
         var lines: [String] = []
         let chips = GpioChips.list()
@@ -15,10 +15,10 @@ package enum HardwareScan {
                 chip = line.chip
                 lines.append("  \(line.label) (\(line.chip))")
             }
-            guard !line.name.isEmpty || line.holder != nil else { continue }
+            guard !line.name.isEmpty || line.consumer != nil else { continue }
             lines.append(
                 "    \(line.offset): \(line.name.isEmpty ? "without a label" : line.name), \(line.isOutput ? "output" : "input")"
-                    + (line.holder.map { ", held by \($0)" } ?? ""))
+                    + (line.consumer.map { ", held by \($0)" } ?? ""))
         }
         let ports = SerialPorts.list()
         lines.append("serial ports: \(ports.count)")

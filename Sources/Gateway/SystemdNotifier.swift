@@ -1,5 +1,5 @@
-import Configuration
 import Glibc
+import Linux
 
 /// Tells systemd how the service is doing: sd_notify(3), a datagram to the socket named in `NOTIFY_SOCKET`.
 ///
@@ -23,7 +23,7 @@ package struct SystemdNotifier: Sendable {
         let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return }
         defer { close(descriptor) }
-        guard var address = UnixSocketAddress(path) else { return }
+        guard let address = try? UnixSocketAddress(path) else { return }
         let text = assignments.joined(separator: "\n")
         _ = address.withSockaddr { pointer, length in
             text.withCString { sendto(descriptor, $0, strlen($0), Int32(MSG_NOSIGNAL), pointer, length) }

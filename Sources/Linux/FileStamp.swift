@@ -25,4 +25,10 @@ package struct FileStamp: Hashable, Sendable {
         user = information.st_uid
         group = information.st_gid
     }
+
+    /// It is the same file, and nobody has written to it; its owner and mode may have changed.
+    package func isUnwritten(since other: FileStamp) -> Bool {
+        device == other.device && inode == other.inode && size == other.size && seconds == other.seconds
+            && nanoseconds == other.nanoseconds
+    }
 }

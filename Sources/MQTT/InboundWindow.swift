@@ -29,6 +29,11 @@ package struct InboundWindow: Sendable {
     /// Publishes that wait for their acknowledgement.
     package var count: Int { pending.count }
 
+    /// Whether a PUBACK is owed under that packet identifier. Cost: a look at everything that is owed.
+    package func owesPuback(_ packetIdentifier: UInt16) -> Bool {
+        pending.contains { $0.packetIdentifier == packetIdentifier && $0.qos == .atLeastOnce }
+    }
+
     /// Takes one in; returns the number to settle it with.
     package mutating func append(_ packetIdentifier: UInt16, qos: QoS = .atLeastOnce) -> UInt64 {
         pending.append(Pending(packetIdentifier: packetIdentifier, qos: qos))

@@ -52,8 +52,11 @@ package struct OutboundWindow {
         case done(number: UInt64, Delivery?)
         /// QoS 2, half way: answer with PUBREL, which may leave when what is noted of it is stored.
         case received(number: UInt64, Delivery?)
-        /// No message has that identifier, or it waits for something else.
+        /// No message with that identifier was sent on this connection, or it was acknowledged just so before.
         case unknown
+        /// The message waits for another packet, so that this one breaks the protocol: it belongs to another QoS (§4.3), or
+        /// to a later step.
+        case outOfPlace
     }
 
     private var window = 0
@@ -89,6 +92,9 @@ package struct OutboundWindow {
 
     /// Every message that is not done with.
     package var deliveries: [Delivery] { flight.compactMap(\.delivery) + queue }
+
+    /// The messages that have their packet identifier, and those that wait behind them: what the session store keeps.
+    package var kept: (inFlight: [InFlight], waiting: [Delivery]) { (Array(flight), Array(queue)) }
 
     // MARK: Connections
 
@@ -197,10 +203,14 @@ package struct OutboundWindow {
 
     /// PUBACK, or PUBREC with an error: the message is done with [MQTT-4.3.2-3] [MQTT-4.3.3-4].
     package mutating func acknowledged(_ packetIdentifier: UInt16, phase: Phase) -> Outcome {
-        guard let index = flight.firstIndex(where: { $0.packetIdentifier == packetIdentifier }),
-            flight[index].phase == phase, index < sentCount
+        guard let index = flight.firstIndex(where: { $0.packetIdentifier == packetIdentifier }), index < sentCount
         else { return .unknown }
-        return remove(at: index)
+        switch (flight[index].phase, phase) {
+        case (.puback, .puback), (.pubrec, .pubrec), (.pubcomp, .pubcomp): return remove(at: index)
+        // PUBREC came before; this one has an error, too late.
+        case (.pubcomp, .pubrec): return .unknown
+        default: return .outOfPlace
+        }
     }
 
     /// PUBREC: the receiver has the message [MQTT-4.3.3-5].
@@ -209,7 +219,7 @@ package struct OutboundWindow {
             index < sentCount
         else { return .unknown }
         switch flight[index].phase {
-        case .puback: return .unknown
+        case .puback: return .outOfPlace
         case .pubcomp: return .received(number: flight[index].number, nil)
         case .pubrec:
             flight[index].phase = .pubcomp

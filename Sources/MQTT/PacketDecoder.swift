@@ -50,6 +50,9 @@ package struct PacketDecoder: Sendable {
 
     /// Checks type, direction and flags of the fixed header (§2.1).
     private func packetType(_ first: UInt8) throws(MQTTError) -> PacketType {
+        if version == nil, let other = Self.otherProtocol(first) {
+            throw MQTTError(.malformedPacket, "\(other) came where MQTT is spoken [MQTT-3.1.0-1]")
+        }
         guard let type = PacketType(rawValue: first >> 4) else {
             throw MQTTError(.malformedPacket, "packet type \(first >> 4) is reserved")
         }
@@ -71,6 +74,17 @@ package struct PacketDecoder: Sendable {
             throw MQTTError(.malformedPacket, "\(type) flags are \(first & 0x0F), not \(type.flags) [MQTT-2.1.3-1]")
         }
         return type
+    }
+
+    /// What else begins with such a byte, and never MQTT: most often a device has the wrong port.
+    private static func otherProtocol(_ first: UInt8) -> String? {
+        switch first {
+        // A handshake record (RFC 8446 §5.1): as MQTT, CONNECT with flags.
+        case 0x16: "TLS"
+        // GET, HEAD, OPTIONS: as MQTT, PUBACK with flags.
+        case UInt8(ascii: "G"), UInt8(ascii: "H"), UInt8(ascii: "O"): "HTTP"
+        default: nil
+        }
     }
 
     private func packet(
@@ -114,7 +128,10 @@ package struct PacketDecoder: Sendable {
         }
         self.version = version
         let flags = try reader.byte("connect flags")
-        guard flags & 0x01 == 0 else { throw reader.malformed("reserved connect flag is set [MQTT-3.1.2-3]") }
+        // 3.1 leaves the bit unused (§3.1 there): whatever a client has in it, it is served.
+        guard flags & 0x01 == 0 || version == .v3_1 else {
+            throw reader.malformed("reserved connect flag is set [MQTT-3.1.2-3]")
+        }
         let hasWill = flags & 0x04 != 0
         guard let willQoS = QoS(rawValue: flags >> 3 & 0x03) else {
             throw reader.malformed("will QoS is 3 [MQTT-3.1.2-12]")
@@ -141,8 +158,10 @@ package struct PacketDecoder: Sendable {
                 topic: topic, payload: try reader.binary("will payload"), qos: willQoS, retain: flags & 0x20 != 0,
                 properties: willProperties)
         }
-        let userName = hasUserName ? try reader.string("user name") : nil
-        let password = hasPassword ? try reader.binary("password") : nil
+        // 3.1 lets a client set these flags without the strings, for the sake of its forerunner (§3.1 there).
+        let mayEnd = version == .v3_1
+        let userName = hasUserName && !(mayEnd && reader.isAtEnd) ? try reader.string("user name") : nil
+        let password = hasPassword && !(mayEnd && reader.isAtEnd) ? try reader.binary("password") : nil
         try reader.expectEnd()
         if properties.authenticationData != nil, properties.authenticationMethod == nil {
             throw reader.protocolError("has authentication data without a method")
@@ -241,7 +260,7 @@ package struct PacketDecoder: Sendable {
         var filters: [Subscribe.Filter] = []
         repeat {
             guard !reader.isAtEnd else { throw reader.protocolError("has no topic filter [MQTT-3.8.3-2]") }
-            let filter = try reader.string("topic filter")
+            let filter = try topicFilter(&reader, version)
             let options = try reader.byte("subscription options")
             guard let qos = QoS(rawValue: options & 0x03) else {
                 throw reader.protocolError("requested QoS is 3 [MQTT-3.8.3-4]")
@@ -264,6 +283,18 @@ package struct PacketDecoder: Sendable {
         return Subscribe(packetIdentifier: identifier, filters: filters, properties: properties)
     }
 
+    /// At least one character [MQTT-4.7.3-1]; in 5.0 what begins as a shared subscription is one [MQTT-4.8.2-1]
+    /// [MQTT-4.8.2-2]. Wildcards in wrong places are the owner's to refuse, filter by filter.
+    private func topicFilter(_ reader: inout WireReader, _ version: ProtocolVersion) throws(MQTTError) -> String {
+        let filter = try reader.string("topic filter")
+        guard !filter.isEmpty else { throw reader.malformed("topic filter is empty [MQTT-4.7.3-1]") }
+        if version == .v5_0, Topic.isShared(filter), !Topic.hasShareName(filter) {
+            throw reader.protocolError(
+                "shared subscription has no valid ShareName, or no filter behind it [MQTT-4.8.2-1] [MQTT-4.8.2-2]")
+        }
+        return filter
+    }
+
     private func suback(_ reader: inout WireReader, _ version: ProtocolVersion) throws(MQTTError) -> Suback {
         let identifier = try reader.packetIdentifier()
         let properties = version == .v5_0 ? try reader.properties(in: .suback) : Properties()
@@ -279,7 +310,7 @@ package struct PacketDecoder: Sendable {
         var filters: [String] = []
         repeat {
             guard !reader.isAtEnd else { throw reader.protocolError("has no topic filter [MQTT-3.10.3-2]") }
-            filters.append(try reader.string("topic filter"))
+            filters.append(try topicFilter(&reader, version))
         } while !reader.isAtEnd
         return Unsubscribe(packetIdentifier: identifier, filters: filters, properties: properties)
     }

@@ -100,6 +100,9 @@ package struct ServerConnection: Sendable {
     /// Publishes taken whose acknowledgement is still owed.
     package var owedAcknowledgements: Int { inbound.count }
 
+    /// A PUBREL under that packet identifier would belong to a publish of QoS 1, which has none (§4.3.2).
+    package func owesPuback(_ packetIdentifier: UInt16) -> Bool { inbound.owesPuback(packetIdentifier) }
+
     // MARK: Packets
 
     /// Takes one packet. An error ends the connection: call `closing` with it.

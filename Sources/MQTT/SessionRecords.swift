@@ -1,8 +1,24 @@
+/// Names a session: by its client identifier and by the user who owns it. A client chooses its identifier and proves its
+/// user name, so one identifier of two users names two sessions: no user can take, end or lock another user's session.
+package struct SessionID: Hashable, Sendable, CustomStringConvertible {
+    private let clientText: WireText
+    private let userText: WireText?
+
+    package init(client: String, user: String? = nil) {
+        clientText = WireText(client)
+        userText = user.map { WireText($0) }
+    }
+
+    package var client: String { clientText.string }
+    /// `nil`: the client gave no user name. Such a session goes to the first user who connects with its identifier.
+    package var user: String? { userText?.string }
+
+    package var description: String { user.map { "\(client) of \($0)" } ?? client }
+}
+
 /// What of a session outlives its connection besides subscriptions and messages (MQTT 5.0 §4.1).
 package struct SessionRecord: Hashable, Sendable {
-    package var client: String
-    /// Whose it is: nobody else may take it over. `nil`: anybody's.
-    package var user: String?
+    package var id: SessionID
     /// Seconds after the connection's end; `UInt32.max`: never.
     package var expiryInterval: UInt32
     /// Nanoseconds on the boot clock since when it has no connection; `nil` while it has one.
@@ -11,8 +27,12 @@ package struct SessionRecord: Hashable, Sendable {
     package var will: Will?
 
     package init(client: String, user: String? = nil, expiryInterval: UInt32, awaySince: Int64?, will: Will?) {
-        self.client = client
-        self.user = user
+        self.init(
+            id: SessionID(client: client, user: user), expiryInterval: expiryInterval, awaySince: awaySince, will: will)
+    }
+
+    package init(id: SessionID, expiryInterval: UInt32, awaySince: Int64?, will: Will?) {
+        self.id = id
         self.expiryInterval = expiryInterval
         self.awaySince = awaySince
         self.will = will
@@ -24,23 +44,24 @@ package enum SessionChange: Sendable {
     /// A session began, or its record changed.
     case session(SessionRecord)
     /// With everything that belongs to it.
-    case sessionEnded(client: String)
+    case sessionEnded(SessionID)
     /// `options`: the 5.0 subscription options byte (§3.8.3.1).
-    case subscription(client: String, filter: String, options: UInt8, identifier: UInt32?)
-    case subscriptionEnded(client: String, filter: String)
+    case subscription(SessionID, filter: String, options: UInt8, identifier: UInt32?)
+    case subscriptionEnded(SessionID, filter: String)
     /// A message that sessions wait for; `receivedAt` in nanoseconds on the boot clock.
     case message(number: UInt64, publish: Publish, receivedAt: Int64)
     /// No session waits for it any more.
     case messageEnded(number: UInt64)
-    /// A session waits for a message; `number`: its place in the session's order.
+    /// A session waits for a message; `number`: its place in the session's order. `message` is 0 where only the release
+    /// is left to do.
     case queued(
-        client: String, number: UInt64, message: UInt64, qos: QoS, retain: Bool, subscriptionIdentifiers: [UInt32])
+        SessionID, number: UInt64, message: UInt64, qos: QoS, retain: Bool, subscriptionIdentifiers: [UInt32])
     /// It has its packet identifier; from `.pubcomp` on the message itself is not needed.
-    case inFlight(client: String, number: UInt64, packetIdentifier: UInt16, phase: OutboundWindow.Phase)
-    case dequeued(client: String, number: UInt64)
+    case inFlight(SessionID, number: UInt64, packetIdentifier: UInt16, phase: OutboundWindow.Phase)
+    case dequeued(SessionID, number: UInt64)
     /// A QoS 2 publish was taken, and its packet identifier not let go yet [MQTT-4.3.3-10].
-    case received(client: String, packetIdentifier: UInt16)
-    case released(client: String, packetIdentifier: UInt16)
+    case received(SessionID, packetIdentifier: UInt16)
+    case released(SessionID, packetIdentifier: UInt16)
     /// A topic's retained message; `storedAt` in nanoseconds on the boot clock.
     case retained(Publish, storedAt: Int64)
     case retainedEnded(topic: String)
@@ -112,6 +133,13 @@ package struct StoredSessions: Sendable {
     package var retained: [Message] = []
 
     package init() {}
+}
+
+/// What came of writing everything anew.
+package enum SessionRewrite: Sendable {
+    case written
+    /// Nothing was written: sessions that could not be read before were found, and are to be taken over first.
+    case found(StoredSessions)
 }
 
 extension Subscribe.Filter {

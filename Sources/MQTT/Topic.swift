@@ -13,14 +13,21 @@ package enum Topic {
     package static func isValidFilter(_ filter: some StringProtocol) -> Bool {
         let bytes = filter.utf8
         guard (1...65_535).contains(bytes.count) else { return false }
-        if isShared(filter) {
-            let parts = bytes.split(separator: UInt8(ascii: "/"), maxSplits: 2, omittingEmptySubsequences: false)
-            guard parts.count == 3, !parts[1].isEmpty,
-                !parts[1].contains(where: { $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: "#") })
-            else { return false }
-            return isValidPlainFilter(parts[2])
-        }
-        return isValidPlainFilter(bytes)
+        guard isShared(filter) else { return isValidPlainFilter(bytes) }
+        return sharedFilter(filter).map { isValidPlainFilter($0) } ?? false
+    }
+
+    /// Whether a shared subscription has a ShareName without wildcards [MQTT-4.8.2-1] and something behind it
+    /// [MQTT-4.8.2-2]. What that is, is not looked at.
+    package static func hasShareName(_ filter: some StringProtocol) -> Bool { sharedFilter(filter) != nil }
+
+    /// What stands behind the ShareName; `nil` where there is no valid one, or nothing.
+    private static func sharedFilter<Text: StringProtocol>(_ filter: Text) -> Text.UTF8View.SubSequence? {
+        let parts = filter.utf8.split(separator: UInt8(ascii: "/"), maxSplits: 2, omittingEmptySubsequences: false)
+        guard parts.count == 3, !parts[1].isEmpty, !parts[2].isEmpty,
+            !parts[1].contains(where: { $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: "#") })
+        else { return nil }
+        return parts[2]
     }
 
     /// Filters of shared subscriptions begin with `$share/` (MQTT 5.0 §4.8.2), byte by byte: a combining character

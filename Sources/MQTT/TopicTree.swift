@@ -30,6 +30,15 @@ package struct TopicTree<Value> {
         return old
     }
 
+    /// Calls `body` for every value, in no particular order.
+    package func forEach(_ body: (Value) -> Void) {
+        var stack = [TopicTrie<Value>.root]
+        while let node = stack.popLast() {
+            visit(node, body)
+            stack.append(contentsOf: trie.children(of: node).values)
+        }
+    }
+
     /// Calls `body` for the value of every topic that `filter` matches, in no particular order.
     package func forEachMatch(filter: String, _ body: (Value) -> Void) {
         guard count > 0 else { return }

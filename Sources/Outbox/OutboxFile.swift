@@ -55,6 +55,10 @@ final class OutboxFile {
     /// The file knows that messages of sequences beyond ``Counters/next`` may have gone upstream: a process that finds
     /// this at its start begins a new epoch.
     private(set) var isAhead: Bool
+    /// The epoch of streams that are made.
+    let epoch: UInt64
+    /// Whether the counters in the file are known to be right, as long as its processes come to an end by closing it.
+    private(set) var isCounted: Bool
 
     private let insertRow: Statement
     private let deleteRange: Statement
@@ -94,10 +98,12 @@ final class OutboxFile {
 
         if try connection.integer("SELECT count(*) FROM store", doing: opening) == 0 {
             try connection.execute(
-                "INSERT INTO store(id, epoch) VALUES(1, \(Epoch.random(first: 1).value))",
+                "INSERT INTO store(id, epoch, counted) VALUES(1, \(Epoch.random(first: 1).value), 1)",
                 doing: "write the epoch of \(path)")
         }
         isAhead = try connection.integer("SELECT ahead FROM store", doing: opening) != 0
+        isCounted = try connection.integer("SELECT counted FROM store", doing: opening) != 0
+        epoch = UInt64(clamping: try connection.integer("SELECT epoch FROM store", doing: opening))
         bootName = boot
         let findBoot = try Statement(
             "SELECT id, name = ?1, offset FROM boot ORDER BY name = ?1 DESC, id DESC LIMIT 1", on: connection,
@@ -128,8 +134,11 @@ final class OutboxFile {
         selectTail = try Statement(
             "SELECT \(columns) FROM message WHERE id = ?", on: connection, doing: "read the tail of the outbox \(path)")
         updateCounters = try Statement(
-            "UPDATE stream SET next = ?, count = ?, bytes = ?, dropped = ?, head = ? WHERE id = ?", on: connection,
-            doing: "count in the outbox \(path)")
+            """
+            INSERT INTO stream(id, class, next, count, bytes, dropped, head) VALUES(?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT(id) DO UPDATE SET next = excluded.next, count = excluded.count, bytes = excluded.bytes,
+                dropped = excluded.dropped, head = excluded.head
+            """, on: connection, doing: "count in the outbox \(path)")
         insertRefused = try Statement(
             """
             INSERT INTO refused(\(Self.refusedColumns)) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -148,12 +157,14 @@ final class OutboxFile {
     func transaction<R>(doing: String, _ body: () throws(SQLiteError) -> R) throws(SQLiteError) -> R {
         let wasBootStored = isBootStored
         let wasAhead = isAhead
+        let wasCounted = isCounted
         let oldOffset = storedOffset
         do throws(SQLiteError) {
             return try connection.transaction(doing: "\(doing) the outbox \(connection.path)", body)
         } catch {
             isBootStored = wasBootStored
             isAhead = wasAhead
+            isCounted = wasCounted
             storedOffset = oldOffset
             throw error
         }
@@ -205,8 +216,16 @@ final class OutboxFile {
         isAhead = value
     }
 
+    /// Writes ``isCounted``. Inside a transaction.
+    func setCounted(_ value: Bool) throws(SQLiteError) {
+        guard value != isCounted else { return }
+        try connection.execute(
+            "UPDATE store SET counted = \(value ? 1 : 0)", doing: "note what is counted in \(connection.path)")
+        isCounted = value
+    }
+
     /// Writes a stream's epochs in the place of those in the file. Inside a transaction.
-    func write(_ epochs: Epochs, stream: Int64) throws(SQLiteError) {
+    private func writeEpochs(_ epochs: Epochs, stream: Int64) throws(SQLiteError) {
         let doing = "write the epochs of \(connection.path)"
         try connection.execute("DELETE FROM epoch WHERE stream = \(stream)", doing: doing)
         for epoch in epochs.all {
@@ -216,12 +235,8 @@ final class OutboxFile {
         }
     }
 
-    /// The streams in the file, by class, after making those that are missing.
-    /// - Parameter first: those that are made are numbered from here on, at least.
-    func streams(
-        _ classes: [DeliveryClass], numberedFrom first: Int64
-    ) throws(SQLiteError) -> [StoredStream] {
-        try makeStreams(classes, numberedFrom: first)
+    /// The streams in the file, by their numbers.
+    func streams() throws(SQLiteError) -> [StoredStream] {
         let doing = "read the streams of \(connection.path)"
         var epochs: [Int64: [Epoch]] = [:]
         let selectEpochs = try Statement(
@@ -252,31 +267,18 @@ final class OutboxFile {
         return streams
     }
 
-    private func makeStreams(
-        _ classes: [DeliveryClass], numberedFrom first: Int64
-    ) throws(SQLiteError) {
-        let doing = "make the streams of \(connection.path)"
-        var known: Set<String> = []
-        let select = try Statement("SELECT class FROM stream", on: connection, doing: doing)
-        while try select.step() { known.insert(select.text(at: 0)) }
-        select.reset()
-        let missing = classes.filter { !known.contains($0.name) }.sorted { $0.name < $1.name }
-        guard !missing.isEmpty else { return }
-        let insert = try Statement(
-            "INSERT INTO stream(id, class) SELECT max(?, ifnull(max(id), 0) + 1), ? FROM stream", on: connection,
-            doing: doing)
-        try connection.transaction(doing: doing) { () throws(SQLiteError) in
-            for name in missing {
-                try insert.bind(first, at: 1)
-                try insert.bind(name.name, at: 2)
-                try insert.run()
-            }
-            try connection.execute(
-                """
-                INSERT INTO epoch(stream, first, value) SELECT id, 1, (SELECT epoch FROM store) FROM stream
-                WHERE id NOT IN (SELECT stream FROM epoch)
-                """, doing: doing)
-        }
+    /// The largest number of a stream that the file knows, or has rows of.
+    func largestStreamNumber() throws(SQLiteError) -> Int64 {
+        let doing = "read the streams of \(connection.path)"
+        return max(
+            try connection.integer("SELECT max(id) FROM stream", doing: doing),
+            MessageID(rawValue: try connection.integer("SELECT max(id) FROM message", doing: doing)).stream)
+    }
+
+    /// Whether the stream has rows that are not settled.
+    func hasRows(of stream: StoredStream) throws(SQLiteError) -> Bool {
+        let before = MessageID(stream: stream.number, sequence: stream.counters.head - 1)
+        return try !rows(after: before) { _, _ in false }
     }
 
     /// Writes one message of this boot. Inside a transaction.
@@ -455,28 +457,37 @@ final class OutboxFile {
         return try selectTail.step() ? Self.head(selectTail) : nil
     }
 
-    func write(_ counters: Counters, stream: Int64) throws(SQLiteError) {
-        try updateCounters.bind(counters.next, at: 1)
-        try updateCounters.bind(counters.count, at: 2)
-        try updateCounters.bind(counters.bytes, at: 3)
-        try updateCounters.bind(counters.dropped, at: 4)
-        try updateCounters.bind(counters.head, at: 5)
-        try updateCounters.bind(stream, at: 6)
+    /// Writes a stream's counters, and makes the stream where there is none. Inside a transaction; for
+    /// ``StreamLedger/write(to:unstored:)``, which alone can make a record.
+    func write(_ record: StreamLedger.Record) throws(SQLiteError) {
+        try updateCounters.bind(record.number, at: 1)
+        try updateCounters.bind(record.name.name, at: 2)
+        try updateCounters.bind(record.counters.next, at: 3)
+        try updateCounters.bind(record.counters.count, at: 4)
+        try updateCounters.bind(record.counters.bytes, at: 5)
+        try updateCounters.bind(record.counters.dropped, at: 6)
+        try updateCounters.bind(record.counters.head, at: 7)
         try updateCounters.run()
+        if let epochs = record.epochs { try writeEpochs(epochs, stream: record.number) }
     }
 
     /// Walks a stream's rows after `id` in order until `body` returns `false`.
     ///
     /// `body` gets the row and a way to copy its topic and payload, valid for that call only. It must not change the
     /// table.
-    func rows(after id: MessageID, _ body: (Head, borrowing Row) throws(SQLiteError) -> Bool) throws(SQLiteError) {
+    /// - Returns: whether there are no more rows behind those that `body` got.
+    @discardableResult
+    func rows(
+        after id: MessageID, _ body: (Head, borrowing Row) throws(SQLiteError) -> Bool
+    ) throws(SQLiteError) -> Bool {
         try selectAfter.bind(id.rawValue, at: 1)
         try selectAfter.bind(id.endOfStream.rawValue, at: 2)
         defer { selectAfter.reset() }
         let row = Row(file: self)
         while try selectAfter.step() {
-            guard try body(Self.head(selectAfter), row) else { return }
+            guard try body(Self.head(selectAfter), row) else { return false }
         }
+        return true
     }
 
     /// The row that a walk stands on.

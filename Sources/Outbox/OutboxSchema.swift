@@ -75,6 +75,11 @@ let outboxSchema = Migrations([
     ALTER TABLE refused ADD COLUMN expiry INTEGER;
     ALTER TABLE refused ADD COLUMN properties BLOB;
     """,
+    // 5. `store.counted` is 1 while the counters of the streams are known to be those of their rows. They may not be in
+    // a file of an earlier version, after whose crash they could be too small.
+    """
+    ALTER TABLE store ADD COLUMN counted INTEGER NOT NULL DEFAULT 0;
+    """,
 ])
 
 /// Every table, with the version that it came with: a file that lacks one is damaged.

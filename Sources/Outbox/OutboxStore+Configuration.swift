@@ -7,8 +7,9 @@ extension OutboxStore {
         package var path: String
         /// The delivery classes and their bounds.
         package var classes: [DeliveryClass: ClassLimits]
-        /// The bounds of a class that the file knows and `classes` does not, until it is drained.
-        package var otherClasses = ClassLimits()
+        /// The bounds of a class that the file knows and `classes` does not, until it is drained: by default none, so that
+        /// nothing is lost because a class is no longer in the settings.
+        package var otherClasses = ClassLimits.unlimited
         /// Where the age of messages is counted.
         package var time: any TimeSource
         /// The boot that `time`'s instants belong to.
@@ -26,13 +27,17 @@ extension OutboxStore {
         /// Bytes of the file system that only classes with ``ClassLimits/isReserved`` use. Half of them are held by a file
         /// beside the database, lest somebody else take them.
         package var minimumFree: Int64 = 0
+        /// Where the file cannot be opened at the start, and it is neither in use by another process nor of a newer version,
+        /// the outbox works in memory until it can be.
+        package var startsWithoutFile = false
         /// The file may not grow beyond this many pages of 4 KiB; `nil` for no limit but the disk's.
         package var maximumPages: Int?
 
         /// The bounds of a class, or of what a salvage made of one.
-        func limits(of name: DeliveryClass) -> ClassLimits {
-            guard let salvaged = name.salvaged else { return classes[name] ?? otherClasses }
-            var limits = classes[salvaged] ?? otherClasses
+        /// - Parameter retired: of classes that were in `classes` before.
+        func limits(of name: DeliveryClass, retired: [DeliveryClass: ClassLimits] = [:]) -> ClassLimits {
+            guard let salvaged = name.salvaged else { return classes[name] ?? retired[name] ?? otherClasses }
+            var limits = classes[salvaged] ?? retired[salvaged] ?? otherClasses
             // It comes beside what is new, which must not wait for it.
             limits.overflow = .dropOldest
             limits.order = .interleave

@@ -113,13 +113,11 @@ extension OutboxStore {
         let file = try openFile()
         guard let index = streams.firstIndex(where: { $0.number == number }) else { return 0 }
         let now = configuration.time.now().instant
-        var draft = streams[index]
         let dropped = try perform { () throws(SQLiteError) in
-            try file.transaction(doing: "purge") { () throws(SQLiteError) in
-                try draft.purge(through: last, file, now: now, opened: opened)
+            try change(file, doing: "purge") { drafts throws(SQLiteError) in
+                try drafts[index].purge(through: last, file, now: now, opened: opened)
             }
         }
-        streams[index] = draft
         if dropped > 0 { available() }
         return dropped
     }
@@ -146,10 +144,9 @@ extension OutboxStore {
         // They come behind what is in memory.
         try commit(everything: true, now: now)
         tell()
-        var drafts = streams
         var (taken, left) = (0, 0)
         try perform { () throws(SQLiteError) in
-            try file.transaction(doing: "take messages back in") { () throws(SQLiteError) in
+            try change(file, doing: "take messages back in") { drafts throws(SQLiteError) in
                 for refused in try file.refusedSizes(stream: stream) {
                     let index = drafts.firstIndex { $0.number == refused.stream }
                     if let index, try drafts[index].takeBack(refused.number, bytes: refused.bytes, file) {
@@ -160,7 +157,6 @@ extension OutboxStore {
                 }
             }
         }
-        streams = drafts
         if taken > 0 { available() }
         return (taken, left)
     }

@@ -60,8 +60,13 @@ package actor OutboxStore {
     /// Set when the file was found damaged and an empty one took its place.
     package nonisolated let recovery: Recovery?
     private nonisolated let latestProblem = Mutex<OutboxError?>(nil)
-    /// Why the last commit failed; `nil` once one has succeeded. Meanwhile messages wait in memory, as far as that goes.
+    /// Why the last commit failed, or why there is no file; `nil` once one has succeeded. Meanwhile messages wait in
+    /// memory, as far as that goes.
     package nonisolated var problem: OutboxError? { latestProblem.withLock { $0 } }
+
+    private nonisolated let latestCondition = Mutex(OutboxCondition())
+    /// How the file is, for `status`: cheap, from any thread.
+    package nonisolated var condition: OutboxCondition { latestCondition.withLock { $0 } }
 
     private nonisolated let latestShortage = Mutex<Int64?>(nil)
     /// Bytes that could still be written, when they are so few that classes without a reserve must make do with what
@@ -76,16 +81,24 @@ package actor OutboxStore {
     package nonisolated let executor: ThreadExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-    let configuration: Configuration
+    private(set) var configuration: Configuration
+    nonisolated let configurationPath: String
+    private nonisolated let configurationTime: any TimeSource
+    /// Bounds of classes that were in the settings when this process began and are no more.
+    private var retiredLimits: [DeliveryClass: ClassLimits] = [:]
     private let settled: @Sendable ([SettleToken]) -> Void
     private let rejected: @Sendable ([SettleToken]) -> Void
-    private let damaged: @Sendable (Recovery) -> Void
+    let noticed: @Sendable (OutboxNotice) -> Void
     let available: @Sendable () -> Void
 
     /// `nil` once closed.
     var file: OutboxFile?
     var streams: [Stream]
     private var streamIndex: [DeliveryClass: Int]
+    /// The number of the next stream that is made.
+    private var nextStreamNumber: Int64
+    /// Streams that were made since the file was opened.
+    private(set) var streamsMade = 0
     /// When this process opened the file: where the age of an earlier boot's messages is counted from.
     let opened: Instant
     /// Which classes a claim begins with that is too small for all.
@@ -94,6 +107,8 @@ package actor OutboxStore {
     private var receipts = Receipts()
     private var schedule = CommitSchedule()
     private var space: DiskSpace
+    /// Files may have come that are to be salvaged.
+    nonisolated let damage = OneSignal()
     private var ballast: Ballast
     /// An upstream is there to claim.
     private var isAttached = false
@@ -104,7 +119,9 @@ package actor OutboxStore {
     private var isReplacing = false
     /// Why there is no file, while none can be made in the place of a damaged one.
     private var fileProblem: OutboxError?
-    private var isClosed = false
+    /// How often memory had to do without a file.
+    private var memoryPeriods = 0
+    private(set) var isClosed = false
     /// On another thread than the outbox's own, which must not wait for the disk.
     package private(set) var isVisited = false
 
@@ -115,17 +132,17 @@ package actor OutboxStore {
     ///     upstream. Those of one class come in their order.
     ///   - rejected: called likewise with the tokens whose message, or another of the same arrival, was refused. They
     ///     must not be acknowledged as kept.
-    ///   - damaged: called likewise when the file turned out to be damaged and an empty one took its place. What memory
-    ///     held is in the new one; ``damagedFiles`` has the old one.
+    ///   - noticed: called likewise with what happened to the file, for the log. ``damagedFiles`` has what was damaged.
     ///   - available: called, at home in the outbox, when there may be something new to claim. None of the four may
     ///     block: the outbox waits for it.
-    /// - Throws: when the file cannot be opened, is in use, or is of a newer version. A damaged file does not throw:
-    ///   it is moved aside, see ``recovery``.
+    /// - Throws: when the file is in use or of a newer version, or cannot be opened. A damaged file does not throw: it is
+    ///   moved aside, see ``recovery``. With ``Configuration/startsWithoutFile`` one that cannot be opened does not throw
+    ///   either: the outbox works in memory until it can be, see ``condition``.
     package init(
         configuration: Configuration,
         settled: @escaping @Sendable ([SettleToken]) -> Void,
         rejected: @escaping @Sendable ([SettleToken]) -> Void = { _ in },
-        damaged: @escaping @Sendable (Recovery) -> Void = { _ in },
+        noticed: @escaping @Sendable (OutboxNotice) -> Void = { _ in },
         available: @escaping @Sendable () -> Void
     ) throws(OutboxError) {
         do throws(ThreadStartError) {
@@ -134,19 +151,40 @@ package actor OutboxStore {
             throw .thread(error)
         }
         let opening: Opening
-        (opening, recovery) = try Opening.make(configuration)
+        var failure: OutboxError?
+        do throws(OutboxError) {
+            (opening, recovery) = try Opening.make(configuration)
+        } catch {
+            guard configuration.startsWithoutFile, error.isPassing else { throw error }
+            failure = error
+            recovery = nil
+            opening = try Opening.inMemory(configuration, period: 0)
+        }
         file = opening.file
         streams = opening.streams
         streamIndex = Self.index(of: opening.streams)
+        nextStreamNumber = failure == nil ? opening.nextStreamNumber : 1
         ownEpochs = Mutex(Self.epochs(of: opening.streams))
+        configurationPath = configuration.path
+        configurationTime = configuration.time
         self.configuration = configuration
         space = DiskSpace(minimumFree: configuration.minimumFree)
         ballast = Ballast(path: "\(configuration.path)-reserve", bytes: configuration.minimumFree / 2)
         self.settled = settled
         self.rejected = rejected
-        self.damaged = damaged
+        self.noticed = noticed
         self.available = available
         opened = configuration.time.now().instant
+        isReplacing = failure != nil
+        memoryPeriods = failure == nil ? 0 : 1
+        fileProblem = failure
+        latestProblem.withLock { $0 = failure }
+        if let recovery { noteRecovery(recovery) }
+        if failure != nil {
+            Task { [weak self] in await self?.openFileLater() }
+        } else if opening.streams.contains(where: { $0.isInDoubt }) {
+            startCounting()
+        }
     }
 
     private static func index(of streams: [Stream]) -> [DeliveryClass: Int] {
@@ -190,8 +228,10 @@ package actor OutboxStore {
     /// Takes the entries. Returns before they are safe: the sinks say when. Where their classes want it, and when
     /// memory is full, they are committed before it returns.
     /// Cost: 1 µs per message; of a commit one sync, and about 2 µs per message.
+    /// A class that the outbox does not know gets a stream with the usual limits: no entry keeps another from being taken.
     /// - Returns: what could not be taken, in its order, to be offered again before anything newer: memory is full and
     ///   the commit failed, ``problem`` says why. Classes with ``ClassLimits/isReserved`` have memory of their own.
+    /// - Throws: `.closed`; nothing was taken then.
     @discardableResult
     package func append(_ entries: [Entry]) throws(OutboxError) -> [Entry] {
         guard !entries.isEmpty else { return [] }
@@ -205,7 +245,7 @@ package actor OutboxStore {
             let isStored = now >= schedule.earliest && (try? commit(everything: true, now: now)) != nil
             if !isStored { (entries, rest) = divide(entries) }
         }
-        take(entries, try places(of: entries), now: now)
+        take(entries, places(of: entries), now: now)
         commitDue(now: now)
         tell()
         available()
@@ -219,8 +259,7 @@ package actor OutboxStore {
         _ = try openFile()
         let now = configuration.time.now().instant
         for loss in losses {
-            guard let index = streamIndex[loss.deliveryClass] else { throw .unknownClass(loss.deliveryClass) }
-            streams[index].lose(
+            streams[place(of: loss.deliveryClass)].lose(
                 loss.count, from: loss.from, to: loss.to, reason: loss.reason == .invalid ? .invalid : .overflow,
                 now: now)
         }
@@ -309,20 +348,83 @@ package actor OutboxStore {
     }
 
     /// Each entry's stream. Neighbours are of one class mostly, which spares the search.
-    private func places(of entries: [Entry]) throws(OutboxError) -> [Int] {
+    private func places(of entries: [Entry]) -> [Int] {
         var places: [Int] = []
         places.reserveCapacity(entries.count)
         var last = streams.startIndex
         for entry in entries {
             let name = entry.message.deliveryClass
-            if !streams.indices.contains(last) || streams[last].name != name {
-                guard let index = streamIndex[name] else { throw .unknownClass(name) }
-                last = index
-            }
+            if !streams.indices.contains(last) || streams[last].name != name { last = place(of: name) }
             places.append(last)
         }
         return places
     }
+
+    /// A class's stream. One that is missing is made, in memory: the file gets to know it with the next commit.
+    private func place(of name: DeliveryClass) -> Int {
+        if let index = streamIndex[name] { return index }
+        guard let file else { preconditionFailure("a stream is made while there is a file") }
+        add([makeStream(name, file)])
+        return streams.endIndex - 1
+    }
+
+    private func makeStream(_ name: DeliveryClass, _ file: OutboxFile) -> Stream {
+        // In memory alone, numbers are others than those of files.
+        let number = fileProblem == nil ? nextStreamNumber : (streams.map(\.number).max() ?? 0) + 1
+        if fileProblem == nil { nextStreamNumber += 1 }
+        streamsMade += 1
+        return Opening.newStream(name, number: number, file, limits: configuration.classes[name] ?? ClassLimits())
+    }
+
+    /// Streams have come.
+    func add(_ new: [Stream]) {
+        streams += new
+        streamIndex = Self.index(of: streams)
+        noteEpochs()
+    }
+
+    /// A salvage uses numbers of streams up to this one.
+    func reserveStreamNumbers(through number: Int64) { nextStreamNumber = max(nextStreamNumber, number + 1) }
+
+    // MARK: Settings
+
+    /// Other settings are in force from now on; nothing that waits or is on its way is lost by it.
+    ///
+    /// A new class has its stream at once. Where a bound has become smaller, what the class holds beyond it goes as its
+    /// ``ClassLimits/overflow`` says, with a gap record: the oldest of a class that drops those, and nothing of the
+    /// others, which only take nothing new. A class that is no longer in the settings delivers what it holds, within
+    /// the bounds that it had.
+    /// - Parameters:
+    ///   - classes: as ``Configuration/classes``.
+    ///   - minimumFree: as ``Configuration/minimumFree``.
+    ///   - window: as ``Configuration/window``.
+    package func reconfigure(
+        classes: [DeliveryClass: ClassLimits], minimumFree: Int64, window: Int
+    ) throws(OutboxError) {
+        guard !isClosed else { throw .closed }
+        for (name, limits) in configuration.classes where classes[name] == nil { retiredLimits[name] = limits }
+        for name in classes.keys { retiredLimits[name] = nil }
+        configuration.classes = classes
+        configuration.window = window
+        if minimumFree != configuration.minimumFree {
+            configuration.minimumFree = minimumFree
+            space = DiskSpace(minimumFree: minimumFree)
+            _ = ballast.release()
+            ballast = Ballast(path: ballast.path, bytes: minimumFree / 2)
+            if minimumFree == 0 {
+                for index in streams.indices { streams[index].grow(byAtMost: .max) }
+                latestShortage.withLock { $0 = nil }
+            }
+        }
+        for index in streams.indices { streams[index].limits = limits(of: streams[index].name) }
+        guard let file else { return }
+        let missing = classes.keys.filter { streamIndex[$0] == nil }.sorted { $0.name < $1.name }
+        for name in missing { add([makeStream(name, file)]) }
+        commitSoon()
+        available()
+    }
+
+    func limits(of name: DeliveryClass) -> ClassLimits { configuration.limits(of: name, retired: retiredLimits) }
 
     // MARK: Committing
 
@@ -336,13 +438,22 @@ package actor OutboxStore {
         return due.map { max($0, schedule.earliest) }
     }
 
+    /// There is something to write, outside of what was told to the schedule.
+    func commitSoon() {
+        let now = configuration.time.now().instant
+        schedule.isNeeded(now: now)
+        commitDue(now: now)
+        tell()
+        startTimer(now: now)
+    }
+
     /// Commits what is due. For the timer, and for tests that move the clock by hand.
     package func tick() {
         timer = nil
         let now = configuration.time.now().instant
         commitDue(now: now)
         tell()
-        if streams.contains(where: { $0.unclaimed > 0 }) { available() }
+        if streams.contains(where: { $0.hasUnclaimed }) { available() }
         startTimer(now: now)
     }
 
@@ -434,6 +545,10 @@ package actor OutboxStore {
         let needsRoom = problem != nil
         try file.transaction(doing: "write to") { () throws(SQLiteError) in
             stored.reserveCapacity(drafts.count)
+            // All classes come into the file together: their numbers are in the order of the settings.
+            if drafts.contains(where: { $0.differsFromFile }) {
+                for index in drafts.indices { drafts[index].mustBeKnown() }
+            }
             for index in drafts.indices {
                 if reservedOnly, !streams[index].limits.isReserved {
                     stored.append(Stream.Stored(places: 0, receipts: []))
@@ -445,6 +560,9 @@ package actor OutboxStore {
             }
             let isLeft = zip(streams, stored).contains { $0.unstored.placeCount > $1.places }
             try file.storeOffset()
+            let isInDoubt = streams.contains { $0.isInDoubt }
+            // A crash leaves a log, which says as much; after a close, the file must say so itself.
+            if !isInDoubt || isClosed { try file.setCounted(!isInDoubt) }
             // Where not all could be written, the file's counters may lie behind what has gone upstream.
             if !isAttached, !isLeft, !reservedOnly {
                 try file.setAhead(false)
@@ -507,7 +625,7 @@ package actor OutboxStore {
         let now = configuration.time.now().instant
         noteTime(file)
         expire(file)
-        let waiting = streams.indices.filter { streams[$0].unclaimed > 0 }
+        let waiting = streams.indices.filter { streams[$0].hasUnclaimed }
         guard limit > 0, !waiting.isEmpty else { return [] }
         var storedLeft = min(storedRoom, storedLimit)
         let order = waiting.sorted { streams[$0].limits.priority > streams[$1].limits.priority }
@@ -522,7 +640,7 @@ package actor OutboxStore {
         var claimed: [Claimed] = []
         var budget = ClaimBudget(messages: limit, bytes: byteLimit)
         for isSecondRound in [false, true] {
-            for (index, share) in zip(order, shares) where !budget.isSpent && streams[index].unclaimed > 0 {
+            for (index, share) in zip(order, shares) where !budget.isSpent && streams[index].hasUnclaimed {
                 do throws(SQLiteError) {
                     try streams[index].claim(
                         atMost: isSecondRound ? limit : share,
@@ -620,30 +738,42 @@ package actor OutboxStore {
         guard !refused.isEmpty else { return [] }
         let file = try openFile()
         let gapTopic = configuration.gapTopic
-        var drafts = streams
         var replaced = Replaced()
         do throws(SQLiteError) {
             try withLogRestarted(file) { () throws(SQLiteError) in
-                drafts = streams
-                try file.transaction(doing: "set messages aside in") { () throws(SQLiteError) in
-                    replaced = try Self.replace(refused, in: &drafts) { stream, id, reason throws(SQLiteError) in
+                replaced = try change(file, doing: "set messages aside in") { drafts throws(SQLiteError) in
+                    try Self.replace(refused, in: &drafts) { stream, id, reason throws(SQLiteError) in
                         try stream.setAside(id, reason: reason, file, gapTopic: gapTopic)
                     }
-                    for draft in drafts where draft.mustWrite { try draft.writeCounters(file) }
                 }
             }
         } catch {
             failed(error)
-            drafts = streams
+            var drafts = streams
             replaced = try perform { () throws(SQLiteError) in
                 try Self.replace(refused, in: &drafts) { stream, id, _ throws(SQLiteError) in
                     try stream.leaveOut(id, file, gapTopic: gapTopic)
                 }
             }
+            streams = drafts
         }
-        streams = drafts
         try settle(replaced.others)
         return replaced.records
+    }
+
+    /// One transaction that changes streams. It works on copies, which take the originals' places when the COMMIT has
+    /// succeeded; the counters are written at its end.
+    func change<R>(
+        _ file: OutboxFile, doing: String, _ body: (inout [Stream]) throws(SQLiteError) -> R
+    ) throws(SQLiteError) -> R {
+        var drafts = streams
+        let result = try file.transaction(doing: doing) { () throws(SQLiteError) in
+            let result = try body(&drafts)
+            for index in drafts.indices { try drafts[index].writeCounters(file) }
+            return result
+        }
+        streams = drafts
+        return result
     }
 
     /// What came of messages that were refused.
@@ -689,9 +819,11 @@ package actor OutboxStore {
     package func backlog() throws(OutboxError) -> [ClassBacklog] {
         let file = try openFile()
         let now = configuration.time.now().instant
-        return try perform { () throws(SQLiteError) in
+        let all = try perform { () throws(SQLiteError) in
             try streams.map { stream throws(SQLiteError) in try stream.backlog(file, now: now, opened: opened) }
         }
+        // What is no longer in the settings is of no interest once it is empty.
+        return all.filter { $0.count > 0 || $0.setAside > 0 || retiredLimits[$0.deliveryClass] == nil }
     }
 
     /// Stores what is in memory, copies the log into the file and closes it. Every later call throws `.closed`. Cost: up to a log's worth of
@@ -704,8 +836,10 @@ package actor OutboxStore {
         tell()
         timer?.task.cancel()
         timer = nil
-        // The log is durable as it is: a checkpoint that fails here is made up for at the next opening.
-        try? file?.connection.checkpoint()
+        damage.raise()
+        // The log is durable as it is: a checkpoint that fails here is made up for at the next opening. Without the note
+        // that the counters are in doubt, the log says so.
+        if file?.isCounted == streams.allSatisfy({ !$0.isInDoubt }) { try? file?.connection.checkpoint() }
         file = nil
     }
 
@@ -716,14 +850,54 @@ package actor OutboxStore {
         return file
     }
 
-    /// That there is no file outlasts what comes of it.
+    /// While there is no file, that stays the cause, and not the errors that follow from it.
     private func note(_ problem: OutboxError?) {
         let problem = fileProblem ?? problem
         latestProblem.withLock { $0 = problem }
+        let now = configuration.time.now()
+        latestCondition.withLock { condition in
+            let new = problem.map { OutboxCondition.Problem(reason: $0.reason, remedy: $0.remedy, since: now) }
+            condition.memoryOnly = fileProblem == nil ? nil : new?.going(on: condition.memoryOnly)
+            condition.commitFailure = fileProblem == nil ? new?.going(on: condition.commitFailure) : nil
+        }
     }
 
+    private nonisolated func noteRecovery(_ recovery: Recovery) {
+        let now = configurationTime.now()
+        latestCondition.withLock { $0.recovery = (recovery, at: now) }
+    }
+
+    func noteMended(_ difference: CountDifference) {
+        latestCondition.withLock { condition in
+            condition.mended.removeAll { $0.deliveryClass == difference.deliveryClass }
+            condition.mended.append(difference)
+        }
+        noticed(.mended(difference))
+    }
+
+    /// - Parameter error: why a damaged file cannot be brought in yet; `nil`: it was.
+    func noteSalvage(_ path: String, _ error: OutboxError?) {
+        let now = configuration.time.now()
+        let isNews = latestCondition.withLock { condition in
+            let old = condition.unsalvaged[path]
+            let new = error.map { OutboxCondition.Problem(reason: $0.reason, remedy: $0.remedy, since: now) }
+            condition.unsalvaged[path] = new?.going(on: old)
+            return new?.reason == old?.reason ? nil : new
+        }
+        if let isNews { noticed(.unsalvaged(path: path, isNews)) }
+    }
+
+    /// Somebody has taken the others away.
+    func forgetSalvageProblems(exceptOf paths: Set<String>) {
+        latestCondition.withLock { condition in
+            condition.unsalvaged = condition.unsalvaged.filter { paths.contains($0.key) }
+        }
+    }
+
+    // MARK: Files
+
     /// Takes note of an error; one that says that the file is damaged has it replaced.
-    private func failed(_ error: SQLiteError) {
+    func failed(_ error: SQLiteError) {
         note(.database(error))
         guard error.condition == .corrupt, !isReplacing, file != nil else { return }
         isReplacing = true
@@ -733,37 +907,78 @@ package actor OutboxStore {
 
     /// Moves the damaged file aside and goes on with an empty one, into which comes what memory holds. What is on its
     /// way out of the old one counts as unknown when it is acknowledged: it comes once more with what is salvaged.
-    ///
-    /// Until that can be done, as on a disk that has become read-only, it goes on without a file.
     private func replaceDamagedFile(reason: String) async {
         timer?.task.cancel()
         timer = nil
         file = nil
         var quarantined: String?
+        await openFileEventually { () throws(OutboxError) in
+            if quarantined == nil { quarantined = try Opening.moveAside(configuration.path) }
+            return try Opening.make(configuration, streamsFrom: nextStreamNumber).0
+        }
+        guard let quarantined else { return }
+        let recovery = Recovery(quarantined: quarantined, reason: reason)
+        noteRecovery(recovery)
+        noticed(.replaced(recovery))
+        damage.raise()
+    }
+
+    /// At the start there was no file that could be opened: takes it into use as soon as it can be.
+    private func openFileLater() async {
+        note(nil)
+        if let problem = condition.memoryOnly { noticed(.memoryOnly(problem)) }
+        var recovery: Recovery?
+        try? await Task.sleep(for: GrowingPause.disk.lowerBound)
+        await openFileEventually { () throws(OutboxError) in
+            let (opening, moved) = try Opening.make(configuration, streamsFrom: nextStreamNumber)
+            recovery = moved ?? recovery
+            return opening
+        }
+        guard let recovery else { return }
+        noteRecovery(recovery)
+        noticed(.replaced(recovery))
+    }
+
+    /// Until a file can be opened it goes on in memory: nothing is told to be safe then until the upstream has it.
+    private func openFileEventually(_ open: () throws(OutboxError) -> Opening) async {
         var pauses = GrowingPause(GrowingPause.disk)
         while !isClosed {
-            let first = (streams.map(\.number).max() ?? 0) + 1
             do throws(OutboxError) {
-                if quarantined == nil { quarantined = try Opening.moveAside(configuration.path) }
-                let (opening, _) = try Opening.make(configuration, streamsFrom: first)
+                let opening = try open()
+                let wasInMemory = fileProblem != nil
                 fileProblem = nil
+                isReplacing = false
                 go(on: opening)
-                break
+                if wasInMemory { noticed(.fileInUse(path: configuration.path)) }
+                damage.raise()
+                return
             } catch {
-                let isFirst = fileProblem == nil
                 fileProblem = error
-                if isFirst, let opening = try? Opening.standIn(configuration, streamsFrom: first) { go(on: opening) }
+                if file == nil, let opening = try? Opening.inMemory(configuration, period: memoryPeriods) {
+                    memoryPeriods += 1
+                    go(on: opening)
+                    if let problem = condition.memoryOnly { noticed(.memoryOnly(problem)) }
+                }
                 note(nil)
                 try? await Task.sleep(for: pauses.next())
             }
         }
         isReplacing = false
-        if let quarantined { damaged(Recovery(quarantined: quarantined, reason: reason)) }
     }
 
+    /// From now on the outbox works with this file: what memory holds comes behind what is there.
     private func go(on opening: Opening) {
         let now = configuration.time.now().instant
+        let isFile = fileProblem == nil
         var renewed = opening.streams
+        for index in renewed.indices { renewed[index].limits = limits(of: renewed[index].name) }
+        if isFile { nextStreamNumber = max(nextStreamNumber, opening.nextStreamNumber) }
+        // Messages in memory whose class this file does not know.
+        for old in streams where !renewed.contains(where: { $0.name == old.name }) && old.unstored.count > 0 {
+            let number = (renewed.map(\.number).max() ?? 0) + 1
+            renewed.append(Opening.newStream(old.name, number: number, opening.file, limits: old.limits))
+            if isFile { nextStreamNumber = max(nextStreamNumber, number + 1) }
+        }
         for old in streams {
             guard let index = renewed.firstIndex(where: { $0.name == old.name }) else { continue }
             renewed[index].takeOver(old)
@@ -771,6 +986,7 @@ package actor OutboxStore {
         file = opening.file
         streams = renewed
         streamIndex = Self.index(of: renewed)
+        streamsMade += 1
         noteEpochs()
         isEpochUntold = false
         schedule = CommitSchedule()
@@ -780,6 +996,7 @@ package actor OutboxStore {
         tell()
         available()
         startTimer(now: now)
+        if streams.contains(where: { $0.isInDoubt }) { startCounting() }
     }
 
     /// Drops what has waited for too long. While the disk fails each of them is told by itself when its turn comes.

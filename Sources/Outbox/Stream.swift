@@ -8,40 +8,27 @@ internal import Readings
 struct Stream {
     /// Rows that one transaction drops at most, so that a bound lowered in the settings does not stall an append.
     static let dropLimit = 10_000
-    /// Settled rows are removed when there are so many, or none but them.
-    private static let garbageLimit: Int64 = 1_000
     private static let gapBytes = OutboxStore.bytesPerMessage + Int64(Gap.storedByteCount)
 
-    let number: Int64
-    /// What the file calls it.
-    let name: DeliveryClass
     /// What its messages belong to: what a salvage found keeps its identity on the wire.
     let deliveryClass: DeliveryClass
-    let limits: ClassLimits
-    /// What the file says or, where ``mustWrite`` is set, is to say.
-    private(set) var counters: OutboxFile.Counters
-    private(set) var epochs: Epochs
+    /// May change while messages wait: what that costs goes with the next commit.
+    var limits: ClassLimits
+    /// What the file holds.
+    private var ledger: StreamLedger
     private(set) var unstored = UnstoredMessages()
     /// Stored, handed out and not settled, up to `cursor`.
     private var storedWindow = ClaimWindow()
     /// Handed out of memory and not settled. Those up to `storedThrough` have been stored since; that is so with
     /// ``ClassLimits/Order/interleave`` only, where they lie beyond the cursor.
     private var liveWindow = ClaimWindow()
-    private var storedThrough: Int64 = 0
+    /// No row beyond this is in the file.
+    private var storedThrough: Int64
     private var liveStoredCount = 0
     /// Stored rows up to this sequence have been handed out.
     private var cursor: Int64
-    /// Settled rows at or beyond the head that are still in the file: `false` once removed.
-    private var removals: Set<MessageID> = []
     /// Stored, and on their way as gap records that are not in the file.
     private var leftOut: Set<MessageID> = []
-    /// Rows below the head that are still in the file, as far as is known.
-    private var garbage: Int64 = 0
-    /// Settled since the last commit: a crash would deliver them again.
-    private(set) var unrecorded = 0
-    /// The counters, or rows to be removed, differ from the file.
-    private(set) var mustWrite = false
-    private var mustWriteEpochs = false
     /// The last gap record that is stored. One that directly follows it is stored as one with it, unless it is on its way.
     private var tailGap: Gap?
     private var rate = ArrivalRate()
@@ -52,27 +39,29 @@ struct Stream {
     /// The first message after `cursor`, when it is known.
     private var oldestUnclaimed: OutboxFile.Head?
 
-    init(_ stored: OutboxFile.StoredStream, limits: ClassLimits, tailGap: Gap?) {
-        number = stored.number
-        name = stored.name
-        deliveryClass = name.salvaged ?? name
+    init(_ ledger: StreamLedger, limits: ClassLimits, tailGap: Gap?) {
+        self.ledger = ledger
+        deliveryClass = ledger.name.salvaged ?? ledger.name
         self.limits = limits
-        counters = stored.counters
-        epochs = stored.epochs
         self.tailGap = tailGap
-        cursor = counters.head - 1
-        // A crash may have left some; one range removes them all.
-        garbage = counters.head > 1 ? 1 : 0
+        cursor = ledger.counters.head - 1
+        storedThrough = ledger.counters.next - 1
     }
 
+    var number: Int64 { ledger.number }
+    /// What the file calls it.
+    var name: DeliveryClass { ledger.name }
+    var counters: OutboxFile.Counters { ledger.counters }
+    var epochs: Epochs { ledger.epochs }
+    /// Settled since the last commit: a crash would deliver them again.
+    var unrecorded: Int { ledger.unrecorded }
     private func id(_ sequence: Int64) -> MessageID { MessageID(stream: number, sequence: sequence) }
 
-    /// Stored messages that `claim` could hand out.
-    private var unclaimedStored: Int64 { counters.count - Int64(storedWindow.count + liveStoredCount) }
-    /// Stored messages wait to be handed out.
-    var hasBacklog: Bool { unclaimedStored > 0 }
-    /// Everything that `claim` could hand out.
-    var unclaimed: Int64 { unclaimedStored + Int64(unstored.waiting) }
+    /// There may be stored messages that were not handed out. What lies there decides, not how many are counted: no row
+    /// is passed over because a counter is wrong. False for certain once ``claim`` has looked.
+    var hasBacklog: Bool { cursor < storedThrough }
+    /// There may be something that `claim` could hand out.
+    var hasUnclaimed: Bool { hasBacklog || unstored.waiting > 0 }
     /// On their way.
     var claimedCount: Int { storedWindow.count + liveWindow.count }
     var count: Int64 { counters.count + Int64(unstored.count) - (isTailExtended ? 1 : 0) }
@@ -83,7 +72,7 @@ struct Stream {
     /// Whether a message that comes now could go upstream before its class wants it stored. Where it has to wait behind
     /// stored ones, or where there is no upstream, it is stored as soon as possible instead.
     func isLive(isAttached: Bool) -> Bool {
-        isAttached && limits.commitAfter > .zero && (unclaimedStored == 0 || limits.order == .interleave)
+        isAttached && limits.commitAfter > .zero && (!hasBacklog || limits.order == .interleave)
     }
 
     // MARK: Taking in
@@ -118,9 +107,7 @@ struct Stream {
         rate.took(bytes, now: now)
         unstored.append(
             UnstoredMessages.Item(
-                sequence: counters.next, message: message, bytes: bytes, taken: now, receipt: receipt))
-        counters.next += 1
-        mustWrite = true
+                sequence: ledger.useSequence(), message: message, bytes: bytes, taken: now, receipt: receipt))
     }
 
     /// Takes what another stream of its class has in memory alone, under sequences of its own.
@@ -169,9 +156,8 @@ struct Stream {
 
     /// - Parameter gap: of the next sequences.
     private mutating func lose(_ gap: Gap, at time: Timestamp, _ receipts: [Receipt], now: Instant) {
-        counters.next = gap.last + 1
-        counters.dropped += gap.count
-        mustWrite = true
+        ledger.useSequences(of: gap)
+        let epochs = epochs
         let isExtended = unstored.extendLast(by: gap, time: time, receipts: receipts, taken: now) { last in
             epochs.areTogether(last, gap.last)
         }
@@ -183,12 +169,12 @@ struct Stream {
                 record: .init(gap, receipts: receipts), bytes: Self.gapBytes, taken: now, receipt: .none))
     }
 
+    /// The file is to know the stream: something else there refers to it.
+    mutating func mustBeKnown() { ledger.mustBeKnown() }
+
     /// From the next message that goes out on, sequences count under another epoch.
     mutating func begin(_ epoch: UInt64) {
-        let first = unstored.peek()?.first ?? counters.next
-        epochs.begin(Epoch(first: first, value: epoch))
-        mustWriteEpochs = true
-        mustWrite = true
+        ledger.begin(Epoch(first: unstored.peek()?.first ?? counters.next, value: epoch))
     }
 
     // MARK: Inside a transaction
@@ -206,37 +192,29 @@ struct Stream {
     mutating func commit(
         _ places: Int, needsRoom: Bool = false, _ file: OutboxFile, now: Instant, opened: Instant
     ) throws(SQLiteError) -> Stored {
-        if needsRoom { try removeSettled(file, isUrgent: true) }
+        if needsRoom { try ledger.makeRoom(in: file) }
         let stored = try store(places, file)
         try enforceBounds(file, now: now, opened: opened)
-        try removeSettled(file, isUrgent: false)
-        if mustWriteEpochs {
-            epochs.forget(before: counters.head)
-            try file.write(epochs, stream: number)
-            mustWriteEpochs = false
-        }
-        if mustWrite {
-            try writeCounters(file, stored: places)
-            mustWrite = places < unstored.placeCount
-        }
-        unrecorded = 0
+        try writeCounters(file, stored: places)
         return stored
     }
 
+    /// Every transaction that changed the stream ends with it.
     /// - Parameter places: so many of the messages in memory are stored.
-    func writeCounters(_ file: OutboxFile, stored places: Int = 0) throws(SQLiteError) {
-        // What stays in memory would be lost by a crash without having been anywhere: its sequences are not used up.
-        var written = counters
-        if places < unstored.placeCount { written.next = unstored[places].first }
-        try file.write(written, stream: number)
+    mutating func writeCounters(_ file: OutboxFile, stored places: Int = 0) throws(SQLiteError) {
+        try ledger.write(to: file, unstored: places < unstored.placeCount ? unstored[places].first : nil)
     }
+
+    /// The counters, or rows to be deleted, differ from the file.
+    var differsFromFile: Bool { ledger.differs }
 
     private mutating func store(_ places: Int, _ file: OutboxFile) throws(SQLiteError) -> Stored {
         var stored = Stored(places: places, receipts: [])
         guard places > 0 else { return stored }
         stored.receipts.reserveCapacity(places)
         var claimed: (count: Int, last: MessageID?) = (0, nil)
-        let isContinuous = unclaimedStored == 0
+        var isAllClaimed = true
+        let isContinuous = !hasBacklog
         for place in 0..<places {
             let item = unstored[place]
             guard !item.isSettled else { continue }
@@ -245,24 +223,27 @@ struct Stream {
                 stored.receipts += item.record?.receipts ?? []
             } else {
                 try file.insert(item.message, id: id(item.sequence))
-                counters.count += 1
-                counters.bytes += item.bytes
+                ledger.change(rows: 1, bytes: item.bytes, at: item.sequence)
             }
             stored.receipts.append(item.receipt)
-            if place < unstored.handedOutPlaces { claimed = (claimed.count + 1, id(item.sequence)) }
+            if place < unstored.handedOutPlaces {
+                claimed = (claimed.count + 1, id(item.sequence))
+            } else {
+                isAllClaimed = false
+            }
         }
         storedThrough = unstored[places - 1].sequence
-        if let last = claimed.last {
-            if isContinuous {
+        if isContinuous {
+            if let last = claimed.last {
                 for item in liveWindow.removeAll(through: last) { storedWindow.append(item.id, bytes: item.bytes) }
                 liveStoredCount = 0
                 cursor = last.sequence
-                oldestUnclaimed = nil
-            } else {
-                liveStoredCount += claimed.count
             }
+            if isAllClaimed { cursor = storedThrough }
+            oldestUnclaimed = nil
+        } else {
+            liveStoredCount += claimed.count
         }
-        mustWrite = true
         return stored
     }
 
@@ -279,17 +260,16 @@ struct Stream {
             merged.append(gap)
             gap = merged
             _ = try file.delete(from: id(tail.last), to: id(tail.last))
-        } else {
-            counters.count += 1
-            counters.bytes += Self.gapBytes
+            ledger.change(rows: -1, bytes: -Self.gapBytes, at: tail.last)
         }
+        ledger.change(rows: 1, bytes: Self.gapBytes, at: gap.last)
         try file.insert(gap, stream: number, boot: file.boot, time: time)
         tailGap = gap
     }
 
     /// Whether one record can stand for the stored one and the one behind it.
     private func isExtended(_ tail: Gap, by gap: Gap) -> Bool {
-        tail.last + 1 == gap.first && tail.last > cursor && !removals.contains(id(tail.last))
+        tail.last + 1 == gap.first && tail.last > cursor && !ledger.isSettled(id(tail.last))
             && epochs.areTogether(tail.last, gap.last)
     }
 
@@ -320,7 +300,6 @@ struct Stream {
         while counters.dropped == before,
             let next = try dropRun(after: place, through: last, file, now: now, opened: opened)
         { place = next }
-        try writeCounters(file)
         return counters.dropped - before
     }
 
@@ -337,11 +316,12 @@ struct Stream {
         var gap: Gap?
         var dropped: Int64 = 0
         var rows: Int64 = 0
-        var freed: Int64 = 0
         var last: OutboxFile.Head?
+        // The counters as they are with what was dropped so far.
+        var left = ledger
         var isAtEpoch = false
         try file.rows(after: id(place)) { head, row throws(SQLiteError) in
-            if removals.contains(head.id) { return true }
+            if ledger.isSettled(head.id) { return true }
             if liveStoredCount > 0, liveWindow.contains(head.id) { return false }
             if let gap, !epochs.areTogether(gap.last, head.id.sequence) {
                 isAtEpoch = true
@@ -358,7 +338,7 @@ struct Stream {
                 } else if hasExpired(head, file, now: now, opened: opened) {
                     reason = .expired
                 } else {
-                    let isOver = isOver(rows: counters.count - rows + 1, bytes: counters.bytes - freed + Self.gapBytes)
+                    let isOver = isOver(rows: left.counters.count + 1, bytes: left.counters.bytes + Self.gapBytes)
                     guard limits.overflow == .dropOldest, isOver else { return false }
                     reason = .overflow
                 }
@@ -370,7 +350,7 @@ struct Stream {
             }
             if gap == nil { gap = lost } else { gap?.append(lost) }
             rows += 1
-            freed += head.bytes
+            left.change(rows: -1, bytes: -head.bytes, at: head.id.sequence)
             last = head
             return true
         }
@@ -378,25 +358,14 @@ struct Stream {
         guard let gap, let last else { return nil }
         guard dropped > 0 || rows > 1 else { return isAtEpoch ? gap.last : nil }
         _ = try file.delete(from: id(place + 1), to: last.id)
-        removals = removals.filter { $0 <= id(place) || $0 > last.id }
         try file.insert(gap, stream: number, boot: last.boot, time: last.time)
-        counters.count += 1 - rows
-        counters.bytes += Self.gapBytes - freed
-        counters.dropped += dropped
-        mustWrite = true
+        left.forgetSettled(from: id(place + 1), through: last.id)
+        left.change(rows: 1, bytes: Self.gapBytes, at: gap.last)
+        left.noteDropped(dropped)
+        ledger = left
         oldestUnclaimed = nil
         if gap.last >= tailGap?.last ?? 0 { tailGap = gap }
         return isAtEpoch ? gap.last : nil
-    }
-
-    /// Removes settled rows: those at the front many at a time, since their pages are written once each time.
-    private mutating func removeSettled(_ file: OutboxFile, isUrgent: Bool) throws(SQLiteError) {
-        if garbage >= Self.garbageLimit || (garbage > 0 && (isUrgent || counters.count == 0)) {
-            _ = try file.delete(from: id(0), to: id(counters.head - 1))
-            garbage = 0
-        }
-        for id in removals { _ = try file.delete(from: id, to: id) }
-        removals = []
     }
 
     // MARK: Handing out
@@ -411,14 +380,14 @@ struct Stream {
         if limits.order == .interleave {
             claimUnstored(&left, &budget, file, now: now, gapTopic: gapTopic, into: &claimed)
         }
-        if left > 0, stored > 0, unclaimedStored > 0 {
+        if left > 0, stored > 0, hasBacklog {
             let count = try claimStored(
                 atMost: min(left, stored, storedLimit), &budget, file, now: now, opened: opened,
                 isDiskFailing: isDiskFailing, gapTopic: gapTopic, into: &claimed)
             left -= count
             stored -= count
         }
-        if left > 0, unclaimedStored == 0 {
+        if left > 0, !hasBacklog {
             claimUnstored(&left, &budget, file, now: now, gapTopic: gapTopic, into: &claimed)
         }
     }
@@ -452,8 +421,7 @@ struct Stream {
 
     /// Puts a gap record in the place of a message in memory that is of no use any more.
     private mutating func expire(_ item: UnstoredMessages.Item) -> UnstoredMessages.Item {
-        counters.dropped += 1
-        mustWrite = true
+        ledger.noteDropped(1)
         let gap = Self.record(inPlaceOf: item.sequence, item.message.time, reason: .expired)
         unstored.replace(item.sequence, with: gap, bytes: Self.gapBytes)
         return unstored.item(at: item.sequence) ?? item
@@ -490,8 +458,8 @@ struct Stream {
         var remaining = budget
         var boot = (number: Int64.min, id: BootID(""))
         let isHistorical = limits.order == .interleave
-        try file.rows(after: id(cursor)) { head, row throws(SQLiteError) in
-            if removals.contains(head.id) {
+        let isAtEnd = try file.rows(after: id(cursor)) { head, row throws(SQLiteError) in
+            if ledger.isSettled(head.id) {
                 passed = head.id
                 return true
             }
@@ -537,6 +505,8 @@ struct Stream {
             passed = head.id
             return true
         }
+        // Behind the last row there is nothing to look for any more.
+        if isAtEnd { passed = max(passed ?? id(0), id(storedThrough)) }
         guard let passed else { return 0 }
         for (id, bytes) in entering { storedWindow.append(id, bytes: bytes) }
         if adopted > 0 {
@@ -554,17 +524,7 @@ struct Stream {
     /// - Parameter receipts: gets whose acknowledgement waited for it.
     mutating func settle(_ id: MessageID, now: Instant, _ receipts: inout Receipts) {
         if let (bytes, _) = storedWindow.settle(id) {
-            let head = storedWindow.first?.id.sequence ?? cursor + 1
-            if head > counters.head {
-                counters.head = head
-                garbage += 1
-            }
-            if id.sequence >= head {
-                removals.insert(id)
-            } else if removals.isEmpty == false {
-                forgetRemovals(below: head)
-            }
-            settleStored(id, bytes)
+            settleStored(id, bytes, head: storedWindow.first?.id.sequence ?? cursor + 1)
             departures.took(bytes, now: now)
             return
         }
@@ -576,8 +536,7 @@ struct Stream {
             return
         }
         liveStoredCount -= 1
-        removals.insert(id)
-        settleStored(id, bytes)
+        settleStored(id, bytes, head: counters.head)
     }
 
     // MARK: Setting aside
@@ -596,8 +555,7 @@ struct Stream {
             let gap = Self.record(inPlaceOf: id.sequence, head.time, reason: .refused)
             let message = message(of: gap, at: head.time, gapTopic: gapTopic)
             try file.insert(gap, stream: number, boot: head.boot, time: head.time)
-            counters.bytes += Self.gapBytes - head.bytes
-            mustWrite = true
+            ledger.change(rows: 0, bytes: Self.gapBytes - head.bytes, at: id.sequence)
             storedWindow.resize(id, bytes: Self.gapBytes)
             liveWindow.resize(id, bytes: Self.gapBytes)
             let boot = try file.bootID(head.boot)
@@ -638,20 +596,11 @@ struct Stream {
         return claimed(id, boot: file.bootName, message, isHistorical: false)
     }
 
-    private mutating func settleStored(_ id: MessageID, _ bytes: Int64) {
+    /// - Parameter head: rows below this are settled.
+    private mutating func settleStored(_ id: MessageID, _ bytes: Int64, head: Int64) {
         leftOut.remove(id)
         if id.sequence == tailGap?.last { tailGap = nil }
-        counters.count -= 1
-        counters.bytes -= bytes
-        unrecorded += 1
-        mustWrite = true
-    }
-
-    /// Those that the head has passed go with what lies below it.
-    private mutating func forgetRemovals(below head: Int64) {
-        let kept = removals.filter { $0.sequence >= head }
-        garbage += Int64(removals.count - kept.count)
-        removals = kept
+        ledger.settle(id, bytes: bytes, head: head)
     }
 
     /// What was handed out and not settled is handed out again.
@@ -682,12 +631,11 @@ struct Stream {
     /// - Returns: `false` when the class has no room for it.
     mutating func takeBack(_ number: Int64, bytes: Int64, _ file: OutboxFile) throws(SQLiteError) -> Bool {
         guard !isOver(rows: counters.count + 1, bytes: counters.bytes + bytes) else { return false }
-        try file.moveFromRefused(number, to: id(counters.next))
-        counters.next += 1
-        counters.count += 1
-        counters.bytes += bytes
+        let sequence = ledger.useSequence()
+        try file.moveFromRefused(number, to: id(sequence))
+        ledger.change(rows: 1, bytes: bytes, at: sequence)
+        storedThrough = sequence
         tailGap = nil
-        try writeCounters(file)
         return true
     }
 
@@ -701,7 +649,7 @@ struct Stream {
         var isOver = false
         let start = max(sequence, counters.head - 1)
         try file.rows(after: id(start)) { head, row throws(SQLiteError) in
-            guard !removals.contains(head.id) else { return true }
+            guard !ledger.isSettled(head.id) else { return true }
             var message = Message(
                 topic: "", payload: row.payload, retain: row.retain, deliveryClass: deliveryClass, time: head.time,
                 expiry: head.expiry, properties: row.properties)
@@ -736,7 +684,7 @@ struct Stream {
 
     /// Whether the first message that could be dropped has waited for too long.
     mutating func hasExpired(_ file: OutboxFile, now: Instant, opened: Instant) throws(SQLiteError) -> Bool {
-        guard unclaimedStored > 0 else { return false }
+        guard hasBacklog else { return false }
         if oldestUnclaimed == nil { oldestUnclaimed = try file.firstMessage(after: id(cursor)) }
         guard let oldestUnclaimed else { return false }
         return hasExpired(oldestUnclaimed, file, now: now, opened: opened)
@@ -754,10 +702,18 @@ struct Stream {
         now - (head.boot == file.boot ? head.time.instant : opened)
     }
 
+    /// The counters may be wrong: ``countRows(_:)`` is to be called until it returns an outcome.
+    var isInDoubt: Bool { ledger.isInDoubt }
+
+    /// Counts some more rows of a stream in doubt.
+    /// - Returns: `nil` while there are more.
+    mutating func countRows(_ file: OutboxFile) throws(SQLiteError) -> RowCount.Outcome? { try ledger.countRows(file) }
+
     func backlog(_ file: OutboxFile, now: Instant, opened: Instant) throws(SQLiteError) -> ClassBacklog {
         let stored = counters.count > 0 ? try file.firstMessage(after: id(counters.head - 1)) : nil
+        // Counters in doubt may say anything.
         var backlog = ClassBacklog(
-            deliveryClass: name, count: count, bytes: bytes, claimed: claimedCount,
+            deliveryClass: name, count: max(0, count), bytes: max(0, bytes), claimed: claimedCount,
             unstored: Int64(unstored.count), dropped: counters.dropped, setAside: try file.refusedCount(number))
         if let stored {
             backlog.oldest = stored.time

@@ -20,7 +20,8 @@ package struct AccessRule: Hashable, Sendable {
     /// The user it is for; `nil` for everybody, those without a name too.
     package let user: UserName?
     package let access: Access
-    /// A topic filter. In its levels `{client}` stands for the client identifier and `{user}` for the user name.
+    /// A topic filter. In its levels `{user}` stands for the user name, which is proved, and `{client}` for the client
+    /// identifier, which each client chooses: alone it confines nobody.
     package let filter: String
 
     /// - Throws: when the filter is none, is a shared one, or has braces around anything but `client` and `user`.
@@ -44,6 +45,16 @@ package struct AccessRule: Hashable, Sendable {
         return user.map { $0.utf8.elementsEqual(own.text.utf8) } ?? false
     }
 
+    /// The filter asks for the client identifier.
+    package var namesClient: Bool {
+        Self.pieces(filter).contains { if case .client = $0 { true } else { false } }
+    }
+
+    /// The filter asks for the user name.
+    package var namesUser: Bool {
+        Self.pieces(filter).contains { if case .user = $0 { true } else { false } }
+    }
+
     /// The filter for one user and client; `nil` when a name that it asks for is missing or is no plain level.
     ///
     /// A name with `/`, `+` or `#` would stand for other topics than its own, and one that begins with `$` could open
@@ -64,10 +75,11 @@ package struct AccessRule: Hashable, Sendable {
         return Topic.isValidFilter(result) ? result : nil
     }
 
-    private static func isPlainLevel(_ name: String) -> Bool {
+    /// Whether a name may stand as one level of a topic filter.
+    package static func isPlainLevel(_ name: String) -> Bool {
         !name.isEmpty && name.utf8.first != UInt8(ascii: "$")
-            && !name.utf8.contains {
-                $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: "#") || $0 == 0
+            && name.unicodeScalars.allSatisfy {
+                $0 != "/" && $0 != "+" && $0 != "#" && $0.properties.generalCategory != .control
             }
     }
 

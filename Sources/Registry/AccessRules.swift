@@ -22,6 +22,21 @@ package struct AccessRules: Hashable, Sendable {
         return access
     }
 
+    /// Whether any rule gives a client anything at all.
+    package func isAllowedAnything(user: String?, client: String) -> Bool {
+        (!isClosed && rules.isEmpty)
+            || rules.contains { $0.isFor(user) && $0.filter(user: user, client: client) != nil }
+    }
+
+    /// Why a client may not use its identifier: a rule with `{client}` is for it, and the identifier would stand for other
+    /// topics than one level. `nil`: it may.
+    package func refusal(user: String?, client: String) -> String? {
+        guard !AccessRule.isPlainLevel(client), rules.contains(where: { $0.isFor(user) && $0.namesClient }) else {
+            return nil
+        }
+        return "an access rule with {client} takes no client identifier with +, #, /, a leading $ or control characters"
+    }
+
     /// One question, answered without keeping anything.
     /// - Parameter topic: a topic name; for `.subscribe` a filter, and for `.readwrite` a name that must be allowed
     ///   in all three ways.

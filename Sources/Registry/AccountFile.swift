@@ -19,21 +19,16 @@ final class AccountFile {
 
     // MARK: Users
 
-    func count(_ table: String) throws(SQLiteError) -> Int {
-        Int(try file.connection.integer("SELECT count(*) FROM \(table)", doing: "count in \(path)"))
-    }
-
-    func users() throws(SQLiteError) -> [(name: String, hash: String)] {
+    /// Users with the hash to verify against. A user whose stored hash cannot be read is left out: nobody can log in
+    /// with it.
+    /// - Parameter users: gets what can be read; where this throws, what was read before the damage.
+    func loadUsers(into users: inout [UserName: PasswordHash]) throws(SQLiteError) {
         let select = try statement("SELECT name, hash FROM user ORDER BY name", doing: "read the users of")
-        var users: [(name: String, hash: String)] = []
-        while try select.step() { users.append((select.text(at: 0), select.text(at: 1))) }
-        return users
-    }
-
-    func hasUser(_ name: UserName) throws(SQLiteError) -> Bool {
-        let select = try statement("SELECT 1 FROM user WHERE name = ?", doing: "read the users of")
-        try select.bind(name.text, at: 1)
-        return try select.step()
+        while try select.step() {
+            guard let name = UserName(select.text(at: 0)), let hash = try? PasswordHash(parsing: select.text(at: 1))
+            else { continue }
+            users[name] = hash
+        }
     }
 
     /// Adds the user, or replaces the hash.
@@ -46,12 +41,30 @@ final class AccountFile {
         try insert.run()
     }
 
-    /// - Returns: whether there was such a user.
-    func removeUser(_ name: UserName) throws(SQLiteError) -> Bool {
-        let delete = try statement("DELETE FROM user WHERE name = ?", doing: "remove a user from")
-        try delete.bind(name.text, at: 1)
-        try delete.run()
-        return file.connection.changes > 0
+    /// With the user's rules and sessions: a later user of the same name must not get them.
+    func removeUser(_ name: UserName) throws(SQLiteError) {
+        for (table, column) in [("user", "name"), ("access_rule", "user"), ("session", "user")] {
+            let delete = try statement("DELETE FROM \(table) WHERE \(column) = ?", doing: "remove a user from")
+            try delete.bind(name.text, at: 1)
+            try delete.run()
+        }
+    }
+
+    /// Writes all of them in the place of those in the file. Within a transaction.
+    func rewrite(_ accounts: StoredAccounts) throws(SQLiteError) {
+        for table in ["user", "access_rule"] {
+            try file.connection.execute("DELETE FROM \(table)", doing: "empty \(path)")
+        }
+        for (name, hash) in accounts.users { try set(name, hash) }
+        for stored in accounts.rules { try insert(stored.rule, number: stored.id) }
+        if accounts.lastRule > accounts.rules.last?.id ?? 0,
+            let any = try? AccessRule(user: nil, access: .read, filter: "-")
+        {
+            // SQLite goes on counting from the highest number that it ever saw.
+            try insert(any, number: accounts.lastRule)
+            _ = try removeRule(accounts.lastRule)
+        }
+        try setClosed(accounts.isClosed)
     }
 
     // MARK: Rules
@@ -87,13 +100,10 @@ final class AccountFile {
         return rules
     }
 
-    /// The number of an equal rule.
-    func find(_ rule: AccessRule) throws(SQLiteError) -> Int64? {
-        let select = try statement(
-            "SELECT id FROM access_rule WHERE user IS ?1 AND access = ?2 AND filter = ?3",
-            doing: "read the access rules of")
-        try bind(rule, to: select)
-        return try select.step() ? select.integer(at: 0) : nil
+    /// The highest number that a rule ever had.
+    func lastRule() throws(SQLiteError) -> Int64 {
+        try file.connection.integer(
+            "SELECT seq FROM sqlite_sequence WHERE name = 'access_rule'", doing: "read the access rules of \(path)")
     }
 
     /// - Returns: its number, which no other rule ever had.
@@ -103,6 +113,15 @@ final class AccountFile {
         try bind(rule, to: insert)
         try insert.run()
         return try file.connection.integer("SELECT last_insert_rowid()", doing: "write an access rule to \(path)")
+    }
+
+    private func insert(_ rule: AccessRule, number: Int64) throws(SQLiteError) {
+        let insert = try statement(
+            "INSERT INTO access_rule(id, user, access, filter) VALUES(?4, ?1, ?2, ?3)", doing: "write an access rule to"
+        )
+        try bind(rule, to: insert)
+        try insert.bind(number, at: 4)
+        try insert.run()
     }
 
     /// - Returns: whether there was such a rule.

@@ -1,5 +1,5 @@
 /// A password file of mosquitto: `user:hash` on each line, as `mosquitto_passwd` writes it. Empty lines and lines that
-/// begin with `#` say nothing.
+/// begin with `#` say nothing; a byte order mark, as Windows' editor writes it, is no part of the first name.
 package struct PasswordFile: Sendable {
     /// The largest file, in bytes: some 8,000 users.
     package static let maximumBytes = 1 << 20
@@ -10,6 +10,7 @@ package struct PasswordFile: Sendable {
     /// Reads the whole file, and throws with the first mistakes if there is any: half a file would lock out the rest.
     package init(parsing bytes: [UInt8]) throws(PasswordFileError) {
         guard bytes.count <= Self.maximumBytes else { throw PasswordFileError([.init(line: 0, reason: .fileTooLarge)]) }
+        let bytes = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes[3...] : bytes[...]
         var entries: [(user: UserName, hash: PasswordHash)] = []
         var lines: [UserName: Int] = [:]
         var mistakes: [PasswordFileError.Mistake] = []

@@ -5,8 +5,6 @@ internal import Glibc
 /// whatever keeps state in it shares this one, on one thread.
 final class StateFile {
     let connection: Connection
-    /// There was nothing in it.
-    let isNew: Bool
 
     /// Opens or creates the file, readable by its owner only, and brings its schema up to date.
     init(path: String, lockTimeoutMilliseconds: Int32) throws(SQLiteError) {
@@ -24,7 +22,6 @@ final class StateFile {
         options.checksLog = true
         connection = try Connection.open(path, options: options)
         let opening = "open the state \(path)"
-        isNew = try connection.integer("PRAGMA user_version", doing: opening) == 0
         try stateSchema.migrate(connection)
         let names = stateTables.map { "'\($0)'" }.joined(separator: ", ")
         let found = try connection.integer(

@@ -51,7 +51,9 @@ let stateSchema = Migrations([
         publish BLOB NOT NULL
     ) WITHOUT ROWID;
     """,
-    // 2. Who may come in, and whose a session is: '' for nobody's. `user.hash` is a PasswordHash's text.
+    // 2. Who may come in, and whose a session is: '' for nobody's. `session.client` of a user's session is the client
+    // identifier, a NUL and the user's name: one identifier of two users names two sessions. Earlier versions wrote the
+    // identifier alone, which is read as well. `user.hash` is a PasswordHash's text.
     // `access_rule.user` is NULL for everybody; it may name a user that does not exist. `account_state.is_closed` stays
     // set after damaged rules were lost: no rules mean no access then.
     """

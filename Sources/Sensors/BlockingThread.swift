@@ -35,6 +35,9 @@ package final class BlockingThread: Sendable {
         }
     }
 
+    /// Runs `body` on the thread, after what was handed over before, without waiting for it.
+    package func post(_ body: @escaping @Sendable () -> Void) { queue.put(body) }
+
     /// Whoever comes first, the call or the cancellation, resumes the task.
     private final class Answer<Result: Sendable>: Sendable {
         private enum State: Sendable {

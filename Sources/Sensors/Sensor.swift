@@ -14,8 +14,8 @@ package protocol Sensor: Sendable {
     /// The device files that it opens, as far as they are there now; none where it opens none. May read the file system.
     func deviceFiles() -> [String]
 
-    /// Opens the device and delivers what it measures, until the task is cancelled. Throws when the device fails: the
-    /// supervisor tells why, waits and runs it again, so it opens everything anew each time.
+    /// Opens the device and delivers what it measures, until the task is cancelled. Throws when the device fails: it is
+    /// told why, and run again after a while, so it opens everything anew each time.
     ///
     /// Must not block a thread of the cooperative pool: what waits for a descriptor waits in ``SensorContext/wait(for:until:)``,
     /// and a call that blocks is made on a ``BlockingThread``.

@@ -12,7 +12,7 @@ package struct SensorContext: Sendable {
         case cancelled
     }
 
-    /// What a sensor tells its supervisor.
+    /// What a sensor tells the hub.
     package enum Event: Sendable {
         case opened
         case emitted(Arrival.Body, Timestamp, RawReading?)

@@ -5,8 +5,8 @@ package struct SensorSnapshot: Sendable {
     package enum State: Sendable {
         case starting
         case running
-        /// Rests until `nextAttempt`, or keeps trying by itself.
-        case failed(SensorError, nextAttempt: Instant?)
+        /// Until it is run again, or works again by itself.
+        case failed(SensorError)
 
         /// `starting`, `running` or `failed`.
         package var name: String {
@@ -19,7 +19,7 @@ package struct SensorSnapshot: Sendable {
 
         /// What is wrong and what to do.
         package var problem: String? {
-            if case .failed(let error, _) = self { error.description } else { nil }
+            if case .failed(let error) = self { error.description } else { nil }
         }
     }
 

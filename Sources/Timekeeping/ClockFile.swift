@@ -1,5 +1,4 @@
-import Configuration
-import Glibc
+import Linux
 package import Readings
 
 /// The last time that was known, kept over a power cut: `clock` in the data directory, Unix seconds as text.
@@ -29,7 +28,7 @@ package struct ClockFile {
 
     /// Unix nanoseconds; `nil` when there is no such file, or none that makes sense.
     package func read() -> Int64? {
-        guard let bytes = try? FileBytes.read(path, limit: 64), let text = String(validating: bytes, as: UTF8.self),
+        guard let bytes = try? SmallFile.read(path, limit: 64), let text = String(validating: bytes, as: UTF8.self),
             let seconds = Int64(text.prefix { $0.isNumber }), (0..<8_000_000_000).contains(seconds)
         else { return nil }
         return seconds * 1_000_000_000
@@ -40,11 +39,6 @@ package struct ClockFile {
     @discardableResult
     package func write(unixNanoseconds: Int64) -> Bool {
         let text = Array("\(unixNanoseconds / 1_000_000_000)\n".utf8)
-        let draft = "\(path).new"
-        let file = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o640)
-        guard file >= 0 else { return false }
-        let isWritten = Glibc.write(file, text, text.count) == text.count && fsync(file) == 0
-        close(file)
-        return isWritten && rename(draft, path) == 0
+        return (try? AtomicFile.write(text, to: path)) != nil
     }
 }

@@ -77,11 +77,10 @@ package struct UpstreamAddress: Hashable, Sendable, CustomStringConvertible {
         port == transport.defaultPort ? "\(self):\(port)" : description
     }
 
-    /// Whether the host is this machine's loopback, which nobody else can listen to.
-    package var isLoopback: Bool {
-        let name = host.lowercased()
-        return name == "localhost" || name.hasSuffix(".localhost") || name == "::1"
-            || (Self.isAddress(host) && host.hasPrefix("127."))
+    /// Whether the host is this machine by its name or address: what is sent there does not leave the machine.
+    package var isThisMachine: Bool {
+        ["localhost", "localhost.localdomain", "ip6-localhost", "::1"].contains(host.lowercased())
+            || host.hasPrefix("127.") && Self.isAddress(host)
     }
 
     /// Whether the host is an IPv6 address rather than a name.

@@ -5,10 +5,11 @@ import Diagnosis
 extension Tidegate {
     struct Bundle: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Write an archive for whoever helps from afar.",
+            abstract: "Write an archive for somebody who helps from afar.",
             discussion: """
-                Settings, state, what doctor finds, logs, and what the machine says of itself. Without passwords, keys \
-                and the upstream account's name, and without what devices have sent. Look through it before you send it.
+                Settings, state, what doctor finds, logs, and what the machine says of itself. Without passwords, keys, \
+                tokens and the upstream account's name, and without the values that devices have sent: only their kind \
+                stays, such as "number". Look through it before you send it.
                 """)
 
         @OptionGroup var settings: SettingsOptions

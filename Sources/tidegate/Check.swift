@@ -7,7 +7,8 @@ extension Tidegate {
         static let configuration = CommandConfiguration(
             abstract: "Look for mistakes in the settings, all at once.",
             discussion: """
-                Needs no hardware and no network, so it can be run anywhere. Each mistake is printed as \
+                Needs no hardware and no network, so it can be run anywhere. Looks into the certificates, keys and \
+                password files that the settings name, where they are here. Each mistake is printed as \
                 file:line:column, with what was expected. Exits with 78 when there is one, else with 0; warnings \
                 do not count.
                 """)
@@ -31,23 +32,18 @@ extension Tidegate {
                 print(SampleSettings.text, terminator: "")
                 return
             }
-            let result = SettingsLoader.load(gateway.settings.path)
+            let result = SettingsLoader.check(gateway.settings.path)
             for diagnostic in result.diagnostics { StandardError.print("\(diagnostic)") }
-            guard let settings = result.settings else {
+            guard result.settings != nil else {
                 let count = result.diagnostics.count { $0.severity == .error }
                 StandardError.print("\(count) \(count == 1 ? "mistake" : "mistakes") in the settings")
                 throw ExitCode(GatewayError.Kind.configuration.rawValue)
             }
-            for path in settings.openKeyFiles {
-                StandardError.print(
-                    "\(path): warning: every account of this machine can use this key: chmod o= \(path)")
-            }
-            if let problem = settings.passwordProblem {
-                StandardError.print("\(problem)")
-                throw ExitCode(GatewayError.Kind.configuration.rawValue)
-            }
             if diff { return try gateway.reload(isDryRun: true) }
-            if !quiet { print("settings are fine: \(result.files.joined(separator: ", "))") }
+            guard !quiet else { return }
+            let count = result.diagnostics.count
+            let warnings = count == 0 ? "" : " but for \(count) \(count == 1 ? "warning" : "warnings")"
+            print("settings are fine\(warnings): \(result.files.joined(separator: ", "))")
         }
     }
 }

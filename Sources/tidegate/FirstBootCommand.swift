@@ -9,8 +9,9 @@ extension Tidegate {
             abstract: "Take the settings from the boot partition, once (systemd does this on a board).",
             discussion: """
                 Looks for tidegate.toml in /boot/firmware and /boot, checks it, and moves it with the files that it \
-                names to where the gateway reads them, with mode 0600. One with a mistake stays there, and what is \
-                wrong is said on the console, in the log and by tidegate status. Exits with 78 then.
+                names to where the gateway reads them, with mode 0600: all of them or, when a step fails, none. Settings \
+                with a mistake stay there. Each failure is told on the console, in the log and by tidegate status. Exits \
+                with 78 when the settings have a mistake, with 74 when the disk fails.
                 """)
 
         @OptionGroup var settings: SettingsOptions
@@ -18,10 +19,10 @@ extension Tidegate {
         @Option(help: ArgumentHelp("Look here instead.", valueName: "folder"))
         var boot: [String] = []
 
-        @Option(help: "Whom the files are given to.")
+        @Option(help: "The user that the files are given to.")
         var user = "tidegate"
 
-        @Option(help: ArgumentHelp("Where to leave what tidegate status is to say.", valueName: "file"))
+        @Option(help: ArgumentHelp("Where to leave the report that tidegate status shows.", valueName: "file"))
         var report: String?
 
         func run() throws {
@@ -35,7 +36,9 @@ extension Tidegate {
                 case .refused(let problem):
                     StandardError.print("tidegate: \(problem)")
                     throw GatewayError(
-                        .configuration, doing: "take the settings from the boot partition", reason: "they have mistakes"
+                        .configuration, doing: "take the settings from the boot partition",
+                        reason: "they have mistakes",
+                        remedy: "mend the file there, with any computer, and start the board again"
                     )
                 }
             } catch {

@@ -69,9 +69,10 @@ extension Tidegate.Sensor {
 
     struct Scan: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Show what is there: GPIO lines and who holds them, serial ports, the kernel's own sensors.",
+            abstract:
+                "Show what is there: GPIO lines and the programs that hold them, serial ports, the kernel's own sensors.",
             discussion: """
-                With --port and --modbus: ask every address at every speed and parity, and say who answers. A port that \
+                With --port and --modbus: ask every address at every speed and parity, and list the devices that answer. A port that \
                 the running gateway uses is busy: stop it first.
                 """)
 

@@ -23,6 +23,14 @@ struct GatewayOptions: ParsableArguments {
         dataDir ?? SettingsLoader.loadWhatCanBeUsed(settings.path).settings.gateway.dataDirectory
     }
 
+    /// The settings file or the data directory stands on the command line.
+    var isNamed: Bool { dataDir != nil || settings.path != SettingsLoader.defaultPath }
+
+    /// Users may come by certificates, as far as the settings can be read.
+    var hasCertificateUsers: Bool {
+        SettingsLoader.loadWhatCanBeUsed(settings.path).settings.hasCertificateUsers
+    }
+
     /// - Throws: when there is a mistake in the settings.
     func load() throws(GatewayError) -> (settings: GatewaySettings, dataDirectory: String) {
         let loaded = try SettingsLoader.loadOrFail(settings.path)

@@ -20,10 +20,12 @@ import Testing
     @Test func requestsAreWrittenAsBefore() throws {
         #expect(try text(DeviceRequest.add(user: "a", password: "b/\"")) == #"{"add":{"password":"b/\"","user":"a"}}"#)
         #expect(try text(DeviceRequest.users) == #"{"users":{}}"#)
-        #expect(try text(DeviceRequest.removeRule(.max)) == #"{"removeRule":{"_0":9223372036854775807}}"#)
         #expect(
-            try text(DeviceRequest.allow(user: nil, access: "read", filter: "a/#"))
-                == #"{"allow":{"access":"read","filter":"a/#"}}"#)
+            try text(DeviceRequest.removeRule(.max, isConfirmed: true))
+                == #"{"removeRule":{"_0":9223372036854775807,"isConfirmed":true}}"#)
+        #expect(
+            try text(DeviceRequest.allow(user: nil, access: "read", filter: "a/#", isConfirmed: false))
+                == #"{"allow":{"access":"read","filter":"a/#","isConfirmed":false}}"#)
         #expect(
             try text(QueueRequest.messages(class: "x", refused: true, after: 7, limit: 10))
                 == #"{"messages":{"after":7,"class":"x","limit":10,"refused":true}}"#)
@@ -32,9 +34,12 @@ import Testing
 
     @Test func requestsComeBack() throws {
         let devices: [DeviceRequest] = [
-            .add(user: "é\u{0}", password: ""), .setPassword(user: "a", password: "b"), .remove(user: "a"), .users,
-            .importPasswords(text: "a:$7$1\nb:c\n"), .allow(user: "u", access: "read", filter: "+/#"),
-            .allow(user: nil, access: "write", filter: "x"), .removeRule(-1), .rules, .reopen,
+            .add(user: "é\u{0}", password: ""), .setPassword(user: "a", password: "b"),
+            .remove(user: "a", isConfirmed: true), .users,
+            .importPasswords(text: "a:$7$1\nb:c\n"),
+            .allow(user: "u", access: "read", filter: "+/#", isConfirmed: true),
+            .allow(user: nil, access: "write", filter: "x", isConfirmed: false), .removeRule(-1, isConfirmed: false),
+            .rules, .reopen,
         ]
         for request in devices { #expect(try returns(request), "\(request)") }
         let queues: [QueueRequest] = [

@@ -9,8 +9,12 @@ import Testing
 
 private final class Access: Permissions {
     private let access: ClientAccess
+    let isProvisional: Bool
 
-    init(_ access: ClientAccess) { self.access = access }
+    init(_ access: ClientAccess, isProvisional: Bool) {
+        self.access = access
+        self.isProvisional = isProvisional
+    }
 
     func mayPublish(_ topic: String) -> Bool { access.mayPublish(topic) }
     func mayReceive(_ topic: String) -> Bool { access.mayReceive(topic) }
@@ -27,9 +31,9 @@ private final class Doorkeeper: Authenticator, AccessPolicy {
         let completion: @Sendable (LoginVerdict) -> Void
     }
 
-    init(_ users: [String: String], rules: [AccessRule] = [], waits: Bool = false) {
+    init(_ users: [String: String], rules: [AccessRule] = [], waits: Bool = false, isClosed: Bool = false) {
         self.users = users
-        state = Mutex((AccessRules(rules), waits, []))
+        state = Mutex((AccessRules(rules, isClosed: isClosed), waits, []))
     }
 
     func decide(_ login: Login, completion: @escaping @Sendable (LoginVerdict) -> Void) {
@@ -61,8 +65,13 @@ private final class Doorkeeper: Authenticator, AccessPolicy {
     func set(_ rules: [AccessRule]) { state.withLock { $0.rules = AccessRules(rules) } }
 
     func permissions(user: String?, client: String) -> (any Permissions)? {
-        let access = state.withLock { $0.rules }.access(user: user, client: client)
-        return access.isUnrestricted ? nil : Access(access)
+        let rules = state.withLock { $0.rules }
+        let access = rules.access(user: user, client: client)
+        return access.isUnrestricted ? nil : Access(access, isProvisional: rules.isClosed)
+    }
+
+    func refusal(user: String?, client: String) -> String? {
+        state.withLock { $0.rules }.refusal(user: user, client: client)
     }
 }
 
@@ -225,26 +234,114 @@ private final class Doorkeeper: Authenticator, AccessPolicy {
         }
     }
 
-    @Test func aSessionBelongsToItsUser() async throws {
+    /// A client identifier is chosen, a user name is proved: the same identifier of two users names two sessions. Nobody is
+    /// locked out by another user's session, and nobody takes or ends it.
+    @Test(arguments: [ProtocolVersion.v3_1_1, .v5_0])
+    func oneIdentifierOfTwoUsersNamesTwoSessions(version: ProtocolVersion) async throws {
+        try await Self.withServer(Doorkeeper(["anna": "x", "ben": "y"]), anonymous: true) { server, intake, port in
+            let kept = version == .v5_0 ? [Property.sessionExpiryInterval(.max)] : []
+            func connect(
+                _ user: String, _ password: String, cleanStart: Bool
+            ) throws -> PacketClient {
+                try PacketClient(
+                    port: port, id: "pump", version: version, cleanStart: cleanStart, userName: user,
+                    password: password, properties: kept)
+            }
+            let anna = try connect("anna", "x", cleanStart: false)
+            _ = try anna.subscribe(.init("t/#", qos: .atLeastOnce))
+            anna.socket.close()
+            #expect(await eventually { await server.snapshot().clients.isEmpty })
+            let publisher = try PacketClient(port: port, id: "p")
+            publisher.publish("t/1", "for anna", qos: .atLeastOnce, id: 1)
+            #expect(await eventually { intake.topics == ["t/1"] })
+
+            for cleanStart in [true, false] {
+                let ben = try connect("ben", "y", cleanStart: cleanStart)
+                #expect(ben.sessionPresent == (version == .v5_0 && !cleanStart), "ben's own, if any")
+                ben.send(.pingreq)
+                #expect(try ben.receive() == .pingresp, "nothing of anna's comes")
+                ben.socket.close()
+                #expect(await eventually { await server.snapshot().clients.count == 1 })
+            }
+            let again = try connect("anna", "x", cleanStart: false)
+            #expect(again.sessionPresent)
+            #expect(try again.message() == "t/1=for anna")
+            // Both at once: neither takes the other's connection over.
+            let ben = try connect("ben", "y", cleanStart: true)
+            for client in [again, ben] {
+                client.send(.pingreq)
+                #expect(try client.receive() == .pingresp)
+            }
+        }
+    }
+
+    @Test func aSessionOfNobodyGoesToTheFirstUserWhoAsks() async throws {
         try await Self.withServer(Doorkeeper(["anna": "x", "ben": "y"]), anonymous: true) { server, _, port in
             let expiry = [Property.sessionExpiryInterval(100)]
-            let (reason, anna) = try Self.connect(port, user: "anna", password: "x", properties: expiry)
-            #expect(reason == .success)
-            // Neither while it is connected nor while it is away.
-            #expect(try Self.connect(port, user: "ben", password: "y").0 == .clientIdentifierNotValid)
-            #expect(try Self.connect(port, .v3_1_1).0 == .clientIdentifierNotValid)
-            anna.send(.disconnect(Disconnect()))
+            let nobody = try PacketClient(port: port, id: "free", properties: expiry)
+            _ = try nobody.subscribe(.init("t", qos: .atLeastOnce))
+            nobody.socket.close()
             #expect(await eventually { await server.snapshot().clients.isEmpty })
-            #expect(
-                try Self.connect(port, cleanStart: false, user: "ben", password: "y").0 == .clientIdentifierNotValid)
-            #expect(try Self.connect(port, cleanStart: false, user: "anna", password: "x").0 == .success)
+            let ben = try PacketClient(
+                port: port, id: "free", cleanStart: false, userName: "ben", password: "y", properties: expiry)
+            #expect(ben.sessionPresent)
+            let anna = try PacketClient(port: port, id: "free", cleanStart: false, userName: "anna", password: "x")
+            #expect(!anna.sessionPresent)
+        }
+    }
 
-            // What is nobody's may be taken by anybody, and is theirs from then on.
-            #expect(try Self.connect(port, id: "free", properties: expiry).0 == .success)
-            let (taken, _) = try Self.connect(
-                port, id: "free", cleanStart: false, user: "ben", password: "y", properties: expiry)
-            #expect(taken == .success)
-            #expect(try Self.connect(port, id: "free", user: "anna", password: "x").0 == .clientIdentifierNotValid)
+    @Test func aRemovedUsersSessionsEnd() async throws {
+        let door = Doorkeeper(["anna": "x"])
+        try await Self.withServer(door) { server, _, port in
+            let kept = [Property.sessionExpiryInterval(.max)]
+            let away = try PacketClient(port: port, id: "away", userName: "anna", password: "x", properties: kept)
+            _ = try away.subscribe(.init("t", qos: .atLeastOnce))
+            away.socket.close()
+            #expect(await eventually { await server.snapshot().clients.isEmpty })
+            #expect(await server.snapshot().sessions == 1)
+            server.accountsChanged(removed: ["anna"])
+            #expect(await server.snapshot().sessions == 0)
+            let next = try PacketClient(
+                port: port, id: "away", cleanStart: false, userName: "anna", password: "x", properties: kept)
+            #expect(!next.sessionPresent)
+        }
+    }
+
+    /// Where a rule has `{client}`, an identifier must stand for one level; elsewhere any identifier will do.
+    @Test func anIdentifierThatIsNoLevelIsRefusedWhereARuleNamesTheClient() async throws {
+        let rules = [
+            try Self.rule("anna", .readwrite, "{user}/{client}/#"), try Self.rule("ben", .readwrite, "ben/#"),
+        ]
+        try await Self.withServer(Doorkeeper(["anna": "x", "ben": "y"], rules: rules)) { _, _, port in
+            for id in ["a/b", "+", "a#", "$a", "a\u{7}"] {
+                let (told, _) = try Self.connect(port, id: id, user: "anna", password: "x")
+                let (toldOld, _) = try Self.connect(port, .v3_1_1, id: id, user: "anna", password: "x")
+                #expect(told == .clientIdentifierNotValid && toldOld == .clientIdentifierNotValid, "\(id)")
+                let (other, _) = try Self.connect(port, id: id, user: "ben", password: "y")
+                #expect(other == .success, "\(id)")
+            }
+            let (plain, _) = try Self.connect(port, id: "a b", user: "anna", password: "x")
+            #expect(plain == .success)
+        }
+    }
+
+    /// Rules were lost: what is denied may be denied by mistake. It is not acknowledged, so that the device keeps it.
+    @Test func whatIsDeniedForLostRulesIsNotAcknowledged() async throws {
+        let door = Doorkeeper([:], isClosed: true)
+        try await Self.withServer(door, anonymous: true) { server, intake, port in
+            for qos in [QoS.atLeastOnce, .exactlyOnce] {
+                for version in [ProtocolVersion.v3_1, .v3_1_1] {
+                    let client = try PacketClient(port: port, id: "old", version: version)
+                    client.publish("t", "1", qos: qos, id: 1)
+                    #expect(try client.receive() == nil, "\(version) \(qos): closed, and not acknowledged")
+                }
+            }
+            let client = try PacketClient(port: port, id: "new")
+            client.publish("t", "1", qos: .atLeastOnce, id: 1)
+            #expect(
+                try client.receive() == .puback(Acknowledgement(packetIdentifier: 1, reason: .notAuthorized)))
+            #expect(await server.snapshot().counters.denied == 5)
+            #expect(intake.topics.isEmpty)
         }
     }
 

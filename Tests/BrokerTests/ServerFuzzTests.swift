@@ -33,8 +33,10 @@ private final class MoodyIntake: Intake {
 
 private struct Adapter: SessionStore {
     let store: StateStore
-    func load() async throws -> StoredSessions { try await store.load() }
+    func load() async throws -> StoredSessions { await store.load() }
     func commit(_ changes: [SessionChange]) async throws { try await store.commit(changes) }
+    func rewrite(_ everything: [SessionChange]) async throws -> SessionRewrite { try await store.rewrite(everything) }
+    func isIntact() async -> Bool { await store.isIntact() }
 }
 
 /// Whole rounds from seeds: a real listener, many connections that play scripts at once, and a witness that has to be

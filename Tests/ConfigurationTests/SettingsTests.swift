@@ -69,7 +69,7 @@ import Upstream
         let dependent = [
             "password_file", "ca_file", "cert_file", "key_file", "fields", "separator", "pattern", "unit", "scale",
             "offset",
-            "client_ca_file", "client_certificate", "user_from", "usb", "rs485_before", "rs485_after",
+            "client_ca_file", "client_certificate", "origins", "user_from", "usb", "rs485_before", "rs485_after",
             "pin", "chip_offset", "start", "end", "escape", "escape_mask", "length", "length_at", "length_type",
             "length_adds", "silence", "checksum", "checksum_order", "checksum_from", "values", "request_hex",
             "interval",

@@ -14,9 +14,19 @@ typedef struct {
     unsigned char *data;
 } operation;
 
+/* Each is for one suite of tests, since suites run beside each other. */
+typedef struct {
+    /* In the name of a folder. */
+    const char *mark;
+    int64_t calls, failing_call, failures;
+    int failing_code;
+    bool caches;
+} disk;
+
 typedef struct faulty_file {
     sqlite3_file base;
     bool is_watched;
+    disk *disk;
     /* The power has failed since it was opened. */
     bool is_dead;
     operation *operations;
@@ -29,17 +39,16 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static sqlite3_vfs *usual;
 static sqlite3_vfs faulty;
 static faulty_file *watched;
-static int64_t calls, failing_call;
-static int failing_code;
-static int64_t failures;
-static bool caches;
+static disk first = { .mark = "faulty-disk" }, second = { .mark = "faulty-state" };
 
 /* Under the lock. */
 static int count_call(const faulty_file *file) {
     if (file->is_dead) return SQLITE_IOERR;
-    calls++;
-    bool fails = failing_call > 0 && calls >= failing_call && calls - failing_call < failures;
-    return fails ? failing_code : SQLITE_OK;
+    disk *disk = file->disk;
+    disk->calls++;
+    bool fails = disk->failing_call > 0 && disk->calls >= disk->failing_call
+        && disk->calls - disk->failing_call < disk->failures;
+    return fails ? disk->failing_code : SQLITE_OK;
 }
 
 static int apply(faulty_file *file, const operation *operation, int length) {
@@ -140,7 +149,7 @@ static int write_file(sqlite3_file *base, const void *buffer, int length, sqlite
     pthread_mutex_lock(&lock);
     int result = count_call(file);
     if (result == SQLITE_OK)
-        result = caches ? keep(file, buffer, length, offset)
+        result = file->disk->caches ? keep(file, buffer, length, offset)
                         : file->real->pMethods->xWrite(file->real, buffer, length, offset);
     pthread_mutex_unlock(&lock);
     return result;
@@ -152,7 +161,7 @@ static int truncate_file(sqlite3_file *base, sqlite3_int64 size) {
     pthread_mutex_lock(&lock);
     int result = count_call(file);
     if (result == SQLITE_OK)
-        result = caches ? keep(file, NULL, 0, size) : file->real->pMethods->xTruncate(file->real, size);
+        result = file->disk->caches ? keep(file, NULL, 0, size) : file->real->pMethods->xTruncate(file->real, size);
     pthread_mutex_unlock(&lock);
     return result;
 }
@@ -202,10 +211,10 @@ static const sqlite3_io_methods methods = {
 
 static int open_file(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int flags, int *out) {
     (void)vfs;
-    bool is_watched = name && strstr(name, "faulty-disk");
-    if (!is_watched) return usual->xOpen(usual, name, base, flags, out);
+    disk *disk = !name ? NULL : strstr(name, first.mark) ? &first : strstr(name, second.mark) ? &second : NULL;
+    if (!disk) return usual->xOpen(usual, name, base, flags, out);
     faulty_file *file = (faulty_file *)base;
-    *file = (faulty_file){ .is_watched = true, .real = (sqlite3_file *)(file + 1) };
+    *file = (faulty_file){ .is_watched = true, .disk = disk, .real = (sqlite3_file *)(file + 1) };
     int result = usual->xOpen(usual, name, file->real, flags, out);
     if (result != SQLITE_OK) {
         file->base.pMethods = NULL;
@@ -235,29 +244,35 @@ void faulty_disk_install(void) {
     pthread_once(&once, install);
 }
 
-void faulty_disk_fail(int64_t call, int code, bool stays) {
-    faulty_disk_fail_for(call, code, stays ? INT64_MAX : 1);
-}
-
-void faulty_disk_fail_for(int64_t call, int code, int64_t count) {
+static void fail(disk *disk, int64_t call, int code, int64_t count) {
     pthread_mutex_lock(&lock);
-    calls = 0;
-    failing_call = call;
-    failing_code = code;
-    failures = count;
+    disk->calls = 0;
+    disk->failing_call = call;
+    disk->failing_code = code;
+    disk->failures = count;
     pthread_mutex_unlock(&lock);
 }
 
-int64_t faulty_disk_calls(void) {
+static int64_t calls(disk *disk) {
     pthread_mutex_lock(&lock);
-    int64_t result = calls;
+    int64_t result = disk->calls;
     pthread_mutex_unlock(&lock);
     return result;
 }
 
+void faulty_disk_fail(int64_t call, int code, bool stays) { fail(&first, call, code, stays ? INT64_MAX : 1); }
+
+void faulty_disk_fail_for(int64_t call, int code, int64_t count) { fail(&first, call, code, count); }
+
+int64_t faulty_disk_calls(void) { return calls(&first); }
+
+void faulty_state_fail(int64_t call, int code, bool stays) { fail(&second, call, code, stays ? INT64_MAX : 1); }
+
+int64_t faulty_state_calls(void) { return calls(&second); }
+
 void faulty_disk_cache(bool on) {
     pthread_mutex_lock(&lock);
-    caches = on;
+    first.caches = on;
     pthread_mutex_unlock(&lock);
 }
 
@@ -272,6 +287,7 @@ static uint64_t draw(uint64_t *state) {
 void faulty_disk_cut(uint64_t seed) {
     pthread_mutex_lock(&lock);
     for (faulty_file *file = watched; file; file = file->next) {
+        if (file->disk != &first) continue;
         for (int i = file->count - 1; i > 0; i--) {
             int other = (int)(draw(&seed) % (uint64_t)(i + 1));
             operation kept = file->operations[i];

@@ -97,6 +97,24 @@ import Testing
         #expect(!result.errors.contains("secret\n"))
     }
 
+    /// Refused wherever it is looked at: a broker would get an empty password, or one with a line end in it.
+    @Test(arguments: [("", "it is empty"), ("\n", "it is empty"), ("one\ntwo\n", "more than one line")])
+    func aPasswordFileThatIsNoPassword(text: String, reason: String) async throws {
+        let directory = try TemporaryDirectory()
+        try directory.write(text, to: "password", mode: 0o600)
+        let path = try directory.write(
+            TidegateProcess.settings(
+                lanPort: freePort(), upstreamPort: freePort(), directory: directory,
+                more: "username = \"u\"\npassword_file = \"password\""), to: "t.toml")
+        for (command, code) in [("check", 78), ("run", 78), ("doctor", 69)] as [(String, Int32)] {
+            let result = try await runToEnd(
+                [TidegateProcess.binary, command, "--config", path], upTo: .seconds(60))
+            let said = result.output + result.errors
+            #expect(result.ending == .exited(code), "\(command): \(said)")
+            #expect(said.contains(reason) && said.contains("try: write just the secret into"), "\(command): \(said)")
+        }
+    }
+
     /// READY only once the listener stands, and STOPPING when asked to stop: sd_notify(3) on a real socket.
     @Test func systemdIsToldReadyAndStopping() async throws {
         let directory = try TemporaryDirectory()

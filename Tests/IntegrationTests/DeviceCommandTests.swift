@@ -57,16 +57,108 @@ extension TidegateProcess {
             "w", "-u", "anna", "-P", "one", "-t", "anna/w/#",
         ])
         #expect(await eventually { watcher.output.contains("Subscribed (mid") }, "\(watcher.output)")
-        #expect(try await gateway.device(["remove", "anna"]).ending == .exited(0))
+        // Its rule is the only one, and goes along: everything would be open.
+        let unasked = try await gateway.device(["remove", "anna"])
+        #expect(unasked.ending == .exited(64) && unasked.errors.contains("--yes"), "\(unasked.errors)")
+        #expect(try await gateway.device(["remove", "--yes", "anna"]).output == "removed anna, and its rule\n")
         #expect(await eventually { watcher.output.contains("DISCONNECT") || watcher.endingIfOver != nil })
         #expect(try await Self.publish(gateway, "anna/c1/x", user: "anna", password: "one").ending != .exited(0))
 
-        #expect(try await gateway.device(["rules"]).output == "1\tanna\treadwrite\t{user}/{client}/#\n")
-        #expect(try await gateway.device(["deny", "1"]).ending == .exited(0))
-        #expect(try await Self.publish(gateway, "other", user: "ben", password: "two").ending == .exited(0))
+        #expect(
+            try await Self.publish(gateway, "other", user: "ben", password: "two", version: "mqttv5").ending
+                == .exited(0))
         // Nothing that was secret is in the log or in the status.
         let told = gateway.process.errors + (try await gateway.status())
         #expect(!told.contains("\"one\"") && !told.contains("=one") && !told.contains("$y$"))
+    }
+
+    @Test func whatOpensOrClosesEverythingIsSaidBefore() async throws {
+        let gateway = try await TidegateProcess(upstreamPort: freePort(), lan: "anonymous = true")
+        for (name, password) in [("anna", "one"), ("ben", "two")] {
+            #expect(try await gateway.device(["add", name], input: "\(password)\n").ending == .exited(0))
+        }
+        let port = gateway.lanPort
+        let clients = try [("a", "anna", "one"), ("b", "ben", "two")].map { id, user, password in
+            try PacketClient(port: port, id: id, userName: user, password: password)
+        }
+        let nobody = try PacketClient(port: port, id: "n")
+        let first = try await gateway.device(["allow", "--user", "anna", "readwrite", "pumps/{client}/#"])
+        #expect(first.output == "rule 1\n")
+        #expect(first.errors.contains("first rule") && first.errors.contains("b (ben), n (no user)"), "\(first.errors)")
+        #expect(first.errors.contains("{client} confines nobody"), "\(first.errors)")
+        // The second cuts nobody off.
+        #expect(try await gateway.device(["allow", "--user", "ben", "read", "x/{user}/#"]).errors.isEmpty)
+
+        let unknown = try await gateway.device(["allow", "--user", "nobody", "read", "a"])
+        #expect(unknown.ending == .exited(64) && unknown.errors.contains("tidegate device add nobody"))
+        #expect(try await gateway.device(["deny", "1"]).errors.contains("disallow"))
+        #expect(try await gateway.device(["rules"]).output.split(separator: "\n").count == 2)
+
+        #expect(try await gateway.device(["disallow", "1"]).output == "removed rule 1\n")
+        let last = try await gateway.device(["disallow", "2"])
+        #expect(last.ending == .exited(64) && last.errors.contains("last one"), "\(last.errors)")
+        #expect(try await Self.publish(gateway, "other", id: "p").output.contains("RC:135"))
+        #expect(try await gateway.device(["disallow", "--yes", "2"]).ending == .exited(0))
+        #expect(try await !Self.publish(gateway, "other", id: "p").output.contains("RC:135"))
+        _ = (clients, nobody)
+    }
+
+    /// The sessions of a removed user are gone, also in the file: a new user of that name gets nothing of them.
+    @Test func aRemovedUserLeavesNothingBehind() async throws {
+        let directory = try TemporaryDirectory()
+        let port = freePort()
+        let kept = [Property.sessionExpiryInterval(.max)]
+        func start() async throws -> TidegateProcess {
+            try await TidegateProcess(
+                upstreamPort: freePort(), lanPort: port, directory: directory, lan: "anonymous = true")
+        }
+        let gateway = try await start()
+        #expect(try await gateway.device(["add", "anna"], input: "one\n").ending == .exited(0))
+        let away = try PacketClient(port: port, id: "pump", userName: "anna", password: "one", properties: kept)
+        _ = try away.subscribe(.init("t", qos: .atLeastOnce))
+        away.socket.close()
+        try await gateway.publish("t", "secret")
+        #expect(try await gateway.device(["remove", "anna"]).ending == .exited(0))
+        // Killed before the listener had anything to write of it.
+        await gateway.process.kill()
+        let second = try await start()
+        #expect(try await second.device(["add", "anna"], input: "two\n").ending == .exited(0))
+        let other = try PacketClient(
+            port: port, id: "pump", cleanStart: false, userName: "anna", password: "two", properties: kept)
+        #expect(!other.sessionPresent)
+    }
+
+    /// Where no settings are named, the gateway that runs is found; to look makes no files.
+    @Test func theRunningGatewayIsFoundAndLookingMakesNothing() async throws {
+        let directory = try TemporaryDirectory()
+        let path = try directory.write(
+            TidegateProcess.settings(lanPort: freePort(), upstreamPort: freePort(), directory: directory),
+            to: "tidegate.toml")
+        for words in [["list"], ["rules"], ["remove", "anna"], ["disallow", "1"], ["reopen"]] {
+            let result = try await runToEnd([TidegateProcess.binary, "device"] + words + ["--config", path])
+            #expect(result.ending == .exited(69), "\(words): \(result.errors)")
+            #expect(result.errors.contains("\(directory.path)/data/state.db"), "\(result.errors)")
+        }
+        #expect(directory.names == ["tidegate.toml"])
+        let made = try await runToEnd(
+            [TidegateProcess.binary, "device", "add", "carl", "--config", path],
+            input: try directory.write("three\n", to: "input"))
+        #expect(made.output == "added carl\n")
+        #expect(made.errors.contains("\(directory.path)/data/state.db"), "\(made.errors)")
+
+        let gateway = try await TidegateProcess(upstreamPort: freePort())
+        // Other tests' gateways may run beside it: then they are all told, and nothing is changed.
+        let found = try await runToEnd([TidegateProcess.binary, "device", "list"])
+        #expect(found.errors.contains("\(gateway.directory.path)/data"), "\(found.errors)")
+        #expect(found.ending == .exited(0) || found.ending == .exited(64), "\(found.errors)")
+        #expect(access("/var/lib/tidegate/state.db", F_OK) != 0)
+    }
+
+    @Test func anEmptyPasswordFileIsRefused() async throws {
+        let gateway = try await TidegateProcess(upstreamPort: freePort())
+        let file = try gateway.directory.write("# nobody\n\n", to: "passwords")
+        let result = try await gateway.device(["import", file])
+        #expect(result.ending == .exited(64) && result.errors.contains("no user"), "\(result.errors)")
     }
 
     @Test func itWorksWithoutTheGateway() async throws {
@@ -86,7 +178,7 @@ extension TidegateProcess {
         #expect(try await device(["add", "dora:x"], input: "x\n") == .exited(64))
         #expect(try await device(["add", "dora"]) == .exited(64), "an empty password")
         #expect(try await device(["remove", "nobody"]) == .exited(64))
-        #expect(try await device(["deny", "7"]) == .exited(64))
+        #expect(try await device(["disallow", "7"]) == .exited(64))
         #expect(try await device(["allow", "fly", "a/#"]) == .exited(64))
         #expect(try await device(["allow", "read", "a/#/b"]) == .exited(64))
         if isInstalled("mosquitto_passwd") {

@@ -2,10 +2,6 @@ import Glibc
 import TestSupport
 import Testing
 
-/// This user may mount a file system in a namespace of its own.
-private let canMount =
-    (try? ChildProcess.run(["unshare", "-rm", "sh", "-c", "mount -t tmpfs tmpfs /mnt"], output: "/dev/null")) == 0
-
 /// Installations that are wrong in one way each: the doctor names it, with what to do.
 @Suite(.timeLimit(.minutes(3)), .serialized) struct DoctorTests {
     private struct Finding {
@@ -189,12 +185,12 @@ private let canMount =
         }
         let readOnly = try await examine(
             upstreamPort: freePort(), prefix: prefix("mount -t tmpfs -o ro tmpfs $d/data"))
-        expect(readOnly, "disk", "Read-only file system", "fsck")
+        expect(readOnly, "disk", "read-only file system (EROFS)", "fsck")
         let full = try await examine(
             upstreamPort: freePort(),
             prefix: prefix(
                 "mount -t tmpfs -o size=1m tmpfs $d/data; dd if=/dev/zero of=$d/data/x bs=4k 2>/dev/null; true"))
-        expect(full, "disk", "No space left on device", "free some space")
+        expect(full, "disk", "no space left on device (ENOSPC)", "free some space")
         expect(full, "disk space", "the disk is full", "min_free")
         let short = try await examine(
             upstreamPort: freePort(), prefix: prefix("mount -t tmpfs -o size=4m tmpfs $d/data"))
@@ -270,6 +266,51 @@ private let canMount =
         let again = try await runToEnd(
             [TidegateProcess.binary, "bundle", "--config", gateway.settingsPath, "--output", archive])
         #expect(again.ending == .exited(64))
+    }
+
+    /// Names that tar(1) takes for a host or for an option; and nothing that a device has sent.
+    @Test(arguments: ["a:b.tar.gz", "-x.tar.gz", "plain.tar.gz"]) func theBundleHoldsNoReading(name: String)
+        async throws
+    {
+        let upstream = try await MosquittoProcess()
+        let gateway = try await TidegateProcess(
+            upstreamPort: upstream.port, lanPort: lanPort, directory: directory,
+            settings: """
+                [[forward]]
+                from = "#"
+                decode = "number"
+                [[sensor]]
+                id = "tank"
+                driver = "simulated"
+                waveform = "sine"
+                minimum = 4711.25
+                maximum = 4711.5
+                interval = "100ms"
+                """)
+        #expect(try await gateway.isConnected())
+        try await gateway.publish("door", "open \"sesame\" 815")
+        #expect(try await eventually { try await gateway.status().contains("sesame") })
+        #expect(try await eventually { try await gateway.status().contains("4711.") })
+        // The journal, where there is none.
+        try #require(mkdir(directory["bin"], 0o755) == 0)
+        try directory.write(gateway.process.errors, to: "journal")
+        try directory.write("#!/bin/sh\ncat '\(directory["journal"])'\n", to: "bin/journalctl", mode: 0o755)
+        #expect(gateway.process.errors.contains("sesame"))
+        let script = "cd \"$1\" && PATH=\"$1/bin:$PATH\" exec \"$2\" bundle --config \"$3\" --output=\"$4\""
+        let run = try await runToEnd(
+            ["sh", "-c", script, "sh", directory.path, TidegateProcess.binary, gateway.settingsPath, name],
+            upTo: .seconds(60))
+        #expect(run.ending == .exited(0) && run.output == "\(name)\n", "\(run.output)\(run.errors)")
+        let unpacked = try await runToEnd([
+            "tar", "-xz", "--force-local", "-f", directory[name], "-C", directory.path,
+        ])
+        #expect(unpacked.ending == .exited(0), "\(unpacked.errors)")
+        for file in ["status.txt", "status.json", "log.txt", "doctor.txt", "doctor.json"] {
+            let text = textOfFile(directory["tidegate-bundle/\(file)"])
+            #expect(!text.isEmpty && !text.contains("sesame") && !text.contains("4711"), "\(file): \(text)")
+        }
+        #expect(textOfFile(directory["tidegate-bundle/status.txt"]).contains("number"))
+        #expect(textOfFile(directory["tidegate-bundle/log.txt"]).contains("found a value"))
     }
 
     /// Sends bytes that never end a line, for as long as it lives.

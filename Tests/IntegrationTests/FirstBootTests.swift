@@ -76,6 +76,59 @@ import Testing
         #expect(try await firstBoot().ending == .exited(0))
     }
 
+    /// The settings' folder lies on a file system of 64 kB, fuller each time: the old settings stay, or the new ones come.
+    @Test(.enabled(if: canMount, "user namespaces that may mount")) func aFullDiskKeepsTheSettingsOfBefore()
+        async throws
+    {
+        let comment = "# " + String(repeating: "x", count: 24_000) + "\n"
+        let new = comment + settings("username = \"u\"\npassword_file = \"upstream.password\"")
+        var codes: Set<String> = []
+        // Pages of 4 kB that other files take, and inodes that the file system has.
+        for (pages, inodes) in (0...13).map({ ($0, 64) }) + (4...12).map({ (0, $0) }) {
+            try directory.write(new, to: "boot/tidegate.toml")
+            try directory.write("new", to: "boot/upstream.password")
+            let script = """
+                d="$1"
+                mount -t tmpfs -o size=64k,nr_inodes=\(inodes) tmpfs "$d/etc" || exit 1
+                printf old > "$d/etc/tidegate.toml"
+                printf old > "$d/etc/upstream.password"
+                # What an earlier version left when it ran into the same.
+                [ \(inodes) -lt 64 ] || printf half > "$d/etc/tidegate.toml.new"
+                [ \(pages) -eq 0 ] || dd if=/dev/zero of="$d/etc/fill" bs=4k count=\(pages) 2>/dev/null
+                "$2" first-boot --boot "$d/boot" --config "$d/etc/tidegate.toml" --report "$d/report" 2>"$d/errors"
+                printf %s "$?" > "$d/code"
+                rm -rf "$d/out" && cp -a "$d/etc" "$d/out"
+                # Once there is room, they are taken.
+                rm -f "$d/etc/fill"
+                mount -o remount,size=64k,nr_inodes=64 "$d/etc" && [ -e "$d/boot/tidegate.toml" ] || exit 0
+                "$2" first-boot --boot "$d/boot" --config "$d/etc/tidegate.toml" --report "$d/report2" || exit 2
+                rm -rf "$d/again" && cp -a "$d/etc" "$d/again"
+                """
+            let run = try await runToEnd(
+                ["unshare", "-rm", "sh", "-c", script, "sh", directory.path, TidegateProcess.binary])
+            #expect(run.ending == .exited(0), "\(pages) pages, \(inodes) inodes: \(run.errors)")
+            let code = textOfFile(directory["code"])
+            codes.insert(code)
+            let found = [textOfFile(directory["out/tidegate.toml"]), textOfFile(directory["out/upstream.password"])]
+            if code == "0" {
+                #expect(found == [new, "new"], "\(pages) pages, \(inodes) inodes")
+            } else {
+                #expect(code == "74" && found == ["old", "old"], "\(pages) pages, \(inodes) inodes: \(code), \(found)")
+                let report = textOfFile(directory["report"])
+                #expect(
+                    report.contains("no space left on device (ENOSPC)") && report.contains("free space on the disk of")
+                        && report.contains("etc/tidegate.toml stays in force as it was"), "\(report)")
+                #expect(textOfFile(directory["errors"]).contains("no space left on device (ENOSPC)"))
+                #expect(textOfFile(directory["again/tidegate.toml"]) == new)
+                #expect(textOfFile(directory["again/tidegate.toml.old"]) == "old")
+                #expect(textOfFile(directory["again/upstream.password"]) == "new")
+            }
+            let names = directory.bytes(of: "out/tidegate.toml.new") ?? directory.bytes(of: "again/tidegate.toml.new")
+            if inodes == 64 { #expect(names == nil, "a draft of an earlier version is still there") }
+        }
+        #expect(codes == ["0", "74"])
+    }
+
     /// In folders of their own, too; and nothing from elsewhere.
     @Test func filesAreTakenAlongByRelativeNames() async throws {
         let authority = "url = \"mqtts://127.0.0.1:9\"\nca_file = "

@@ -2,10 +2,6 @@ import Glibc
 import TestSupport
 import Testing
 
-/// This user may mount a file system in a namespace of its own.
-private let canMount =
-    (try? ChildProcess.run(["unshare", "-rm", "sh", "-c", "mount -t tmpfs tmpfs /mnt"], output: "/dev/null")) == 0
-
 /// A gateway whose data directory lies on a small file system of its own.
 @Suite(.timeLimit(.minutes(3)), .enabled(if: canMount, "user namespaces that may mount"))
 struct FullDiskTests {

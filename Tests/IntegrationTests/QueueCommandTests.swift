@@ -84,6 +84,6 @@ extension TidegateProcess {
         let folder = try TemporaryDirectory()
         let result = try await runToEnd([TidegateProcess.binary, "queue", "--data-dir", folder.path])
         #expect(result.ending == .exited(69))
-        #expect(result.errors.contains("No such file"))
+        #expect(result.errors.contains("no such file"))
     }
 }

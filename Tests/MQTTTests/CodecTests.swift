@@ -211,6 +211,18 @@ import Testing
         Malformed("payload format indicator 2", .v5_0, [0x30, 6, 0, 1, 0x61, 2, 0x01, 2], .protocolError),
         Malformed("subscription identifier from a client", .v5_0, [0x30, 6, 0, 1, 0x61, 2, 0x0B, 1], .protocolError),
         Malformed("no topic filter", .v3_1_1, [0x82, 2, 0, 1], .protocolError),
+        Malformed("empty topic filter in 3.1", .v3_1, [0x82, 5, 0, 1, 0, 0, 0], .malformedPacket),
+        Malformed("empty topic filter in 3.1.1", .v3_1_1, [0x82, 5, 0, 1, 0, 0, 0], .malformedPacket),
+        Malformed("empty topic filter", .v5_0, [0x82, 6, 0, 1, 0, 0, 0, 0], .malformedPacket),
+        Malformed("second topic filter empty", .v5_0, [0x82, 10, 0, 1, 0, 0, 1, 0x61, 0, 0, 0, 0], .malformedPacket),
+        Malformed("empty filter to unsubscribe from, 3.1", .v3_1, [0xA2, 4, 0, 1, 0, 0], .malformedPacket),
+        Malformed("empty filter to unsubscribe from, 3.1.1", .v3_1_1, [0xA2, 4, 0, 1, 0, 0], .malformedPacket),
+        Malformed("empty filter to unsubscribe from", .v5_0, [0xA2, 5, 0, 1, 0, 0, 0], .malformedPacket),
+        Malformed("TLS on a plain listener", nil, [0x16, 3, 1, 2, 0, 1, 0, 1], .malformedPacket),
+        Malformed("HTTP on a plain listener", nil, Array("GET / HTTP/1.1\r\n".utf8), .malformedPacket),
+        Malformed(
+            "reserved connect flag in 5.0", nil, [0x10, 14, 0, 4, 0x4D, 0x51, 0x54, 0x54, 5, 3, 0, 60, 0, 0, 1, 0x61],
+            .malformedPacket),
         Malformed("reserved subscription options", .v3_1_1, [0x82, 6, 0, 1, 0, 1, 0x61, 0x04], .malformedPacket),
         Malformed("retain handling 3", .v5_0, [0x82, 7, 0, 1, 0, 0, 1, 0x61, 0x30], .protocolError),
         Malformed("PUBACK with trailing bytes in 3.1.1", .v3_1_1, [0x40, 3, 0, 1, 0], .malformedPacket),
@@ -227,5 +239,48 @@ import Testing
         } catch {
             #expect(error.reason == malformed.reason, "\(error.detail)")
         }
+    }
+
+    private static let shares = [
+        "$share/", "$share//", "$share//a", "$share/g", "$share/g/", "$share/+/a", "$share/g#/a", "$share/#",
+        "$share/+",
+    ]
+
+    /// [MQTT-4.8.2-1] [MQTT-4.8.2-2]. Before 5.0 they are filters like others, for the owner to judge.
+    @Test(arguments: shares, [ProtocolVersion.v3_1, .v3_1_1, .v5_0])
+    func aSharedSubscriptionHasAShareNameAndAFilter(filter: String, version: ProtocolVersion) {
+        let text = [UInt8(0), UInt8(filter.utf8.count)] + Array(filter.utf8)
+        let head: [UInt8] = [0, 1] + (version == .v5_0 ? [0] : [])
+        for (type, body) in [(UInt8(0x82), head + text + [0]), (0xA2, head + text)] {
+            var decoder = PacketDecoder(version: version, maximumPacketSize: 1 << 16)
+            var buffer = ByteBuffer(bytes: [type, UInt8(body.count)] + body)
+            let reason: ReasonCode?
+            do throws(MQTTError) {
+                _ = try decoder.next(from: &buffer)
+                reason = nil
+            } catch {
+                reason = error.reason
+            }
+            #expect(reason == (version == .v5_0 ? .protocolError : nil))
+        }
+        #expect(!Topic.isValidFilter(filter))
+    }
+
+    /// 3.1 leaves bit 0 of the connect flags unused, and lets the strings of set flags be missing (§3.1 there).
+    @Test(
+        arguments: [
+            (UInt8(0x03), [UInt8](), String?.none), (0x83, [], nil), (0xC3, [], nil), (0xC2, [0, 1, 0x75], "u"),
+            (0xC3, [0, 1, 0x75, 0, 1, 0x70], "u"),
+        ] as [(UInt8, [UInt8], String?)])
+    func whatOnlyThreeOneAllows(flags: UInt8, tail: [UInt8], userName: String?) throws {
+        let head: [UInt8] = [0, 6] + Array("MQIsdp".utf8) + [3, flags, 0, 60, 0, 1, 0x61]
+        var decoder = PacketDecoder(maximumPacketSize: 1 << 16)
+        var buffer = ByteBuffer(bytes: [0x10, UInt8(head.count + tail.count)] + head + tail)
+        guard case .connect(let connect)? = try decoder.next(from: &buffer) else {
+            Issue.record("no CONNECT")
+            return
+        }
+        #expect(connect.version == .v3_1 && connect.clientIdentifier == "a" && connect.userName == userName)
+        #expect(connect.cleanStart)
     }
 }

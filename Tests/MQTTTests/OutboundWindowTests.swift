@@ -85,8 +85,37 @@ import Testing
         }
         window.resume(window: 10)
         #expect((0..<3).map { _ in Self.next(&window) } == ["rel 1", "2 b dup", nil])
-        guard case .unknown = window.acknowledged(2, phase: .pubcomp),
+        guard case .outOfPlace = window.acknowledged(2, phase: .pubcomp),
             case .done = window.acknowledged(1, phase: .pubcomp)
+        else {
+            Issue.record("phases are mixed up")
+            return
+        }
+    }
+
+    /// Each QoS has its own acknowledgements (MQTT 5.0 §4.3); an identifier that is not in use is another matter.
+    @Test func anAcknowledgementOfAnotherQoSIsOutOfPlace() {
+        var window = OutboundWindow(queueLimit: 10, queueByteLimit: 1_000)
+        window.resume(window: 10)
+        #expect(
+            window.admit(Self.delivery("a"), qos: .atLeastOnce, size: 1, hasRoom: true) == .send(packetIdentifier: 1))
+        #expect(
+            window.admit(Self.delivery("b", qos: .exactlyOnce), qos: .exactlyOnce, size: 1, hasRoom: true)
+                == .send(packetIdentifier: 2))
+        func isOutOfPlace(_ outcome: OutboundWindow.Outcome) -> Bool {
+            if case .outOfPlace = outcome { true } else { false }
+        }
+        #expect(isOutOfPlace(window.received(1)))
+        #expect(isOutOfPlace(window.acknowledged(1, phase: .pubrec)))
+        #expect(isOutOfPlace(window.acknowledged(1, phase: .pubcomp)))
+        #expect(isOutOfPlace(window.acknowledged(2, phase: .puback)))
+        #expect(isOutOfPlace(window.acknowledged(2, phase: .pubcomp)))
+        _ = window.received(2)
+        #expect(isOutOfPlace(window.acknowledged(2, phase: .puback)))
+        // A PUBREC once more, with an error: too late, and no harm.
+        guard case .unknown = window.acknowledged(2, phase: .pubrec), case .unknown = window.received(9),
+            case .unknown = window.acknowledged(9, phase: .puback), case .done = window.acknowledged(1, phase: .puback),
+            case .done = window.acknowledged(2, phase: .pubcomp)
         else {
             Issue.record("phases are mixed up")
             return

@@ -350,6 +350,32 @@ import Testing
         await store.close()
     }
 
+    /// A first start on a full disk: it works in memory, tries again, and leaves nothing behind that looks damaged.
+    @Test(arguments: [Int64(1), 9, 20]) func aFullDiskAtTheFirstStartIsNoDamage(call: Int64) async throws {
+        let disk = try TemporaryDirectory(named: "faulty-disk")
+        let sinks = Sinks()
+        var configuration = OutboxStore.Configuration(
+            path: "\(disk.path)/outbox.db", classes: [.telemetry: ClassLimits(commitAfter: .milliseconds(10))],
+            time: time, boot: BootID("one")
+        ) { "gaps/\($0.name)" }
+        configuration.startsWithoutFile = true
+        faulty_disk_fail(call, Self.full, true)
+        let store = try sinks.open(configuration)
+        #expect(await eventually { store.condition.memoryOnly?.remedy?.contains("free space") == true })
+        try await store.append([.test("1", time: time.now(), token: 1)])
+        // It has tried a few times.
+        let calls = faulty_disk_calls()
+        #expect(await eventually { faulty_disk_calls() >= calls + 3 })
+        #expect(sinks.settled.isEmpty)
+        #expect(disk.names.allSatisfy { !$0.contains("corrupt") }, "\(disk.names)")
+        faulty_disk_fail(0, 0, false)
+        #expect(await eventually { store.condition.memoryOnly == nil })
+        #expect(await eventually { sinks.settled.flatMap { $0 }.map(\.publication) == [1] })
+        #expect(sinks.notices.last == .fileInUse(path: "\(disk.path)/outbox.db"))
+        #expect(disk.names.allSatisfy { !$0.contains("corrupt") }, "\(disk.names)")
+        await store.close()
+    }
+
     /// Only what is reserved could be stored, and the power fails: the sequences of what went upstream before, of which
     /// the file knows nothing, are not used again.
     @Test(arguments: Int64(0)...12) func aPartialCommitForgetsNothing(failures: Int64) async throws {

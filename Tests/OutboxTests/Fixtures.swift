@@ -32,10 +32,12 @@ final class ManualTime: TimeSource {
 
 /// What the store told its sinks.
 final class Sinks: Sendable {
-    private let state = Mutex((settled: [[SettleToken]](), rejected: [[SettleToken]](), available: 0))
+    private let state = Mutex(
+        (settled: [[SettleToken]](), rejected: [[SettleToken]](), notices: [OutboxNotice](), available: 0))
 
     var settled: [[SettleToken]] { state.withLock { $0.settled } }
     var rejected: [[SettleToken]] { state.withLock { $0.rejected } }
+    var notices: [OutboxNotice] { state.withLock { $0.notices } }
     var available: Int { state.withLock { $0.available } }
 
     func open(_ configuration: OutboxStore.Configuration) throws(OutboxError) -> OutboxStore {
@@ -43,6 +45,7 @@ final class Sinks: Sendable {
             configuration: configuration,
             settled: { tokens in self.state.withLock { $0.settled.append(tokens) } },
             rejected: { tokens in self.state.withLock { $0.rejected.append(tokens) } },
+            noticed: { notice in self.state.withLock { $0.notices.append(notice) } },
             available: { self.state.withLock { $0.available += 1 } }
         )
     }

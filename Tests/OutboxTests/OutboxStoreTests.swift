@@ -117,14 +117,24 @@ import Testing
         #expect(try await store.claim(limit: 1, byteLimit: 10_000).map(\.text) == ["t8"])
     }
 
-    @Test func anUnknownClassIsRefusedBeforeAnythingIsStored() async throws {
-        let store = try sinks.open(.test(folder, time: time))
+    /// One entry keeps no other from being taken, and is not lost itself.
+    @Test func aClassWithoutSettingsIsTakenAndDelivered() async throws {
+        var store = try sinks.open(.test(folder, time: time))
         let now = time.now()
-        await #expect(throws: OutboxError.unknownClass(events)) {
-            try await store.append([.test("a", time: now, token: 1), .test("b", events, time: now)])
-        }
-        #expect(sinks.settled.isEmpty)
-        #expect(try await store.backlog().map(\.count) == [0])
+        #expect(
+            try await store.append([.test("a", time: now, token: 1), .test("b", events, time: now, token: 2)]).isEmpty)
+        try await store.note([Loss(DeliveryClass("alarms"), count: 3, from: now, to: now)])
+        try await store.flush()
+        #expect(sinks.settled.flatMap { $0 }.map(\.publication) == [1, 2])
+        #expect(try await store.backlog().map(\.count) == [1, 1, 1])
+        await store.close()
+        store = try sinks.open(.test(folder, time: time))
+        let claimed = try await store.claim(limit: 9, byteLimit: 1000)
+        #expect(claimed.map(\.stream).sorted() == ["alarms", "events", "telemetry"])
+        #expect(claimed.filter { $0.stream != "alarms" }.map(\.text).sorted() == ["a", "b"])
+        try await store.settle(claimed.map(\.id))
+        #expect(try await store.backlog().map(\.count) == [0, 0, 0])
+        await store.close()
     }
 
     @Test func backlogCountsPerClass() async throws {

@@ -255,4 +255,100 @@ import Testing
         #expect(store.damagedFiles.isEmpty)
         #expect(try await store.backlog().count == 2)
     }
+
+    // MARK: Several files
+
+    /// Makes a damaged file of the next number with messages in it.
+    private func damage(_ range: ClosedRange<Int>) async throws {
+        var store = try open()
+        try await fill(store, range)
+        await store.close()
+        try overwrite(at: 0, with: [UInt8](repeating: 0, count: 100))
+        store = try open()
+        #expect(store.recovery != nil)
+        await store.close()
+    }
+
+    private func drained(_ store: OutboxStore, _ count: Int) async throws -> [String] {
+        await store.attach()
+        var texts: [String] = []
+        _ = try await eventually {
+            texts += try await store.drain().map(\.text)
+            return texts.count >= count
+        }
+        return texts
+    }
+
+    /// Somebody has deleted a file that was brought in: those behind it still come, and none takes its number.
+    @Test func aMissingNumberHidesNothingBehindIt() async throws {
+        try await damage(1...5)
+        try await damage(6...10)
+        try await damage(11...15)
+        for number in [1, 3] {
+            try #require(unlink("\(path).corrupt-\(number)") == 0)
+            unlink("\(path).corrupt-\(number)-wal")
+        }
+        let store = try open()
+        #expect(store.damagedFiles.map(\.number) == [2])
+        let salvaging = Task { await store.salvageDamagedFiles() }
+        #expect(
+            await eventually { sinks.notices.contains(.salvaged(.init(file: "\(path).salvaged-2", saved: 5, lost: 0))) }
+        )
+        #expect(try await drained(store, 5) == (6...10).map(Self.payload))
+        salvaging.cancel()
+        await salvaging.value
+        await store.close()
+        try await damage(16...20)
+        #expect(try open().damagedFiles.map(\.number) == [3])
+    }
+
+    /// Folders, pipes and files that cannot be read, under such names: each is reported, and the others come.
+    @Test func oneFileThatCannotBeReadKeepsNoOtherBack() async throws {
+        try #require(mkdir("\(path).corrupt-1", 0o755) == 0)
+        try #require(mkfifo("\(path).corrupt-2", 0o644) == 0)
+        try #require(symlink("/nowhere", "\(path).corrupt-3") == 0)
+        try await damage(1...5)
+        try await damage(6...9)
+        // Without its log the newest of a file would be missing.
+        unlink("\(path).corrupt-4-wal")
+        try #require(mkdir("\(path).corrupt-4-wal", 0o755) == 0)
+        let store = try open()
+        let salvaging = Task { await store.salvageDamagedFiles() }
+        #expect(await eventually { store.condition.unsalvaged.count == 4 && sinks.notices.contains { $0.isSalvaged } })
+        let problems = store.condition.unsalvaged
+        #expect(problems["\(path).corrupt-1"]?.reason.contains("it is a folder") == true)
+        #expect(problems["\(path).corrupt-2"]?.reason.contains("neither a file nor a folder") == true)
+        #expect(problems.values.allSatisfy { $0.remedy?.isEmpty == false })
+        #expect(try await drained(store, 4).contains(Self.payload(9)))
+        salvaging.cancel()
+        await salvaging.value
+        await store.close()
+        // What somebody has moved away is no problem any more.
+        for name in ["corrupt-1", "corrupt-4-wal"] { _ = rmdir("\(path).\(name)") }
+        try #require(unlink("\(path).corrupt-2") == 0)
+        let again = try open()
+        let next = Task { await again.salvageDamagedFiles() }
+        #expect(await eventually { again.damagedFiles.allSatisfy { $0.number == 3 } })
+        next.cancel()
+        await next.value
+        #expect(again.condition.unsalvaged["\(path).corrupt-1"] == nil)
+        await again.close()
+    }
+
+    /// A file that is put back under the number of one that was brought in is one by itself.
+    @Test func aFileUnderANumberThatWasUsedComesToo() async throws {
+        try await damage(1...5)
+        let store = try open()
+        _ = try await salvageAll(store)
+        try folder.write(try #require(folder.bytes(of: "outbox.db.salvaged-1")), to: "outbox.db.corrupt-1")
+        let reports = try await salvageAll(store)
+        #expect(reports.map(\.saved) == [5])
+        #expect(reports.map(\.file) == ["\(path).salvaged-2"])
+        #expect(try await store.drain().count == 10)
+        await store.close()
+    }
+}
+
+extension OutboxNotice {
+    fileprivate var isSalvaged: Bool { if case .salvaged = self { true } else { false } }
 }

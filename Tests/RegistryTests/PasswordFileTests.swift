@@ -30,6 +30,8 @@ import Testing
         let text = "# a:b\n\n  \t\na:\(Self.hash)\r\n\r\n#\nb:\(Self.hash)"
         #expect(try PasswordFile(parsing: Array(text.utf8)).entries.map(\.user.text) == ["a", "b"])
         #expect(try PasswordFile(parsing: []).entries.isEmpty)
+        // Windows' editor puts a byte order mark first.
+        #expect(try PasswordFile(parsing: Array("\u{FEFF}a:\(Self.hash)".utf8)).entries.map(\.user.text) == ["a"])
     }
 
     @Test func everyMistakeHasItsLine() {

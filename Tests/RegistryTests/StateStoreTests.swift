@@ -6,6 +6,8 @@ import TestSupport
 import Testing
 
 struct StateStoreTests {
+    private static let anna = SessionID(client: "a", user: "anna")
+
     private static func publish(_ topic: String, _ text: String, qos: QoS = .exactlyOnce) -> Publish {
         Publish(
             topic: topic, payload: ByteBuffer(string: text), qos: qos,
@@ -25,28 +27,28 @@ struct StateStoreTests {
             .session(SessionRecord(client: "a", user: "anna", expiryInterval: .max, awaySince: nil, will: will)),
             .session(SessionRecord(client: "e\u{301}", expiryInterval: 60, awaySince: instant, will: nil)),
             .session(SessionRecord(client: "\u{E9}", expiryInterval: 61, awaySince: instant, will: nil)),
-            .subscription(client: "a", filter: "x/#", options: 0x2E, identifier: 9),
-            .subscription(client: "a", filter: "y", options: 1, identifier: nil),
-            .subscriptionEnded(client: "a", filter: "y"),
+            .subscription(Self.anna, filter: "x/#", options: 0x2E, identifier: 9),
+            .subscription(Self.anna, filter: "y", options: 1, identifier: nil),
+            .subscriptionEnded(Self.anna, filter: "y"),
             .message(number: 5, publish: Self.publish("x/1", "hello"), receivedAt: instant - 3_000_000_000),
             .queued(
-                client: "a", number: 1, message: 5, qos: .exactlyOnce, retain: true, subscriptionIdentifiers: [9, 7]),
-            .queued(client: "a", number: 2, message: 5, qos: .atLeastOnce, retain: false, subscriptionIdentifiers: []),
-            .queued(client: "a", number: 3, message: 5, qos: .atLeastOnce, retain: false, subscriptionIdentifiers: []),
-            .inFlight(client: "a", number: 1, packetIdentifier: 77, phase: .pubcomp),
-            .dequeued(client: "a", number: 3),
-            .received(client: "a", packetIdentifier: 4), .received(client: "a", packetIdentifier: 5),
-            .released(client: "a", packetIdentifier: 4),
+                Self.anna, number: 1, message: 5, qos: .exactlyOnce, retain: true, subscriptionIdentifiers: [9, 7]),
+            .queued(Self.anna, number: 2, message: 5, qos: .atLeastOnce, retain: false, subscriptionIdentifiers: []),
+            .queued(Self.anna, number: 3, message: 5, qos: .atLeastOnce, retain: false, subscriptionIdentifiers: []),
+            .inFlight(Self.anna, number: 1, packetIdentifier: 77, phase: .pubcomp),
+            .dequeued(Self.anna, number: 3),
+            .received(Self.anna, packetIdentifier: 4), .received(Self.anna, packetIdentifier: 5),
+            .released(Self.anna, packetIdentifier: 4),
             .retained(Self.publish("r", "1", qos: .atMostOnce), storedAt: instant),
             .retained(Self.publish("s", "2"), storedAt: instant), .retainedEnded(topic: "s"),
         ])
         await first.close()
 
         let second = try StateStore(path: path, boot: "one", time: time)
-        let stored = try await second.load()
-        #expect(stored.sessions.map(\.record.client.utf8.count) == [1, 3, 2])
+        let stored = await second.load()
+        #expect(stored.sessions.map(\.record.id.client.utf8.count) == [1, 3, 2])
         let session = try #require(stored.sessions.first)
-        #expect(session.record.user == "anna" && session.record.expiryInterval == .max)
+        #expect(session.record.id.user == "anna" && session.record.expiryInterval == .max)
         #expect(session.record.awaySince == nil)
         #expect(session.record.will == will)
         #expect(stored.sessions[1].record.awaySince == instant)
@@ -66,10 +68,10 @@ struct StateStoreTests {
         #expect(try #require(stored.messages.first).waitedNanoseconds >= 3_000_000_000)
         #expect(stored.retained.map(\.publish.topic) == ["r"])
 
-        try await second.commit([.sessionEnded(client: "a"), .messageEnded(number: 5)])
+        try await second.commit([.sessionEnded(Self.anna), .messageEnded(number: 5)])
         await second.close()
         let third = try StateStore(path: path, boot: "two", time: time)
-        let rest = try await third.load()
+        let rest = await third.load()
         #expect(rest.sessions.map(\.record.expiryInterval) == [60, 61])
         #expect(rest.messages.isEmpty)
         // Another boot's clock says nothing: being away counts from now.
@@ -94,7 +96,7 @@ struct StateStoreTests {
         let path = try folder.write(String(repeating: "no database at all ", count: 300), to: "state.db")
         let store = try StateStore(path: path, boot: "one", time: KernelTime())
         #expect(store.recovery?.quarantined == "\(path).corrupt-1")
-        #expect(try await store.load().sessions.isEmpty)
+        #expect(await store.load().sessions.isEmpty)
         await store.close()
     }
 }

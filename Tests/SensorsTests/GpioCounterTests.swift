@@ -32,12 +32,12 @@ struct GpioCounterTests {
             #expect(await eventually { Self.total(second) == 50 })
             GpioSimulator.toggle(20, [true, false, true, false])
             #expect(await eventually { Self.total(second) == 50.004 })
-            #expect(second.supervisor.command("cmd/s0", payload: Array("set 7.5".utf8)))
+            #expect(second.hub.command("cmd/s0", payload: Array("set 7.5".utf8)))
             #expect(await eventually { Self.total(second) == 7.5 })
-            #expect(second.supervisor.command("cmd/s0", payload: Array("reset".utf8)))
+            #expect(second.hub.command("cmd/s0", payload: Array("reset".utf8)))
             #expect(await eventually { Self.total(second) == 0 })
-            #expect(second.supervisor.command("cmd/s0", payload: Array("double".utf8)))
-            #expect(await eventually { second.supervisor.snapshot()[0].refusedCommands == 1 })
+            #expect(second.hub.command("cmd/s0", payload: Array("double".utf8)))
+            #expect(await eventually { second.hub.snapshot()[0].refusedCommands == 1 })
         }
         let third = try SensorRig([(GpioCounterSensor.self, "line = 'GPIO20'")], directory: directory.path)
         try await third.run { #expect(await eventually { Self.total(third) == 0 }) }

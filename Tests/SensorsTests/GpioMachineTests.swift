@@ -69,6 +69,77 @@ import Testing
         #expect(count.rate(now: Self.at(1_000)) == nil)
     }
 
+    @Test func outputControlTellsWhatIsToCome() throws {
+        var control = OutputControl(safe: false, timeout: .seconds(10), now: Self.at(0))
+        #expect(control.changes == .init(safe: .init(at: Self.at(10_000), value: false)))
+        _ = try control.command("on for 2s", current: false, now: Self.at(1_000))
+        #expect(
+            control.changes
+                == .init(
+                    pulseEnd: .init(at: Self.at(3_000), value: false), safe: .init(at: Self.at(11_000), value: false)))
+        #expect(control.due(now: Self.at(3_000)) == false)
+        #expect(control.changes == .init(safe: .init(at: Self.at(11_000), value: false)))
+        // The safe value calls a pulse off.
+        _ = try control.command("off for 60s", current: true, now: Self.at(4_000))
+        #expect(control.due(now: Self.at(14_000)) == false)
+        #expect(control.changes.isEmpty && control.deadline == nil)
+    }
+
+    @Test func outputControlResumesWhatWasToCome() throws {
+        let pulse = OutputChanges(pulseEnd: .init(at: Self.at(2_000), value: false))
+        // Before its time, and after it.
+        var early = OutputControl(safe: false, timeout: nil, now: Self.at(1_000), resuming: pulse)
+        #expect(
+            early.changes == pulse && early.due(now: Self.at(1_999)) == nil && early.due(now: Self.at(2_000)) == false)
+        var late = OutputControl(safe: false, timeout: nil, now: Self.at(9_000), resuming: pulse)
+        #expect(late.due(now: Self.at(9_000)) == false && late.changes.isEmpty)
+        // A new command takes its place.
+        var replaced = OutputControl(safe: false, timeout: nil, now: Self.at(1_000), resuming: pulse)
+        _ = try replaced.command("on", current: true, now: Self.at(1_500))
+        #expect(replaced.changes.isEmpty && replaced.due(now: Self.at(2_000)) == nil)
+        // A silence goes on across a restart, and is not begun anew.
+        let silent = OutputChanges(safe: .init(at: Self.at(3_000), value: true))
+        let resumed = OutputControl(safe: true, timeout: .seconds(10), now: Self.at(1_000), resuming: silent)
+        #expect(resumed.deadline == Self.at(3_000))
+        // Without a timeout in the settings any more, it is over.
+        #expect(OutputControl(safe: true, timeout: nil, now: Self.at(1_000), resuming: silent).changes.isEmpty)
+    }
+
+    @Test func anOutputRecordOutlivesItsProcessAndKnowsItsBoot() throws {
+        let directory = try TemporaryDirectory()
+        let record = OutputRecord(directory: directory.path, name: "../a:b 17", boot: "this")
+        // No name leaves the folder, or reads as a host.
+        #expect(record.path == directory["output-%2e%2e%2fa%3ab%2017"])
+        #expect(record.read() == .none)
+        let pulse = OutputChanges(pulseEnd: .init(at: Self.at(2_000), value: true))
+        let both = OutputChanges(pulseEnd: pulse.pulseEnd, safe: .init(at: Instant(nanoseconds: .max), value: false))
+        for changes in [both, pulse] {
+            try record.write(changes)
+            #expect(record.read() == .ofThisBoot(changes))
+        }
+        let other = OutputRecord(directory: directory.path, name: "../a:b 17", boot: "other")
+        #expect(other.read() == .ofAnotherBoot(pulse))
+        record.sync()
+        record.remove()
+        #expect(other.read() == .none)
+        record.sync()
+    }
+
+    /// Whatever a power cut leaves of the file, it is read as it was or not at all.
+    @Test func aTornOutputRecordSaysNothing() throws {
+        let directory = try TemporaryDirectory()
+        let record = OutputRecord(directory: directory.path, name: "r", boot: "this")
+        let changes = OutputChanges(pulseEnd: .init(at: Self.at(2_000), value: true))
+        try record.write(changes)
+        let whole = contents(record.path)
+        for length in 0..<(whole.count - 1) {
+            try write(Array(whole[..<length]), to: record.path)
+            #expect(record.read() == .none, "\(length)")
+        }
+        try write([UInt8](repeating: 0, count: 4_096), to: record.path)
+        #expect(record.read() == .none)
+    }
+
     @Test func aTotalOutlivesItsProcess() throws {
         let directory = try TemporaryDirectory()
         let path = directory["deep/counter"]

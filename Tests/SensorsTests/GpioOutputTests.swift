@@ -19,15 +19,15 @@ struct GpioOutputTests {
         let rig = try Self.rig(22, "initial = 'off'", directory)
         try await rig.run {
             #expect(await eventually { rig.values(of: 0) == [.boolean(false)] })
-            #expect(rig.supervisor.command("cmd/s0", payload: Array("on".utf8)))
+            #expect(rig.hub.command("cmd/s0", payload: Array("on".utf8)))
             #expect(await eventually { rig.values(of: 0) == [.boolean(false), .boolean(true)] })
             #expect(GpioSimulator.level(22) == true)
-            #expect(rig.supervisor.command("cmd/s0", payload: Array("off for 200ms".utf8)))
+            #expect(rig.hub.command("cmd/s0", payload: Array("off for 200ms".utf8)))
             #expect(await eventually { rig.values(of: 0).count == 3 })
             #expect(await eventually { rig.values(of: 0).count == 4 })
             #expect(rig.values(of: 0).suffix(2) == [.boolean(false), .boolean(true)])
-            #expect(rig.supervisor.command("cmd/s0", payload: Array("explode".utf8)))
-            #expect(await eventually { rig.supervisor.snapshot()[0].refusedCommands == 1 })
+            #expect(rig.hub.command("cmd/s0", payload: Array("explode".utf8)))
+            #expect(await eventually { rig.hub.snapshot()[0].refusedCommands == 1 })
             #expect(GpioSimulator.level(22) == true)
         }
     }
@@ -38,7 +38,7 @@ struct GpioOutputTests {
         let first = try Self.rig(23, "initial = 'off'", directory)
         try await first.run {
             #expect(await eventually { first.state(of: 0).name == "running" })
-            #expect(first.supervisor.command("cmd/s0", payload: Array("on".utf8)))
+            #expect(first.hub.command("cmd/s0", payload: Array("on".utf8)))
             #expect(await eventually { GpioSimulator.level(23) == true })
         }
         // Watched without a pause while it is stopped and started again.
@@ -61,7 +61,7 @@ struct GpioOutputTests {
             // Kept from the input that it was.
             #expect(await eventually { rig.values(of: 0).first == .boolean(true) })
             #expect(await eventually { rig.values(of: 0).last == .boolean(false) })
-            #expect(rig.supervisor.command("cmd/s0", payload: Array("on".utf8)))
+            #expect(rig.hub.command("cmd/s0", payload: Array("on".utf8)))
             #expect(await eventually { GpioSimulator.level(24) == true })
         }
         #expect(GpioSimulator.level(24) == false)

@@ -7,36 +7,6 @@ import Testing
 @Suite struct MachineTests {
     static func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: milliseconds * 1_000_000) }
 
-    @Test func backoffDoublesWithJitterUpToItsLimit() {
-        var random = SplitMix64(seed: 1)
-        var backoff = RestartBackoff()
-        var now = Self.at(0)
-        for expected in [0.5, 1, 2, 4, 8, 16, 32, 60, 60] {
-            let rest = backoff.failed(startedAt: now, now: now, isAbsent: false, using: &random)
-            #expect((0.8 * expected...1.2 * expected).contains(Double(rest.wholeNanoseconds) / 1e9))
-            now = now + rest
-        }
-        let absent = backoff.failed(startedAt: now, now: now, isAbsent: true, using: &random)
-        #expect(absent <= .seconds(2.4))
-        let recovered = backoff.failed(startedAt: now, now: now + .seconds(61), isAbsent: false, using: &random)
-        #expect(recovered <= .milliseconds(600))
-    }
-
-    @Test(arguments: [UInt64](1...20)) func absenceDoesNotLengthenOtherRests(seed: UInt64) {
-        var random = SplitMix64(seed: seed)
-        var backoff = RestartBackoff()
-        var now = Self.at(0)
-        // Unplugged for long; each look is soon enough that plugging in is noticed within two seconds.
-        for _ in 0..<100 {
-            let rest = backoff.failed(startedAt: now, now: now, isAbsent: true, using: &random)
-            #expect((.milliseconds(400) ... .milliseconds(1_200)).contains(rest), "seed \(seed)")
-            now = now + rest
-        }
-        // Plugged in, and not yet allowed to be opened: udev sets its group a moment later.
-        let rest = backoff.failed(startedAt: now, now: now, isAbsent: false, using: &random)
-        #expect(rest <= .milliseconds(600), "seed \(seed)")
-    }
-
     @Test func debounceLetsOnlyQuietChangesThrough() {
         var debounce = Debounce(quiet: .milliseconds(20), initial: false)
         #expect(debounce.edge(true, at: Self.at(100)) == [])

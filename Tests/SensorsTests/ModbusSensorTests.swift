@@ -46,7 +46,7 @@ import Testing
         #expect(samples["d"]?.value == .integer(3 << 16 | 4))
         #expect(samples["e"]?.value == .boolean(true) && samples["f"]?.value == .boolean(false))
         #expect(samples["g"]?.quality == .bad && samples["g"]?.reason?.contains("illegal data address") == true)
-        guard case .registers(let blocks)? = rig.supervisor.snapshot()[0].raw else {
+        guard case .registers(let blocks)? = rig.hub.snapshot()[0].raw else {
             Issue.record("no registers")
             return
         }
@@ -71,7 +71,7 @@ import Testing
         }
         // Nobody ever got somebody else's value.
         for index in 0..<3 { #expect(rig.samples(of: index).allSatisfy { $0.value == .integer(Int64(index + 1)) }) }
-        #expect(rig.supervisor.snapshot()[1].restarts == 0)
+        #expect(rig.hub.snapshot()[1].restarts == 0)
     }
 
     /// As after a restart, when the cloud's commands wait already.
@@ -81,7 +81,7 @@ import Testing
         let done = Atomic(0)
         for number in 1...10 {
             #expect(
-                rig.supervisor.command("cmd/s0/set", payload: Array("\(number)".utf8)) {
+                rig.hub.command("cmd/s0/set", payload: Array("\(number)".utf8)) {
                     done.add(1, ordering: .relaxed)
                 })
         }
@@ -89,7 +89,7 @@ import Testing
         try await rig.run {
             #expect(await eventually { done.load(ordering: .relaxed) == 10 })
             #expect(slaves.writes == Array(1...10))
-            #expect(rig.supervisor.snapshot()[0].refusedCommands == 0)
+            #expect(rig.hub.snapshot()[0].refusedCommands == 0)
         }
         await slaves.unplug()
     }
@@ -103,10 +103,10 @@ import Testing
         ])
         try await rig.run {
             #expect(await eventually { rig.state(of: 0).name == "running" })
-            #expect(rig.supervisor.command("cmd/s0/set", payload: Array("21.5".utf8)))
-            #expect(rig.supervisor.command("cmd/s0/switch", payload: Array("on".utf8)))
-            #expect(rig.supervisor.command("cmd/s0/wide", payload: Array("-3.25".utf8)))
-            #expect(!rig.supervisor.command("cmd/s0", payload: Array("1".utf8)))
+            #expect(rig.hub.command("cmd/s0/set", payload: Array("21.5".utf8)))
+            #expect(rig.hub.command("cmd/s0/switch", payload: Array("on".utf8)))
+            #expect(rig.hub.command("cmd/s0/wide", payload: Array("-3.25".utf8)))
+            #expect(!rig.hub.command("cmd/s0", payload: Array("1".utf8)))
             #expect(
                 await eventually {
                     let values = rig.samples(of: 0)
@@ -114,8 +114,8 @@ import Testing
                         && values.contains { $0.metric == "switch" && $0.value == .boolean(true) }
                         && values.contains { $0.metric == "wide" && $0.value == .number(-3.25) }
                 })
-            #expect(rig.supervisor.command("cmd/s0/set", payload: Array("31".utf8)))
-            #expect(await eventually { rig.supervisor.snapshot()[0].lastRefusal?.contains("from 5.0 to 30.0") == true })
+            #expect(rig.hub.command("cmd/s0/set", payload: Array("31".utf8)))
+            #expect(await eventually { rig.hub.snapshot()[0].lastRefusal?.contains("from 5.0 to 30.0") == true })
             // It stays as it was.
             let count = rig.samples(of: 0).count
             #expect(await eventually { rig.samples(of: 0).count > count + 6 })

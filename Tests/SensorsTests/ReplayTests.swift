@@ -58,7 +58,7 @@ import Testing
         ])
         try await rig.run {
             #expect(await eventually { rig.values(of: 0).count == 1_000 })
-            #expect(await eventually { rig.supervisor.snapshot()[0].dropped == 1 })
+            #expect(await eventually { rig.hub.snapshot()[0].dropped == 1 })
             #expect(await eventually { rig.state(of: 2).problem?.contains("check the path") == true })
         }
         #expect(rig.values(of: 0) == (0..<1_000).map { .integer(Int64($0)) })

@@ -6,9 +6,9 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// Sensors made from settings, supervised, with what they deliver.
+/// Sensors made from settings, run, with what they deliver.
 final class SensorRig: Sendable {
-    let supervisor: SensorSupervisor
+    let hub: SensorHub
     private let collected: Collected
 
     private final class Collected: Sendable {
@@ -23,10 +23,10 @@ final class SensorRig: Sendable {
         self.collected = collected
         let entries = try settings.enumerated().map { index, setting in
             let sensor = try #require(Self.sensor(setting.driver, setting.text).sensor)
-            return SensorSupervisor.Entry(
+            return SensorHub.Entry(
                 id: DeviceID("s\(index)"), driver: setting.driver.name, topic: "t/\(index)", sensor: sensor)
         }
-        supervisor = SensorSupervisor(
+        hub = SensorHub(
             entries, time: KernelTime(), directory: directory,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         ) { arrival in collected.arrivals.withLock { $0.append(arrival) } }
@@ -58,15 +58,18 @@ final class SensorRig: Sendable {
         }
     }
 
-    func state(of index: Int) -> SensorSnapshot.State { supervisor.snapshot()[index].state }
+    func state(of index: Int) -> SensorSnapshot.State { hub.snapshot()[index].state }
 
     /// Runs the sensors while `body` does.
     func run(_ body: () async throws -> Void) async throws {
-        let supervisor = supervisor
-        let task = Task { await supervisor.run() }
-        defer { task.cancel() }
+        let hub = hub
+        let task = Task { await hub.runTrial() }
+        defer {
+            task.cancel()
+            hub.close()
+        }
         try await body()
-        supervisor.stop()
+        task.cancel()
         await task.value
     }
 

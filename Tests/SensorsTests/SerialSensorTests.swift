@@ -39,7 +39,7 @@ import Testing
             #expect(await eventually { rig.state(of: 0).name == "running" })
             again.send("back\n")
             #expect(await eventually { rig.lines(of: 0) == ["back"] })
-            #expect(rig.supervisor.snapshot()[0].restarts >= 1)
+            #expect(rig.hub.snapshot()[0].restarts >= 1)
         }
     }
 
@@ -91,7 +91,7 @@ import Testing
             #expect(await eventually { rig.state(of: 0).name == "running" })
             pty.send("12345\n1234\n" + String(repeating: "x", count: 3_000) + "\nend\n")
             #expect(await eventually { rig.lines(of: 0) == ["1234", "end"] }, "\(rig.lines(of: 0))")
-            #expect(await eventually { rig.supervisor.snapshot()[0].dropped == 2 })
+            #expect(await eventually { rig.hub.snapshot()[0].dropped == 2 })
         }
     }
 
@@ -157,7 +157,7 @@ import Testing
             pty.send([0x00, 0xAA] + frame)
             #expect(await eventually { rig.samples(of: 0).count == 2 })
             #expect(rig.values(of: 0) == [.number(-1.5), .boolean(true)])
-            #expect(rig.supervisor.snapshot()[0].raw == .bytes(frame))
+            #expect(rig.hub.snapshot()[0].raw == .bytes(frame))
         }
     }
 
@@ -172,7 +172,7 @@ import Testing
             ] { pty.send("\(line)\r\n") }
             #expect(await eventually { rig.samples(of: 0).contains { $0.metric == "course" } })
             #expect(rig.samples(of: 0).first { $0.metric == "latitude" }?.value == .number(47.2852332))
-            #expect(rig.supervisor.snapshot()[0].offeredTime?.utc == 1_039_422_959_000_000_000)
+            #expect(rig.hub.snapshot()[0].offeredTime?.utc == 1_039_422_959_000_000_000)
         }
     }
 
@@ -211,7 +211,7 @@ import Testing
                 })
         }
         #expect(rig.lines(of: 0).prefix(4) == ["W=1", "W=2", "W=3", "W=4"])
-        #expect(rig.supervisor.snapshot()[0].restarts == 0)
+        #expect(rig.hub.snapshot()[0].restarts == 0)
     }
 
     @Test func aWrongSpeedIsDiagnosed() async throws {

@@ -2,12 +2,9 @@ import Glibc
 import Synchronization
 
 /// Runs a body that blocks on a thread of its own, so that it holds none of the pool that tasks run on.
-package func onOwnThread(_ body: @escaping @Sendable () throws -> Void) async throws {
-    final class Work: Sendable {
-        let run: @Sendable () -> Void
-        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-    }
-    try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+@discardableResult
+package func onOwnThread<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
+    return try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<T, any Error>) in
         let work = Work { continuation.resume(with: Result { try body() }) }
         var thread = pthread_t()
         let code = pthread_create(
@@ -20,6 +17,11 @@ package func onOwnThread(_ body: @escaping @Sendable () throws -> Void) async th
         precondition(code == 0, "no thread: \(code)")
         pthread_detach(thread)
     }
+}
+
+private final class Work: Sendable {
+    let run: @Sendable () -> Void
+    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
 }
 
 /// Waits on such a thread for something asynchronous.

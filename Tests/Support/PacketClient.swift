@@ -8,6 +8,8 @@ package final class PacketClient {
     private let version: ProtocolVersion
     private var decoder: PacketDecoder
     private var input = ByteBuffer()
+    /// What came and was not wanted yet.
+    private var aside: [Packet] = []
     /// What CONNACK said.
     package private(set) var sessionPresent = false
 
@@ -43,6 +45,7 @@ package final class PacketClient {
 
     /// The next packet; `nil` once the server has closed, or when nothing comes in time.
     package func receive(within limit: Duration = .seconds(10)) throws -> Packet? {
+        if !aside.isEmpty { return aside.removeFirst() }
         while true {
             if let packet = try decoder.next(from: &input) { return packet }
             guard let bytes = socket.receive(within: limit), !bytes.isEmpty else { return nil }
@@ -83,9 +86,13 @@ package final class PacketClient {
             send(.puback(Acknowledgement(packetIdentifier: identifier)))
         } else {
             send(.pubrec(Acknowledgement(packetIdentifier: identifier)))
-            guard try receive(within: limit) == .pubrel(Acknowledgement(packetIdentifier: identifier)) else {
-                return nil
+            // Further messages may stand before the PUBREL.
+            var before: [Packet] = []
+            while let packet = try receive(within: limit) {
+                if packet == .pubrel(Acknowledgement(packetIdentifier: identifier)) { break }
+                before.append(packet)
             }
+            aside = before + aside
             send(.pubcomp(Acknowledgement(packetIdentifier: identifier)))
         }
         return publish

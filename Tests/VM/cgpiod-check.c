@@ -188,24 +188,36 @@ static void counts_without_a_reader(void) {
     close(fd);
 }
 
+static int64_t boot_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 static void keeps_outputs(void) {
-    const char *path = "/tmp/lines-check";
+    const char *path = "/tmp/keeper-check";
+    cgpiod_changes changes, none = {0};
     errno = 0;
-    CHECK(cgpiod_held(path, "a") == -1 && errno == ENOENT);
+    CHECK(cgpiod_kept(path, "a", &changes) == -1 && errno == ENOENT);
     /* The simulator lets a line that nobody holds fall back to its pull. */
     pull(8, 0);
     int fd = cgpiod_output_open("/dev/gpiochip0", 8, "check", false, CGPIOD_PUSH_PULL, 1);
     CHECK(fd >= 0 && driven(8) == 1 && cgpiod_value(fd) == 1);
-    CHECK(cgpiod_hold(path, "a", fd) == 0);
+    CHECK(cgpiod_keep(path, "a", fd) == 0);
     close(fd);
     CHECK(driven(8) == 1);
-    fd = cgpiod_held(path, "a");
+    fd = cgpiod_kept(path, "a", &changes);
+    CHECK(memcmp(&changes, &none, sizeof none) == 0);
     CHECK(fd >= 0 && cgpiod_value(fd) == 1 && cgpiod_set(fd, false) == 0 && driven(8) == 0 && cgpiod_set(fd, true) == 0);
     errno = 0;
     CHECK(cgpiod_output_open("/dev/gpiochip0", 8, "check", false, CGPIOD_PUSH_PULL, 1) == -1 && errno == EBUSY);
-    CHECK(cgpiod_let_go(path, "a") == 0 && driven(8) == 1);
+    CHECK(cgpiod_kept_set(path, "a", false, &none) == 0 && driven(8) == 0);
+    CHECK(cgpiod_kept_set(path, "a", true, &none) == 0 && driven(8) == 1);
+    CHECK(cgpiod_release(path, "a") == 0 && driven(8) == 1);
     errno = 0;
-    CHECK(cgpiod_let_go(path, "a") == -1 && errno == ENOENT);
+    CHECK(cgpiod_release(path, "a") == -1 && errno == ENOENT);
+    errno = 0;
+    CHECK(cgpiod_kept_set(path, "a", true, &none) == -1 && errno == ENOENT);
     close(fd);
     /* Keeping takes over what the line has, also from an input. */
     pull(9, 1);
@@ -215,6 +227,47 @@ static void keeps_outputs(void) {
     close(fd);
 }
 
+/* Whether the line is at that level before so much time is over. */
+static bool becomes(int line, int level, int ms) {
+    int64_t end = monotonic_ns() + (int64_t)ms * 1000000;
+    while (monotonic_ns() < end) {
+        if (driven(line) == level) return true;
+        usleep(1000);
+    }
+    return false;
+}
+
+/* Nobody but the keeper has the line when its time comes. */
+static void keeps_promises(void) {
+    const char *path = "/tmp/keeper-check";
+    pull(10, 1);
+    int fd = cgpiod_output_open("/dev/gpiochip0", 10, "check", false, CGPIOD_PUSH_PULL, 0);
+    CHECK(fd >= 0 && cgpiod_keep(path, "b", fd) == 0);
+    close(fd);
+    int64_t start = boot_ns(), end = start + 300000000;
+    cgpiod_changes pulse = {.boot_ns = {end, 0}}, read = {0}, none = {0};
+    CHECK(cgpiod_kept_set(path, "b", true, &pulse) == 0 && driven(10) == 1);
+    fd = cgpiod_kept(path, "b", &read);
+    CHECK(fd >= 0 && read.boot_ns[CGPIOD_PULSE_END] == end && !read.value[CGPIOD_PULSE_END] && !read.boot_ns[CGPIOD_SAFE]);
+    close(fd);
+    CHECK(becomes(10, 0, 10000) && boot_ns() >= end);
+    fd = cgpiod_kept(path, "b", &read);
+    CHECK(fd >= 0 && memcmp(&read, &none, sizeof none) == 0);
+    close(fd);
+
+    /* What replaces a pulse calls it off. */
+    pulse.boot_ns[CGPIOD_PULSE_END] = boot_ns() + 300000000;
+    CHECK(cgpiod_kept_set(path, "b", true, &pulse) == 0 && cgpiod_kept_set(path, "b", true, &none) == 0);
+    CHECK(!becomes(10, 0, 1000));
+
+    /* So does the safe value; it comes after the end of a pulse, too, and at once when it is late. */
+    cgpiod_changes safe = {.boot_ns = {boot_ns() + 600000000, boot_ns() + 300000000}, .value = {true, false}};
+    CHECK(cgpiod_kept_set(path, "b", true, &safe) == 0 && becomes(10, 0, 10000) && !becomes(10, 1, 1000));
+    cgpiod_changes late = {.boot_ns = {1, 2}, .value = {true, false}};
+    CHECK(cgpiod_kept_set(path, "b", true, &late) == 0 && becomes(10, 0, 10000) && !becomes(10, 1, 500));
+    CHECK(cgpiod_release(path, "b") == 0);
+}
+
 int main(void) {
     finds_lines();
     tells_edges_and_values();
@@ -222,6 +275,7 @@ int main(void) {
     debounces_where_it_says_so();
     counts_without_a_reader();
     keeps_outputs();
+    keeps_promises();
     printf("CGpiod over libgpiod %s: %s\n", cgpiod_version(), failures ? "FAILED" : "ok");
     return failures != 0;
 }

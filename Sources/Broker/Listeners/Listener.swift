@@ -60,6 +60,9 @@ package struct Listener: Hashable, Sendable, CustomStringConvertible {
     package var tls: TLS?
     /// MQTT in WebSocket frames [MQTT-6.0.0-1].
     package var isWebSocket = false
+    /// Origins of web pages that may connect over WebSocket, such as "https://panel.example.com", besides those of the host
+    /// that the client asks for; `*`: any.
+    package var origins: [String] = []
     /// Clients that give no user name are let in.
     package var allowsAnonymous: Bool
     package var userSource = UserSource.login
@@ -69,6 +72,9 @@ package struct Listener: Hashable, Sendable, CustomStringConvertible {
         self.endpoint = endpoint
         allowsAnonymous = endpoint.isLocal
     }
+
+    /// Whether `origins` may have this: `*`, or scheme, host and perhaps a port.
+    package static func isOrigin(_ text: String) -> Bool { OriginPolicy.isOrigin(text) }
 
     /// "192.168.1.5:8883 (TLS)", as the settings have it.
     package var description: String { text(at: endpoint) }

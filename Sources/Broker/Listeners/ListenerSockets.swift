@@ -33,7 +33,13 @@ struct ListenerSockets: Sendable {
                     if let tls = listener.tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls.current)) }
                     if listener.listener.isWebSocket {
                         let frameLimit = max(256 << 10, Int(core.configuration.limits.maximumPacketSize) + 8)
-                        try WebSocketUpgrade.configure(pipeline, successor: ClientHandler.name, frameLimit: frameLimit)
+                        let handler = ClientHandler(core: core, listener: listener)
+                        try WebSocketUpgrade.configure(
+                            pipeline, successor: ClientHandler.name, frameLimit: frameLimit,
+                            origins: OriginPolicy(
+                                allowed: listener.listener.origins, isAnonymous: listener.listener.allowsAnonymous),
+                            refused: { handler.handshakeRefused($0, remedy: $1) })
+                        return try pipeline.addHandler(handler, name: ClientHandler.name)
                     }
                     // There from the start, so that what comes before MQTT counts and is bounded in time too.
                     try pipeline.addHandler(ClientHandler(core: core, listener: listener), name: ClientHandler.name)

@@ -51,6 +51,16 @@ package final class OpenListener: Sendable {
 
     deinit { state.withLock { $0.watch }?.cancel() }
 
+    private func warnOfReadableKey() {
+        guard let path = listener.tls?.keyFile, PEMFile.isReadableByAll(path) else { return }
+        logger.warning(
+            "every user of this machine can read the listener's private key",
+            metadata: [
+                "listener": "\(listener)", "file": "\(path)",
+                "try": "chgrp tidegate \(path); chmod 640 \(path)",
+            ])
+    }
+
     // MARK: What it does right now
 
     package var isOpen: Bool { state.withLock { $0.end == nil } }
@@ -132,6 +142,7 @@ package final class OpenListener: Sendable {
             await end(.closed)
             throw BrokerError(binding: listener, error)
         }
+        warnOfReadableKey()
         state.withLock { state in
             guard state.end == nil else { return }
             state.watch = Task { [weak self] in
@@ -243,6 +254,7 @@ package final class OpenListener: Sendable {
         do throws(BrokerError) {
             if try tls?.reload() == true {
                 logger.notice("the listener's certificate was renewed", metadata: ["listener": "\(listener)"])
+                warnOfReadableKey()
             }
         } catch {
             logger.error(

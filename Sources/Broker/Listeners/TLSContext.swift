@@ -79,21 +79,29 @@ final class TLSContext: Sendable {
     }
 
     private static func read(_ tls: Listener.TLS, for listener: Listener) throws(BrokerError) -> NIOSSLContext {
-        func attempt<R>(_ path: String, _ body: () throws -> R) throws(BrokerError) -> R {
+        func failure(_ path: String, _ reason: String, _ remedy: String) -> BrokerError {
+            BrokerError(.certificate, doing: "use \(path) for \(listener)", reason: reason, remedy: remedy)
+        }
+        func attempt<R>(
+            _ path: String, _ content: PEMFile.Content, _ body: () throws -> R
+        ) throws(BrokerError) -> R {
+            if let mistake = PEMFile.mistake(in: path, expecting: content) {
+                throw failure(path, mistake.reason, mistake.remedy)
+            }
             do {
                 return try body()
             } catch {
-                let isReadable = access(path, R_OK) == 0
-                throw BrokerError(
-                    .certificate, doing: "use \(path) for \(listener)",
-                    reason: isReadable ? "\(error)" : String(cString: strerror(errno)),
-                    remedy: isReadable
-                        ? "look at it with: openssl x509 -in FILE -text, or openssl pkey -in FILE -check"
-                        : "the gateway's user must be able to read it")
+                throw failure(
+                    path, "\(error)",
+                    content == .key
+                        ? "look at it with: openssl pkey -in \(path) -check"
+                        : "look at it with: openssl x509 -in \(path) -text")
             }
         }
-        let chain = try attempt(tls.certificateFile) { try NIOSSLCertificate.fromPEMFile(tls.certificateFile) }
-        let key = try attempt(tls.keyFile) { try NIOSSLPrivateKey(file: tls.keyFile, format: .pem) }
+        let chain = try attempt(tls.certificateFile, .certificates) {
+            try NIOSSLCertificate.fromPEMFile(tls.certificateFile)
+        }
+        let key = try attempt(tls.keyFile, .key) { try NIOSSLPrivateKey(file: tls.keyFile, format: .pem) }
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
         configuration.minimumTLSVersion = .tlsv12
@@ -104,10 +112,21 @@ final class TLSContext: Sendable {
         case .required: configuration.certificateVerification = .noHostnameVerification
         }
         if let authorities = tls.clientAuthorityFile {
-            _ = try attempt(authorities) { try NIOSSLCertificate.fromPEMFile(authorities) }
+            _ = try attempt(authorities, .certificates) { try NIOSSLCertificate.fromPEMFile(authorities) }
             configuration.trustRoots = .file(authorities)
         }
-        return try attempt(tls.keyFile) { try NIOSSLContext(configuration: configuration) }
+        do {
+            return try NIOSSLContext(configuration: configuration)
+        } catch {
+            // Both files were read alone before: a key that cannot be used with the certificate is of another one.
+            guard ["KEY_VALUES_MISMATCH", "failedToLoadPrivateKey"].contains(where: { "\(error)".contains($0) }) else {
+                throw failure(tls.certificateFile, "\(error)", "look at it with: openssl x509 -in FILE -text")
+            }
+            throw failure(
+                tls.keyFile, "the key does not belong to the certificate in \(tls.certificateFile)",
+                "use the key that the certificate was made for; the first certificate in the file must be the gateway's"
+            )
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A line, where it is, and who holds it. */
+/* A line: where it is, and its consumer. */
 typedef struct {
     char name[64];     /* its label; empty when it has none */
     char chip[64];     /* path of the chip's device, "/dev/gpiochip0" */
@@ -13,7 +13,7 @@ typedef struct {
     uint32_t offset;   /* of the line in its chip */
     bool used;         /* requested by somebody, or by a driver of the kernel's */
     bool output;       /* else it is an input */
-    char consumer[64]; /* by whom; empty where the kernel does not say */
+    char consumer[64]; /* the name given with the request; empty where the kernel does not say */
 } cgpiod_line;
 
 enum { CGPIOD_RISING = 1, CGPIOD_FALLING = 2 };
@@ -89,17 +89,37 @@ int cgpiod_value(int fd);
 /* Sets an output: 0, or -1 and errno. */
 int cgpiod_set(int fd, bool value);
 
-/* The holder: a process of its own that keeps the descriptors of outputs open while the gateway is away. A line that
- * nobody holds may fall back, which a relay would follow. It is forked when it is first needed, listens on a Unix socket,
- * and ends when it holds nothing or its socket's file is gone. Only processes of the same user, and root, are served. */
+/* The line keeper: a process of its own that keeps the descriptors of outputs open while the gateway is away, and moves an
+ * output when the gateway had promised to: at the end of a pulse, or to its safe value. A line that no process has
+ * requested may fall back, which a relay would follow. The keeper is forked when it is first needed, listens on a Unix
+ * socket, and ends when it keeps nothing or its socket's file is gone. Only processes of the same user, and root, are
+ * served. Each call waits up to 2 s for its answer. */
 
-/* Hands a copy of fd to the holder under a name (at most 127 bytes), in place of what it had there. 0, or -1 and errno. */
-int cgpiod_hold(const char *socket_path, const char *name, int fd);
+enum { CGPIOD_PULSE_END, CGPIOD_SAFE, CGPIOD_CHANGES };
 
-/* A copy of what is held under that name, to be closed; -1 and errno, ENOENT: nothing. */
-int cgpiod_held(const char *socket_path, const char *name);
+/* What will happen to an output without a further command. The safe value, once it is taken, calls a pulse off. */
+typedef struct {
+    int64_t boot_ns[CGPIOD_CHANGES]; /* when, on CLOCK_BOOTTIME; 0: not */
+    bool value[CGPIOD_CHANGES];      /* what the line is set to then, as a logical value */
+} cgpiod_changes;
 
-/* Lets go of what is held under that name: 0, or -1 and errno, ENOENT: nothing is. */
-int cgpiod_let_go(const char *socket_path, const char *name);
+/* Hands a copy of fd to the keeper under a name (at most 127 bytes), in place of what it had there, without changes to
+ * come. 0, or -1 and errno. */
+int cgpiod_keep(const char *socket_path, const char *name, int fd);
+
+/* A copy of what is kept under that name, to be closed, and through *changes what is still to come; -1 and errno, ENOENT:
+ * nothing. */
+int cgpiod_kept(const char *socket_path, const char *name, cgpiod_changes *changes);
+
+/* Sets the output that is kept under that name, and replaces the changes to come, in one step: whenever the caller dies,
+ * both hold or neither. 0, or -1 and errno, ENOENT: nothing is kept there. */
+int cgpiod_kept_set(const char *socket_path, const char *name, bool value, const cgpiod_changes *changes);
+
+/* Closes what is kept under that name: 0, or -1 and errno, ENOENT: nothing is. */
+int cgpiod_release(const char *socket_path, const char *name);
+
+/* The same two of the keeper that an earlier version of the gateway left running, which knows no changes to come. */
+int cgpiod_kept_by_old(const char *socket_path, const char *name);
+int cgpiod_release_by_old(const char *socket_path, const char *name);
 
 #endif

@@ -34,4 +34,24 @@ const char *clinux_error_name(int code);
  * thread may call it, unlike strerror(3). */
 const char *clinux_error_text(int code);
 
+/* A signal that came. */
+struct clinux_signal {
+    int32_t number;
+    /* The process that sent it and its user (sigaction(2)); 0 where the kernel did. */
+    int32_t sender;
+    uint32_t user;
+};
+
+/* From now on these signals are written into a pipe instead of ending the process. Children get them as by default, after
+ * fork(2) and after exec(2). Returns the end of the pipe from which struct clinux_signal is read, also when called again;
+ * -1 and errno where there is none. */
+int clinux_catch_signals(const int *numbers, int count);
+
+/* Whether a signal is ignored, as nohup(1) does with SIGHUP. */
+bool clinux_is_ignored(int number);
+
+/* SIGRTMIN and SIGRTMAX, which are calls in glibc (signal(7)). */
+int clinux_first_realtime_signal(void);
+int clinux_last_realtime_signal(void);
+
 #endif

@@ -1,11 +1,12 @@
 import Glibc
+import Linux
 
 /// The folder that holds everything that must survive: the outbox, and the control socket beside it.
 package enum DataDirectory {
     /// Creates it, with its parents, when it is missing, and makes sure that it can be used.
     package static func prepare(_ path: String) throws(GatewayError) {
         let doing = "use the data directory \(path)"
-        guard UnixSocketAddress("\(path)/control.sock") != nil else {
+        guard (try? UnixSocketAddress("\(path)/control.sock")) != nil else {
             throw GatewayError(
                 .configuration, doing: doing, reason: "its name is too long for a socket inside it",
                 remedy: "choose a path of at most 90 characters for data_dir")
@@ -31,7 +32,7 @@ package enum DataDirectory {
         let code = errno
         throw GatewayError(
             code == EACCES ? .permission : .unavailable, doing: "open the queue \(path)",
-            reason: String(cString: strerror(code)),
+            reason: ErrnoText.text(code),
             remedy: code == EACCES
                 ? "run this as root or as the gateway's user"
                 : "check data_dir in [gateway], or name the folder with --data-dir; a gateway that never ran has none")
@@ -50,7 +51,7 @@ package enum DataDirectory {
     private static func failure(doing: String, code: Int32, path: String) -> GatewayError {
         GatewayError(
             code == EACCES || code == EPERM ? .permission : .io, doing: doing,
-            reason: String(cString: strerror(code)),
+            reason: ErrnoText.text(code),
             remedy: code == EACCES || code == EPERM
                 ? "run as the user that owns it, or name another with data_dir in [gateway]"
                 : "check that the disk is mounted and writable, or name another with data_dir in [gateway]")

@@ -1,13 +1,14 @@
-package import Glibc
+import Glibc
+package import Linux
 
 /// The users that the system knows (passwd(5)).
 package enum SystemUser {
     /// A user's numbers; `nil` when there is no such user.
-    package static func identity(of name: String) -> (user: uid_t, group: gid_t)? {
+    package static func identity(of name: String) -> AtomicFile.Owner? {
         var entry = passwd()
         var found: UnsafeMutablePointer<passwd>?
         var text = [CChar](repeating: 0, count: 4_096)
         guard getpwnam_r(name, &entry, &text, text.count, &found) == 0, found != nil else { return nil }
-        return (entry.pw_uid, entry.pw_gid)
+        return AtomicFile.Owner(user: entry.pw_uid, group: entry.pw_gid)
     }
 }

@@ -9,10 +9,28 @@ package final class DamagedFile {
     /// Why the file cannot be read at all.
     package struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
         package var path: String
-        /// errno.
+        /// errno; `EISDIR` and `ENODEV` of something that is no file.
         package var code: Int32
 
-        package var description: String { "cannot read the damaged file \(path): \(ErrnoText.text(code))" }
+        package var reason: String {
+            switch code {
+            case EISDIR: "it is a folder and not a file"
+            case ENODEV: "it is neither a file nor a folder"
+            default: ErrnoText.text(code)
+            }
+        }
+
+        /// What a person can do.
+        package var remedy: String {
+            switch code {
+            case EISDIR, ENODEV: "move it to another folder: only damaged files have such names"
+            case EACCES, EPERM: "let the service's user read it (chown)"
+            case EMFILE, ENFILE: "raise LimitNOFILE= in the unit"
+            default: "check the storage (journalctl -k)"
+            }
+        }
+
+        package var description: String { "cannot read the damaged file \(path): \(reason)\n  try: \(remedy)" }
     }
 
     private let file: Int32
@@ -30,12 +48,30 @@ package final class DamagedFile {
     /// More free pages than this are looked at like the others: what they hold may come once more.
     private static let freePageLimit = 1 << 20
 
-    /// - Parameter path: its log lies beside it with `-wal` appended, if there is one.
-    package init(_ path: String) throws(Failure) {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
+    /// Opens something for reading if it is a file. Does not wait, whatever it is.
+    static func open(_ path: String) throws(Failure) -> (file: Int32, size: Int) {
+        let file = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard file >= 0 else { throw Failure(path: path, code: errno) }
+        var information = stat()
+        let code = fstat(file, &information) == 0 ? 0 : errno
+        guard code == 0, information.st_mode & S_IFMT == S_IFREG else {
+            close(file)
+            let isFolder = information.st_mode & S_IFMT == S_IFDIR
+            throw Failure(path: path, code: code != 0 ? code : isFolder ? EISDIR : ENODEV)
+        }
+        return (file, Int(information.st_size))
+    }
+
+    /// - Parameter path: its log lies beside it with `-wal` appended, if there is one.
+    /// - Throws: also when there is a log that cannot be read: without it the newest of the file would be missing.
+    package init(_ path: String) throws(Failure) {
+        do throws(Failure) {
+            close(try Self.open("\(path)-wal").file)
+        } catch {
+            guard error.code == ENOENT else { throw error }
+        }
+        let (file, size) = try Self.open(path)
         self.file = file
-        let size = Int(lseek(file, 0, SEEK_END))
         let header = PageBytes(Self.read(file, at: 0, count: 100))
         let told = header.startsWithMagic ? header.integer16(at: 16) : 0
         let isSize = told == 1 || told >= 512 && told & (told - 1) == 0

@@ -31,9 +31,8 @@ final class WriteAheadLog {
     /// - Parameter pageSize: what the database says; it counts where the log's header is damaged.
     /// - Returns: `nil` when there is no log, or none that anything can be told from.
     init?(_ path: String, pageSize told: Int?) {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return nil }
-        let size = min(Int(lseek(file, 0, SEEK_END)), Self.sizeLimit)
+        guard let (file, fileSize) = try? DamagedFile.open(path) else { return nil }
+        let size = min(fileSize, Self.sizeLimit)
         guard let header = Header(file, size: size, pageSize: told) else {
             close(file)
             return nil

@@ -20,11 +20,22 @@ enum Command {
             posix_spawn_file_actions_adddup2(&actions, ends[1], descriptor)
         }
         for descriptor in ends { posix_spawn_file_actions_addclose(&actions, descriptor) }
+        // Signals that this process ignores or blocks would be ignored or blocked there too (execve(2)).
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var all = sigset_t()
+        sigfillset(&all)
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigdefault(&attributes, &all)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
         var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
         defer { for argument in arguments { free(argument) } }
         arguments.append(nil)
         var process = pid_t()
-        let code = posix_spawnp(&process, words[0], &actions, nil, arguments, environ)
+        let code = posix_spawnp(&process, words[0], &actions, &attributes, arguments, environ)
         close(ends[1])
         defer { close(ends[0]) }
         guard code == 0 else { return nil }

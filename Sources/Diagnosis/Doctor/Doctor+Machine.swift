@@ -2,6 +2,7 @@ import Admin
 import Configuration
 import Database
 import Glibc
+import Linux
 import Readings
 import Timekeeping
 
@@ -66,11 +67,11 @@ extension Doctor {
         var findings: [DoctorReport.Finding] = []
         let mount = Mount(of: directory)
         findings += mountFindings(mount, directory)
-        if !servant.may(7, information) {
+        if !service.may(7, information) {
             findings.append(
                 .init(
-                    "data", .fail, "\(servant.name), who runs the gateway, may not use \(directory)",
-                    remedy: "chown -R \(servant.name): \(directory)"))
+                    "data", .fail, "the gateway's user \(service.name) may not use \(directory)",
+                    remedy: "chown -R \(service.name): \(directory)"))
         }
         findings += [spaceFinding(directory), writeFinding(directory)].compactMap(\.self)
         findings += wearFindings(mount)
@@ -119,7 +120,7 @@ extension Doctor {
         case ENOSPC, EDQUOT:
             return Self.failure("disk", doing, code, remedy: "free some space: du -xh / | sort -h | tail")
         case EACCES where geteuid() != 0:
-            return .init("disk", .skip, "whether \(directory) can be written is for root or \(servant.name) to see")
+            return .init("disk", .skip, "whether \(directory) can be written is for root or \(service.name) to see")
         case EIO:
             return Self.failure("disk", doing, code, remedy: "the storage fails: journalctl -k; replace the card")
         default: return Self.failure("disk", doing, code, remedy: "check the storage: journalctl -k")
@@ -180,12 +181,12 @@ extension Doctor {
     private static func failure(
         _ check: String, _ doing: String, _ code: Int32, remedy: String
     ) -> DoctorReport.Finding {
-        .init(check, .fail, "cannot \(doing): \(String(cString: strerror(code)))", remedy: remedy)
+        .init(check, .fail, "cannot \(doing): \(ErrnoText.text(code))", remedy: remedy)
     }
 
     /// The first line of a small file; `nil` when it is not there.
     static func line(_ path: String) -> String? {
-        guard let bytes = try? FileBytes.read(path, limit: 4_096) else { return nil }
+        guard let bytes = try? SmallFile.read(path, limit: 4_096) else { return nil }
         return String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
     }
 }
@@ -200,7 +201,7 @@ struct Mount: Sendable {
 
     /// `nil` when the kernel does not say.
     init?(of path: String, table: String = "/proc/self/mountinfo") {
-        guard let bytes = try? FileBytes.read(table, limit: 4 << 20), let real = realpath(path, nil) else { return nil }
+        guard let bytes = try? SmallFile.read(table, limit: 4 << 20), let real = realpath(path, nil) else { return nil }
         let place = String(cString: real)
         free(real)
         var best: Mount?

@@ -2,6 +2,7 @@ import Admin
 import Broker
 import Configuration
 import Glibc
+import Linux
 import NIOCore
 import NIOPosix
 import Readings
@@ -38,15 +39,15 @@ extension Doctor {
 
     private static func finding(_ address: ListenAddress, _ error: any Error) -> DoctorReport.Finding {
         let code = (error as? IOError)?.errnoCode
-        let reason = code.map { String(cString: strerror($0)) } ?? "\(error)"
+        let reason = code.map { ErrnoText.text($0) } ?? "\(error)"
         let text = "cannot listen at \(address): \(reason)"
         switch code {
         case EADDRINUSE:
-            let holders = Holders.ofPort(address.port)
-            let who = holders.isEmpty ? "" : ": \(holders.map(\.description).joined(separator: ", ")) has it"
+            let holders = ProcessHolders.ofPort(address.port)
+            let holder = holders.isEmpty ? "" : ": \(holders.map(\.description).joined(separator: ", ")) has it"
             let isMosquitto = holders.contains { $0.name == "mosquitto" }
             return .init(
-                "listener", .fail, text + who,
+                "listener", .fail, text + holder,
                 remedy: isMosquitto
                     ? "systemctl disable --now mosquitto, or choose another port in [lan]"
                     : "stop it, or choose another port in [lan]")
@@ -96,9 +97,9 @@ extension Doctor {
         }
     }
 
-    /// Whom the resolver asks (resolv.conf(5)).
+    /// The name servers that the resolver asks (resolv.conf(5)).
     private static var nameServers: [String] {
-        guard let bytes = try? FileBytes.read("/etc/resolv.conf", limit: 64 << 10) else { return [] }
+        guard let bytes = try? SmallFile.read("/etc/resolv.conf", limit: 64 << 10) else { return [] }
         return String(decoding: bytes, as: UTF8.self).split(separator: "\n").compactMap { line in
             let words = line.split { $0 == " " || $0 == "\t" }
             return words.count > 1 && words[0] == "nameserver" ? String(words[1]) : nil

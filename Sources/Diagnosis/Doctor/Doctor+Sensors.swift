@@ -29,14 +29,14 @@ extension Doctor {
         var findings: [DoctorReport.Finding] = []
         for file in Set(settings.sensors.flatMap { $0.sensor.deviceFiles() }).sorted() {
             var information = stat()
-            guard stat(file, &information) == 0, !servant.may(6, information) else { continue }
-            let group = Servant.groupName(information.st_gid)
+            guard stat(file, &information) == 0, !service.may(6, information) else { continue }
+            let group = ServiceIdentity.groupName(information.st_gid)
             let hasGroup = information.st_gid != 0 && information.st_mode & 0o060 == 0o060
             findings.append(
                 .init(
-                    "permission", .fail, "\(servant.name), who runs the gateway, may not open \(file)",
+                    "permission", .fail, "the gateway's user \(service.name) may not open \(file)",
                     remedy: hasGroup
-                        ? "usermod -aG \(group) \(servant.name), and restart the gateway"
+                        ? "usermod -aG \(group) \(service.name), and restart the gateway"
                         : "give it to a group: install Tidegate's udev rules (udevadm control --reload; udevadm trigger)"
                 ))
         }
@@ -50,7 +50,7 @@ extension Doctor {
             guard let real = realpath(file, nil) else { return nil }
             let target = String(cString: real)
             free(real)
-            let others = Holders.find { $0 == target }.filter {
+            let others = ProcessHolders.find { $0 == target }.filter {
                 $0.processID != status?.processID && $0.processID != Int(getpid())
             }
             guard let other = others.first else { return nil }
@@ -73,19 +73,20 @@ extension Doctor {
     /// Without a gateway each sensor is run for a while. An output would move: it is left alone.
     private func trialFindings() async -> [DoctorReport.Finding] {
         let entries = settings.sensors.filter { $0.driver != GpioOutputSensor.name }
-        let supervisor = SensorSupervisor(
+        let hub = SensorHub(
             entries.map { .init(id: $0.id, driver: $0.driver, topic: $0.topic, sensor: $0.sensor) }, time: time,
             logger: Logger(label: "doctor") { _ in SwiftLogNoOpLogHandler() }
         ) { _ in }
-        let running = Task { await supervisor.run() }
+        let running = Task { await hub.runTrial() }
         let clock = ContinuousClock()
         let deadline = clock.now + Self.patience
-        while clock.now < deadline, !supervisor.snapshot().allSatisfy(Self.hasShown) {
+        while clock.now < deadline, !hub.snapshot().allSatisfy(Self.hasShown) {
             guard (try? await Task.sleep(for: .milliseconds(100))) != nil else { break }
         }
-        let snapshots = supervisor.snapshot()
-        supervisor.stop()
+        let snapshots = hub.snapshot()
+        running.cancel()
         await running.value
+        hub.close()
         return snapshots.map { sensor in
             let check = "sensor \(sensor.id)"
             if let problem = sensor.state.problem { return Self.finding(check, .fail, problem) }

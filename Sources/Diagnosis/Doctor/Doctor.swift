@@ -19,8 +19,8 @@ package struct Doctor: Sendable {
     let diagnostics: [Diagnostic]
     /// The gateway's own words; `nil` where none runs.
     let status: GatewayStatus?
-    /// Who runs the gateway, or would.
-    let servant: Servant
+    /// The user of the gateway that runs or would run.
+    let service: ServiceIdentity
     let time: SystemTime
     private let statusFailure: String?
 
@@ -40,7 +40,7 @@ package struct Doctor: Sendable {
             if case .notRunning = error {} else { failure = "\(error)" }
         }
         statusFailure = failure
-        servant = Servant(processID: status?.processID)
+        service = ServiceIdentity(processID: status?.processID)
         time = SystemTime(floor: max(ClockFile(dataDirectory: directory).read() ?? 0, SystemTime.built))
     }
 
@@ -67,7 +67,30 @@ package struct Doctor: Sendable {
             return finding
         }
         if findings.isEmpty { findings.append(.init("settings", .pass, "\(settingsPath): no mistakes")) }
+        findings += fileFindings()
         findings += BootReport.read().map { Self.finding("settings", .fail, $0) }
+        return findings
+    }
+
+    // MARK: Files
+
+    /// Certificates, keys, passwords and sockets that the settings name.
+    private func fileFindings() -> [DoctorReport.Finding] {
+        // Without a link the password is looked at on the way upstream.
+        let isPasswordTold = status?.link.isUp != true
+        var findings = settings.fileDiagnostics().filter { !isPasswordTold || !$0.message.hasPrefix("password_file:") }
+            .map { Self.finding("files", $0.severity == .error ? .fail : .warn, "\($0)") }
+        for file in settings.files where file.role != .socket {
+            var information = stat()
+            guard stat(file.path, &information) == 0, !service.may(4, information) else { continue }
+            findings.append(
+                .init(
+                    "files", .fail, "the gateway's user \(service.name) may not read \(file.path)",
+                    remedy: "chown \(service.name) \(file.path)"))
+        }
+        if findings.isEmpty, !settings.namedFiles.isEmpty {
+            findings.append(.init("files", .pass, "\(settings.namedFiles.count) named in the settings can be used"))
+        }
         return findings
     }
 
@@ -106,6 +129,19 @@ package struct Doctor: Sendable {
             }
         }
         if let problem = status.lan.problem { findings.append(Self.finding("lan", .fail, problem)) }
+        for denial in (status.lan.denials ?? []).prefix(5) {
+            findings.append(
+                .init(
+                    "access", .warn, "\(denial.text) (\(denial.count) times)",
+                    remedy: "tidegate device rules; if it shall: tidegate device allow"))
+        }
+        if let topics = status.lan.topicsWithoutRule, !topics.isEmpty {
+            let names = topics.prefix(5).map { "\(GatewayStatus.visible($0.topic)) (\($0.count))" }
+            findings.append(
+                .init(
+                    "forward", .pass,
+                    "no rule takes these topics, which stay on the LAN: \(names.joined(separator: ", "))"))
+        }
         if findings.isEmpty {
             findings.append(
                 .init("gateway", .pass, "tidegate \(status.version) runs, for \(Int(status.uptimeSeconds)) s"))

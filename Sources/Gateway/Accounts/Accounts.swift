@@ -7,8 +7,12 @@ import Synchronization
 /// One client's access, as the listener asks for it.
 private final class Access: Permissions {
     private let access: ClientAccess
+    let isProvisional: Bool
 
-    init(_ access: ClientAccess) { self.access = access }
+    init(_ access: ClientAccess, isProvisional: Bool) {
+        self.access = access
+        self.isProvisional = isProvisional
+    }
 
     func mayPublish(_ topic: String) -> Bool { access.mayPublish(topic) }
     func mayReceive(_ topic: String) -> Bool { access.mayReceive(topic) }
@@ -72,7 +76,12 @@ final class Accounts: Authenticator, AccessPolicy {
     // MARK: AccessPolicy
 
     func permissions(user: String?, client: String) -> (any Permissions)? {
-        let access = state.withLock { $0.rules }.access(user: user, client: client)
-        return access.isUnrestricted ? nil : Access(access)
+        let rules = state.withLock { $0.rules }
+        let access = rules.access(user: user, client: client)
+        return access.isUnrestricted ? nil : Access(access, isProvisional: rules.isClosed)
+    }
+
+    func refusal(user: String?, client: String) -> String? {
+        state.withLock { $0.rules }.refusal(user: user, client: client)
     }
 }

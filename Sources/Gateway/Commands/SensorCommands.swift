@@ -26,33 +26,34 @@ package enum SensorCommands {
                 .unavailable, doing: "read \(id)", reason: "no gateway runs, and reading an output would drive it",
                 remedy: "start the gateway: systemctl start tidegate")
         }
-        let supervisor = SensorSupervisor(
+        let hub = SensorHub(
             entries.map { .init(id: $0.id, driver: $0.driver, topic: $0.topic, sensor: $0.sensor) }, time: SystemTime(),
             logger: Logger(label: "sensor") { _ in SwiftLogNoOpLogHandler() }
         ) { _ in }
-        let running = Task { await supervisor.run() }
-        let answer = await perform(request, settings.sensors, supervisor, time: SystemTime())
-        supervisor.stop()
+        let running = Task { await hub.runTrial() }
+        let answer = await perform(request, settings.sensors, hub, time: SystemTime())
+        running.cancel()
         await running.value
+        hub.close()
         return answer
     }
 
     static func perform(
-        _ request: SensorRequest, _ entries: [GatewaySettings.SensorEntry], _ supervisor: SensorSupervisor,
+        _ request: SensorRequest, _ entries: [GatewaySettings.SensorEntry], _ hub: SensorHub,
         time: any TimeSource
     ) async -> SensorAnswer {
         guard case .read(let name, let seconds) = request else { return SensorAnswer(id: "") }
         guard let entry = entries.first(where: { $0.id.name == name }) else {
             return SensorAnswer(id: name, others: entries.map(\.id.name))
         }
-        let before = supervisor.snapshot(of: entry.id)
+        let before = hub.snapshot(of: entry.id)
         await withTaskGroup(of: Void.self) { tasks in
-            tasks.addTask { await supervisor.nextDelivery(of: entry.id) }
+            tasks.addTask { await hub.nextDelivery(of: entry.id) }
             tasks.addTask { try? await Task.sleep(for: .seconds(min(max(seconds, 0), 25))) }
             await tasks.next()
             tasks.cancelAll()
         }
-        guard let sensor = supervisor.snapshot(of: entry.id) else { return SensorAnswer(id: name) }
+        guard let sensor = hub.snapshot(of: entry.id) else { return SensorAnswer(id: name) }
         var answer = SensorAnswer(
             id: name, driver: sensor.driver, topic: entry.topic, state: sensor.state.name,
             problem: sensor.state.problem, isNew: sensor.samples != before?.samples ?? 0)

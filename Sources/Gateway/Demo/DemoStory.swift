@@ -7,8 +7,9 @@ struct DemoStory: Sendable {
     let upstream: DemoUpstream
     let ledger: DemoLedger
     let screen: DemoScreen
+    let signals: ProcessSignals
 
-    /// Tells the story once, or again and again until Ctrl-C. The verdict is worth something only for `once`, where
+    /// Tells the story once, or again and again until Ctrl-C, which also ends it early. The verdict is worth something only for `once`, where
     /// everything has come to rest at the end.
     func tell(once: Bool) async -> DemoLedger.Verdict {
         screen.open(once: once)
@@ -21,14 +22,13 @@ struct DemoStory: Sendable {
                 await scene("the upstream is back: the outbox drains, in order", lasting: once ? 3 : 5)
             } while !once && !Task.isCancelled
         }
-        if once {
-            await story.value
-            await settle()
-        } else {
-            await TerminationSignal.wait()
+        let stopping = Task {
+            await signals.untilStop()
             story.cancel()
-            await story.value
         }
+        await story.value
+        stopping.cancel()
+        if once, !signals.isStopping { await settle() }
         return ledger.verdict()
     }
 
@@ -44,7 +44,7 @@ struct DemoStory: Sendable {
     /// Silences the sensors and waits, 8 s at most, until all that was sent has arrived.
     private func settle() async {
         screen.title("the sensors stop: the last readings cross")
-        gateway.sensors.stop()
+        gateway.sensors.close()
         for _ in 0..<80 {
             let status = await gateway.status()
             let queued = status.queues.reduce(0) { $0 + $1.messages }

@@ -2,6 +2,7 @@ import Broker
 import CLinux
 package import Configuration
 import Glibc
+import Linux
 import Logging
 import NIOCore
 import NIOPosix
@@ -15,6 +16,8 @@ package enum GatewayDemo {
 
     /// Runs until Ctrl-C, or with `once` one short story after which the books must agree.
     package static func run(once: Bool) async throws(GatewayError) {
+        // The data directory is removed however the demo ends; it ends with its terminal.
+        let signals = try ProcessSignals(hangUp: .stop)
         GatewayProcess.limitArenas()
         let directory = try TemporaryDataDirectory()
         defer { directory.remove() }
@@ -23,6 +26,7 @@ package enum GatewayDemo {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let quietly = LogThreshold(.error)
         let quiet: @Sendable (String) -> any LogHandler = { LineLogHandler(label: $0, threshold: quietly) }
+        try signals.start(logger: Logger(label: "demo", factory: quiet))
         let upstream = DemoUpstream(
             group: group, time: time, logger: Logger(label: "demo-upstream", factory: quiet), ledger: ledger,
             stateTopic: "\(id)/$state")
@@ -35,7 +39,7 @@ package enum GatewayDemo {
         let gateway = try Gateway(
             settings: settings, time: time, sent: { ledger.record(sent: $0) }, logging: quiet)
         let screen = DemoScreen(gateway: gateway, ledger: ledger)
-        let story = DemoStory(gateway: gateway, upstream: upstream, ledger: ledger, screen: screen)
+        let story = DemoStory(gateway: gateway, upstream: upstream, ledger: ledger, screen: screen, signals: signals)
         let verdict = Mutex<DemoLedger.Verdict?>(nil)
         try await gateway.run {
             let result = await story.tell(once: once)
@@ -43,6 +47,11 @@ package enum GatewayDemo {
         }
         await upstream.stop()
         try? await group.shutdownGracefully()
+        guard !once || !signals.isStopping else {
+            throw GatewayError(
+                .unavailable, doing: "bring every reading across", reason: "a signal stopped the demo",
+                remedy: "let it come to its end, which takes less than a minute")
+        }
         guard once, let verdict = verdict.withLock({ $0 }) else { return }
         screen.show(verdict)
         if !verdict.isComplete {
@@ -106,7 +115,7 @@ private struct TemporaryDataDirectory {
         var template = Array("\(parent)/tidegate-demo.XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else {
             throw GatewayError(
-                .io, doing: "make a temporary directory in \(parent)", reason: String(cString: strerror(errno)),
+                .io, doing: "make a temporary directory in \(parent)", reason: ErrnoText.last,
                 remedy: "name a writable one in TMPDIR")
         }
         path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)

@@ -19,12 +19,12 @@ final class CommandRouter: Sendable {
 
     private let rules: Mutex<Rules>
     private let broker: BrokerServer
-    private let sensors: SensorSupervisor
+    private let sensors: SensorHub
     private let time: any TimeSource
     private let dropped: DroppedCommandLog
 
     init(
-        accept: [AcceptRule], timeTopic: String?, broker: BrokerServer, sensors: SensorSupervisor,
+        accept: [AcceptRule], timeTopic: String?, broker: BrokerServer, sensors: SensorHub,
         time: any TimeSource, logger: Logger
     ) {
         rules = Mutex(Rules(accept: AcceptRules(accept), timeTopic: timeTopic))

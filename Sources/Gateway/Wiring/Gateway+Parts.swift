@@ -17,12 +17,13 @@ extension Gateway {
         let settings = settings
         let directory = settings.gateway.dataDirectory
         supervisor.start(DataDirectoryPart(path: directory))
-        supervisor.start(StorePart(name: PartName(.outbox)) { [outbox] in outbox.failure })
+        supervisor.start(
+            StorePart(name: PartName(.outbox)) { [outbox, time] in outbox.failure(now: time.now().instant) })
         supervisor.start(StorePart(name: PartName(.state)) { [state] in state.failure })
         startLink(settings)
         supervisor.start(IngestPart(ingest: ingest, intake: intake))
         supervisor.start(LanPart(broker: broker))
-        supervisor.start(SensorsPart(sensors: sensors))
+        for entry in settings.sensors { start(entry.id) }
         _ = await supervisor.wait(atMost: .seconds(10)) { rows in
             rows.contains { $0.name.kind == .lan && $0.state == .running }
         }
@@ -32,9 +33,7 @@ extension Gateway {
         supervisor.start(
             ClockPart(
                 file: ClockFile(dataDirectory: directory), time: time, outbox: outbox, logger: makeLogger("clock")))
-        supervisor.start(
-            SalvagePart(
-                outbox: outbox, damage: damage.stream, again: damage.continuation, logger: makeLogger("outbox")))
+        supervisor.start(SalvagePart(outbox: outbox))
     }
 
     func startLink(_ settings: GatewaySettings) {
@@ -48,6 +47,9 @@ extension Gateway {
     func start(_ listener: Listener, _ name: PartName) {
         supervisor.start(ListenerPart(name, listener: listener, broker: broker))
     }
+
+    /// Starts a sensor that the hub has.
+    func start(_ sensor: DeviceID) { supervisor.start(SensorPart(sensor, hub: sensors)) }
 
     private var controlPaths: [String] {
         ControlSocket.paths(dataDirectory: settings.gateway.dataDirectory, settingsPath: source?.path)
@@ -70,9 +72,9 @@ extension Gateway {
 
 extension GatewaySettings {
     /// The sensors as their room takes them.
-    var sensorEntries: [SensorSupervisor.Entry] {
+    var sensorEntries: [SensorHub.Entry] {
         sensors.map {
-            SensorSupervisor.Entry(
+            SensorHub.Entry(
                 id: $0.id, driver: $0.driver, topic: $0.topic, commandTopic: $0.commandTopic, sensor: $0.sensor)
         }
     }

@@ -109,18 +109,46 @@ extension Gateway {
         setSettings(new)
         if let level = Logger.Level(rawValue: new.gateway.logLevel) { threshold?.level = level }
         if changes.contains(.lanLimits) { await broker.reconfigure(new.lan(with: accounts)) }
+        if difference.changesOutbox {
+            do throws(OutboxError) {
+                try await outbox.reconfigure(
+                    classes: new.classes, minimumFree: new.gateway.minimumFree,
+                    window: new.upstream?.configuration.window ?? .max)
+            } catch {
+                throw GatewayError(.internalFault, doing: "change the classes of the outbox", reason: error.reason)
+            }
+        }
         await stopListeners(changes, old)
+        // All that change are stopped before the first is started: one may take another's port or line.
+        await stopSensors(changes, old)
         if difference.changesIngest {
             intake.reconfigure(
-                rules: new.forward, commandTopics: SensorSupervisor.commandTopics(of: new.sensorEntries))
+                rules: new.forward, commandTopics: SensorHub.commandTopics(of: new.sensorEntries))
             await ingest.reconfigure(rules: new.forward, sensors: new.treatments, watched: new.watchedSensors)
         }
+        startSensors(changes, new)
         startListeners(changes, new)
         if changes.contains(.linkRemoved) || changes.contains(.linkChanged) {
             await supervisor.stop(PartName(.upstream))
         }
         commands.reconfigure(accept: new.accept, timeTopic: new.upstream?.timeTopic)
         if changes.contains(.linkAdded) || changes.contains(.linkChanged) { startLink(new) }
+    }
+
+    private func stopSensors(_ changes: Set<PlanDifference.Change>, _ plan: GatewaySettings) async {
+        for entry in plan.sensors
+        where changes.contains(.sensorRemoved(entry.id)) || changes.contains(.sensorChanged(entry.id)) {
+            await supervisor.stop(PartName(.sensor, entry.id.name))
+            if changes.contains(.sensorRemoved(entry.id)) { sensors.remove(entry.id) }
+        }
+    }
+
+    private func startSensors(_ changes: Set<PlanDifference.Change>, _ plan: GatewaySettings) {
+        for entry in plan.sensorEntries
+        where changes.contains(.sensorAdded(entry.id)) || changes.contains(.sensorChanged(entry.id)) {
+            sensors.add(entry)
+            start(entry.id)
+        }
     }
 
     private func stopListeners(_ changes: Set<PlanDifference.Change>, _ plan: GatewaySettings) async {

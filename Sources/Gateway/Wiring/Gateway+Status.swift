@@ -5,6 +5,7 @@ import Diagnosis
 import Glibc
 import Outbox
 import Readings
+import Registry
 import Sensors
 import Synchronization
 import Upstream
@@ -42,6 +43,7 @@ extension Gateway {
                     secondsConnected: seconds(since: client.connectedSince), received: client.received,
                     sent: client.sent)
             })
+        status.intake.storeNotes = outbox.condition.notes(now: now)
         status.flashBytes = FlashWear.writtenBytes
         status.flashBytesPerDay = status.flashBytes.map { Double($0) * 86_400 / max(1, status.uptimeSeconds) }
         if counts.received > 0 {
@@ -79,8 +81,9 @@ extension Gateway {
     }
 
     private func sensorStates(_ readings: [DeviceID: [Reading]], now: Timestamp) -> [GatewayStatus.Sensor] {
-        zip(settings.sensors, sensors.snapshot()).map { entry, sensor in
-            GatewayStatus.Sensor(
+        settings.sensors.compactMap { entry in
+            guard let sensor = sensors.snapshot(of: entry.id) else { return nil }
+            return GatewayStatus.Sensor(
                 id: sensor.id.name, driver: sensor.driver, topic: entry.topic, state: sensor.state.name,
                 problem: sensor.state.problem, samples: sensor.samples, dropped: sensor.dropped,
                 restarts: sensor.restarts, commandTopic: entry.sensor.commands.isEmpty ? nil : entry.commandTopic,
@@ -99,19 +102,44 @@ extension Gateway {
         let counters = broker.counters
         let counts = accounts.counts
         var problems: [String] = []
-        if let problem = broker.storeProblem { problems.append("sessions cannot be stored: \(problem)") }
+        problems += stateProblems()
         if accounts.isClosed {
             problems.append(
-                "access rules were lost with a damaged file: what none allows is denied\n"
+                "access rules were lost with a damaged file, or cannot be read: what none allows is denied\n"
                     + "  try: add them again (tidegate device allow), then tidegate device reopen")
         }
-        return GatewayStatus.Lan(
+        var lan = GatewayStatus.Lan(
             users: counts.users, rules: counts.rules, sessions: broker.sessions, subscriptions: broker.subscriptions,
             retained: broker.retained, refused: counters.refused, refusedLogins: counters.refusedLogins,
             refusedAddresses: counters.refusedAddresses, denied: counters.denied,
             refusedSubscriptions: counters.refusedSubscriptions, refusedRetained: counters.retainedRefused,
             violations: counters.violations, silent: counters.silent, dropped: counters.dropped,
             problem: problems.isEmpty ? nil : problems.joined(separator: "\n"))
+        lan.denials = broker.denials.map {
+            .init(user: $0.subject.user, action: $0.subject.action.rawValue, topic: $0.subject.topic, count: $0.count)
+        }
+        lan.topicsWithoutRule = intake.topicsWithoutRule(20).map { .init(topic: $0.key, count: $0.count) }
+        return lan
+    }
+}
+
+extension Gateway {
+    /// What is wrong with the state file, and for as long as one that was damaged still lies there, where.
+    private func stateProblems() -> [String] {
+        let snapshot = state.snapshot
+        var problems: [String] = []
+        if let problem = snapshot.problem {
+            problems.append(
+                "sessions, retained messages and accounts cannot be stored, and are lost with a restart: "
+                    + "\(problem.reason)\n  try: \(problem.remedy ?? "tidegate doctor")")
+        }
+        for replacement in snapshot.replacements {
+            guard let file = replacement.quarantined, access(file, F_OK) == 0 else { continue }
+            problems.append(
+                "the state file was damaged (\(replacement.reason)), and a new one is in use\n"
+                    + "  try: look after the storage (tidegate doctor); the damaged file is \(file), and is not needed")
+        }
+        return problems
     }
 }
 

@@ -49,10 +49,8 @@ package final class Gateway: Sendable {
     let state: StateStore
     let accounts: Accounts
     let broker: BrokerServer
-    let sensors: SensorSupervisor
+    let sensors: SensorHub
     let outbox: OutboxStore
-    /// Yields whenever the outbox found its file damaged.
-    let damage: (stream: AsyncStream<Void>, continuation: AsyncStream<Void>.Continuation)
     let ingest: Ingest
     let commands: CommandRouter
     let currentLink: CurrentLink
@@ -93,26 +91,28 @@ package final class Gateway: Sendable {
         // Where devices and sensors come in.
         let sensorEntries = settings.sensorEntries
         let intake = GatewayIntake(
-            rules: settings.forward, commandTopics: SensorSupervisor.commandTopics(of: sensorEntries))
-        let state = try StateStore(settings, time: time, logger: makeLogger("state"))
+            rules: settings.forward, commandTopics: SensorHub.commandTopics(of: sensorEntries))
+        let reference = GatewayReference()
+        let state = try StateStore(settings, time: time, logger: makeLogger("state")) {
+            Task { await reference.accountsRead() }
+        }
         let accounts = try Accounts()
         let currentLink = CurrentLink()
         let connection = LinkAnnouncement(gateway: settings.gateway.id, link: currentLink)
         let broker = BrokerServer(
             configuration: settings.lan(with: accounts), group: group, intake: intake, time: time, store: state,
             logger: makeLogger("broker"), systemTopics: { connection.messages })
-        let sensors = SensorSupervisor(
+        let sensors = SensorHub(
             sensorEntries, time: time, directory: "\(settings.gateway.dataDirectory)/sensors",
             logger: makeLogger("sensors")
         ) { arrival in _ = intake.accept([arrival]) }
 
         // What is acknowledged is in the outbox: its commits settle with the devices, and wake the link.
-        let damage = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         let outbox = try OutboxStore(
             settings, time: time, logger: makeLogger("outbox"),
             settled: { broker.settle($0) },
             rejected: { broker.settle($0, reason: .quotaExceeded) },
-            damaged: { damage.continuation.yield() }, available: { currentLink.wake() })
+            available: { currentLink.wake() })
         ingest = Ingest(
             intake: intake, pipeline: settings.pipeline, outbox: outbox, broker: broker, sensors: sensors, time: time,
             logger: makeLogger("ingest"), sent: sent)
@@ -126,17 +126,15 @@ package final class Gateway: Sendable {
         self.broker = broker
         self.sensors = sensors
         self.outbox = outbox
-        self.damage = damage
         self.currentLink = currentLink
-        let reference = GatewayReference()
         control = ControlServer(group: group, logger: makeLogger("control"), answers: reference.answers)
         reference.attach(self)
     }
 
     /// Runs until `stop` returns, or a part is given up; then stops within 5 s. What is left is in the outbox.
-    /// - Parameter stop: returns when the gateway is to end; `nil`: at SIGTERM or SIGINT.
+    /// - Parameter stop: returns when the gateway is to end.
     /// - Throws: when a part was given up, so that systemd starts the gateway anew.
-    package func run(until stop: (@Sendable () async -> Void)? = nil) async throws(GatewayError) {
+    package func run(until stop: @escaping @Sendable () async -> Void) async throws(GatewayError) {
         do throws(AccountError) {
             try await accounts.load(from: state)
         } catch {
@@ -146,7 +144,6 @@ package final class Gateway: Sendable {
         await startParts()
         await announceListeners()
         systemd.send("READY=1")
-        let stop = stop ?? { await TerminationSignal.wait() }
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { await stop() }
             tasks.addTask { await self.supervisor.escalation.wait() }
@@ -166,6 +163,7 @@ package final class Gateway: Sendable {
     }
 
     private func close() async {
+        sensors.close()
         accounts.close()
         await outbox.close()
         await state.close()

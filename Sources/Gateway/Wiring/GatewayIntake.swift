@@ -47,6 +47,7 @@ package final class GatewayIntake: Intake {
         var commandTopics: Set<String>
     }
     private let wants: Mutex<Wants>
+    private let topicsWithoutRule = Mutex(TopCounts<String>())
 
     /// - Parameters:
     ///   - rules: what goes upstream; publishes that none of them matches stay on the LAN.
@@ -62,14 +63,26 @@ package final class GatewayIntake: Intake {
     }
 
     package func wants(_ topic: String) -> Bool {
-        wants.withLock { wants in
+        let isWanted = wants.withLock { wants in
             wants.rules.contains { $0.from.matches(topic) } || wants.commandTopics.contains(topic)
         }
+        if !isWanted { topicsWithoutRule.withLock { $0.note(topic.utf8.count <= 200 ? topic : Self.excerpt(topic)) } }
+        return isWanted
+    }
+
+    private static func excerpt(_ topic: String) -> String {
+        String(decoding: topic.utf8.prefix(200), as: UTF8.self) + "…"
+    }
+
+    /// The topics that devices publish to most and that no rule takes, the most frequent first.
+    package func topicsWithoutRule(_ limit: Int) -> [TopCounts<String>.Item] {
+        topicsWithoutRule.withLock { $0.top(limit) }
     }
 
     /// Takes what these rules and topics want from now on. Any thread.
     func reconfigure(rules: [ForwardRule], commandTopics: Set<String>) {
         wants.withLock { $0 = Wants(rules: rules, commandTopics: commandTopics) }
+        topicsWithoutRule.withLock { $0 = TopCounts() }
     }
 
     /// - Parameter body: takes what waits, by ``takeNow()``, if it can do so at once; `false` when it cannot.

@@ -10,12 +10,14 @@ import Upstream
 
 /// What `tidegate run` and `tidegate status` do, from settings to exit.
 package enum GatewayProcess {
-    /// Runs the gateway until SIGTERM or SIGINT.
+    /// Runs the gateway until SIGTERM, SIGINT or SIGQUIT.
     /// - Parameters:
     ///   - path: the settings file.
     ///   - isLenient: what of the settings has mistakes is left out, instead of ending here.
     ///   - logLevel: overrides the settings' level; a swift-log level's name.
     package static func run(_ path: String, isLenient: Bool, logLevel: String?) async throws(GatewayError) {
+        // First of all: a signal must not end the process without a stop.
+        let signals = try ProcessSignals(hangUp: .reload)
         var problems: [String] = []
         var settings: GatewaySettings
         if isLenient {
@@ -43,6 +45,7 @@ package enum GatewayProcess {
         let threshold = LogThreshold(level)
         let logging: @Sendable (String) -> any LogHandler = { LineLogHandler(label: $0, threshold: threshold) }
         let logger = Logger(label: "gateway", factory: logging)
+        try signals.start(logger: logger)
         for problem in problems {
             logger.error("a setting is wrong and is ignored", metadata: ["problem": "\(problem)"])
         }
@@ -63,9 +66,9 @@ package enum GatewayProcess {
             // A level from the command line goes before the settings'.
             threshold: logLevel == nil ? threshold : nil,
             time: SystemTime(floor: max(known, SystemTime.built)), logging: logging)
-        let reloading = Task { await ReloadSignal.reload(gateway) }
+        let reloading = Task { await signals.reload(gateway) }
         defer { reloading.cancel() }
-        try await gateway.run()
+        try await gateway.run { await signals.untilStop() }
     }
 
     /// Asks the gateway that runs on `dataDirectory`.

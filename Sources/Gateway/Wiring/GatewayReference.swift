@@ -13,6 +13,9 @@ final class GatewayReference: Sendable {
 
     private var gateway: Gateway? { source.withLock { $0 }?.gateway }
 
+    /// Users and access rules could not be read before, and now are.
+    func accountsRead() async { await gateway?.reloadAccounts() }
+
     /// What the control server answers with; `nil` while there is no gateway.
     var answers: ControlServer.Answers {
         ControlServer.Answers(

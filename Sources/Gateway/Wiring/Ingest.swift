@@ -43,7 +43,7 @@ final class Ingest: Sendable {
     private let expiry: Mutex<(isPossible: Bool, change: OneShotEvent)>
     /// Used at home in the outbox only: the lock is never contended.
     private let working: Mutex<Working>
-    private let sensors: SensorSupervisor
+    private let sensors: SensorHub
     private let sent: (@Sendable ([Message]) -> Void)?
     private let state = Mutex(Progress())
 
@@ -57,7 +57,7 @@ final class Ingest: Sendable {
     /// - Parameter sent: sees every message just before the outbox gets it; the demo keeps its books with it.
     init(
         intake: GatewayIntake, pipeline: ReadingPipeline, outbox: OutboxStore, broker: BrokerServer,
-        sensors: SensorSupervisor, time: any TimeSource, logger: Logger,
+        sensors: SensorHub, time: any TimeSource, logger: Logger,
         sent: (@Sendable ([Message]) -> Void)? = nil
     ) {
         self.intake = intake
@@ -351,14 +351,8 @@ final class Ingest: Sendable {
 
     /// - Returns: what the outbox cannot take now.
     private func offer(_ entries: [OutboxStore.Entry], _ outbox: isolated OutboxStore) -> [OutboxStore.Entry] {
-        let rest: [OutboxStore.Entry]
-        do throws(OutboxError) {
-            rest = try outbox.append(entries)
-        } catch {
-            // Closed, or of a class that nobody knows: nothing that another try would change.
-            logger.error("messages cannot be taken", metadata: ["count": "\(entries.count)", "error": "\(error)"])
-            return []
-        }
+        // Closed, it has taken nothing.
+        let rest = (try? outbox.append(entries)) ?? entries
         state.withLock { $0.forwarded += UInt64(entries.count - rest.count) }
         return rest
     }

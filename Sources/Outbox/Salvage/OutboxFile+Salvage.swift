@@ -7,13 +7,26 @@ extension OutboxFile {
     /// - Returns: whether there may be more.
     func deleteStrayRows() throws(SQLiteError) -> Bool {
         let doing = "remove what an earlier salvage left in \(connection.path)"
-        let last = try connection.integer("SELECT max(id) FROM stream", doing: doing)
-        try connection.execute(
-            """
-            DELETE FROM message WHERE id IN (SELECT id FROM message WHERE id >= \(
-                MessageID(stream: last + 1, sequence: 0).rawValue) LIMIT 10000)
-            """, doing: doing)
-        return connection.changes > 0
+        var known: [Int64] = []
+        let select = try Statement("SELECT id FROM stream ORDER BY id", on: connection, doing: doing)
+        while try select.step() { known.append(select.integer(at: 0)) }
+        select.reset()
+        var first: Int64 = 0
+        for next in known + [1 << (63 - MessageID.sequenceBits)] {
+            if next > first {
+                let end =
+                    next == 1 << (63 - MessageID.sequenceBits)
+                    ? Int64.max : MessageID(stream: next, sequence: 0).rawValue
+                try connection.execute(
+                    """
+                    DELETE FROM message WHERE id IN (SELECT id FROM message WHERE id >= \(
+                        MessageID(stream: first, sequence: 0).rawValue) AND id < \(end) LIMIT 10000)
+                    """, doing: doing)
+                if connection.changes > 0 { return true }
+            }
+            first = next + 1
+        }
+        return false
     }
 
     /// The largest numbers of a stream and of a boot that are in use; this boot's is among them. Inside a transaction.
@@ -21,7 +34,7 @@ extension OutboxFile {
         try ensureBootIsStored()
         let doing = "prepare a salvage into \(connection.path)"
         return (
-            try connection.integer("SELECT max(id) FROM stream", doing: doing),
+            try largestStreamNumber(),
             try connection.integer("SELECT max(id) FROM boot", doing: doing)
         )
     }
@@ -77,18 +90,6 @@ extension OutboxFile {
                 topic: refused.row.topic, at: 9, payload: refused.row.payload, at: 10, expiry: refused.row.expiry,
                 at: 11, properties: refused.row.properties, at: 12)
         }
-    }
-
-    /// Makes a stream of what was found. Inside a transaction.
-    func makeStream(_ stream: StoredStream) throws(SQLiteError) {
-        let insert = try Statement(
-            "INSERT INTO stream(id, class) VALUES(?, ?)", on: connection,
-            doing: "make a stream of what was salvaged in \(connection.path)")
-        try insert.bind(stream.number, at: 1)
-        try insert.bind(stream.name.name, at: 2)
-        try insert.run()
-        try write(stream.counters, stream: stream.number)
-        try write(stream.epochs, stream: stream.number)
     }
 
     /// Hands what was refused in a stream over to another. Inside a transaction.

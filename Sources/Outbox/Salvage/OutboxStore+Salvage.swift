@@ -32,52 +32,133 @@ extension OutboxStore {
         }
     }
 
+    /// Until what could not be brought in is tried again.
+    private static let salvagePauses = Duration.seconds(30)...Duration.seconds(3_600)
+
+    /// Brings in every damaged file, those that an earlier process left and those that come, until the task is
+    /// cancelled. Each file is one by itself: one that cannot be read is reported and tried again, and keeps no other
+    /// from being brought in. For one task.
+    package func salvageDamagedFiles() async {
+        var pauses = GrowingPause(Self.salvagePauses)
+        while !Task.isCancelled, !isClosed {
+            let isDone = await salvageOnce()
+            if isDone { pauses = GrowingPause(Self.salvagePauses) }
+            await damage.wait(atMost: isDone ? nil : pauses.next())
+        }
+    }
+
+    /// - Returns: whether nothing is left to be brought in.
+    private func salvageOnce() async -> Bool {
+        let found = quarantinedFiles()
+        // Nothing could be written: the file that is opened later raises ``damage``.
+        guard condition.memoryOnly == nil else { return found.isEmpty }
+        var isDone = true
+        for damaged in found where !Task.isCancelled {
+            do throws(OutboxError) {
+                let salvage = try await salvage(damaged.path, number: damaged.number)
+                noteSalvage(damaged.path, nil)
+                noticed(.salvaged(salvage))
+            } catch {
+                isDone = false
+                noteSalvage(damaged.path, error)
+            }
+        }
+        return isDone
+    }
+
+    /// A folder that cannot be looked at is a problem like a file that cannot be read.
+    private func quarantinedFiles() -> [(path: String, number: Int)] {
+        let path = configuration.path
+        do throws(QuarantineError) {
+            let found = try QuarantinedFiles(of: path).damaged.map { (path: "\(path).corrupt-\($0)", number: $0) }
+            forgetSalvageProblems(exceptOf: Set(found.map(\.path)))
+            return found
+        } catch {
+            noteSalvage(path, .quarantine(path: path, code: error.code))
+            return []
+        }
+    }
+
     /// Damaged files that are still to be salvaged, with their numbers, the oldest first.
     package nonisolated var damagedFiles: [(path: String, number: Int)] {
-        let path = configuration.path
-        var found: [(path: String, number: Int)] = []
-        var number = 1
-        while true {
-            let damaged = "\(path).corrupt-\(number)"
-            if access(damaged, F_OK) == 0 {
-                found.append((damaged, number))
-            } else if access("\(path).salvaged-\(number)", F_OK) != 0 {
-                return found
-            }
-            number += 1
-        }
+        let path = configurationPath
+        return ((try? QuarantinedFiles(of: path).damaged) ?? []).map { ("\(path).corrupt-\($0)", $0) }
     }
 
     /// Brings in what can be read of a damaged file, and renames it to `….salvaged-N`. Lets other work through in
     /// between: a file of any size takes its time, and nothing waits for it.
-    /// - Throws: when the new file cannot be written; another call begins again.
+    /// - Throws: when the damaged file cannot be read or the new one not be written; another call begins again.
     package func salvage(_ path: String, number: Int) async throws(OutboxError) -> Salvage {
-        let suffix = "\(Self.salvageMark)\(number)"
-        var report = Salvage(file: path.replacingCorrupt, saved: 0, lost: 0)
+        // Another file that had the number was brought in before: its streams may still be there.
+        let isTaken = access("\(configuration.path).salvaged-\(number)", F_OK) == 0
+        let mark = isTaken ? (try? QuarantinedFiles(of: configuration.path))?.freeNumber ?? number : number
+        let suffix = "\(Self.salvageMark)\(mark)"
+        var report = Salvage(file: path, saved: 0, lost: 0)
         let file = try openFile()
         if try perform({ () throws(SQLiteError) in try file.hasStream(endingIn: suffix) }) {
-            Self.markSalvaged(path, number: number)
+            report.file = try finishSalvage(number: number)
             return report
         }
-        while try transaction(file, { () throws(SQLiteError) in try file.deleteStrayRows() }) { await Task.yield() }
-        let base = try transaction(file) { () throws(SQLiteError) in try file.largestNumbers() }
-        var found = try await readRows(path, into: file, base: base)
+        let damaged: DamagedFile
+        do throws(DamagedFile.Failure) {
+            damaged = try DamagedFile(path)
+        } catch {
+            throw .salvage(error)
+        }
+        let job = SalvageJob(file: file, path: path, streamsMade: streamsMade)
+        while try transaction(job, { () throws(SQLiteError) in try file.deleteStrayRows() }) { await Task.yield() }
+        var base = try transaction(job) { () throws(SQLiteError) in try file.largestNumbers() }
+        // The file gets to know some streams with their first message.
+        base.stream = max(base.stream, streams.map(\.number).max() ?? 0)
+        var found = SalvagedFile(base: base)
+        try await readRows(0..<damaged.pageCount, job, &found) { page, body in damaged.records(onPage: page + 1, body) }
+        // After what is certain: of two rows with the same number the first one stays.
+        try await readRows(damaged.doubtfulPages, job, &found) { page, body in
+            damaged.records(onDoubtfulPage: page, body)
+        }
         for stream in found.streams {
             var walk = SalvageWalk(stream)
-            while try transaction(file, { () throws(SQLiteError) in try walk.proceed(file) }) { await Task.yield() }
+            while try transaction(job, { () throws(SQLiteError) in try walk.proceed(file) }) { await Task.yield() }
             found.finished.append(walk)
             report.saved += walk.saved
             report.lost += walk.lost
         }
         let finished = found
-        let made = try transaction(file) { () throws(SQLiteError) in
-            try finished.finish(file, suffix: suffix) { name in streams.first { $0.name == name }?.number }
+        try check(job)
+        let made = try perform { () throws(SQLiteError) in
+            try change(file, doing: "salvage messages into") { drafts throws(SQLiteError) in
+                // What was refused is theirs from now on.
+                for index in drafts.indices { drafts[index].mustBeKnown() }
+                return try finished.finish(file, suffix: suffix) { name in streams.first { $0.name == name }?.number }
+            }
         }
-        streams += made.map { Stream($0, limits: configuration.limits(of: $0.name), tailGap: nil) }
-        noteEpochs()
-        Self.markSalvaged(path, number: number)
+        add(made.map { Stream($0, limits: limits(of: $0.name), tailGap: nil) })
         if !made.isEmpty { available() }
+        report.file = try finishSalvage(number: number)
         return report
+    }
+
+    /// What a salvage goes on with after it let other work through.
+    private struct SalvageJob {
+        let file: OutboxFile
+        let path: String
+        let streamsMade: Int
+    }
+
+    /// - Throws: when another file has taken the place of this one meanwhile, or a stream has come: numbers that the
+    ///   salvage wants to use may be taken.
+    private func check(_ job: SalvageJob) throws(OutboxError) {
+        guard try openFile() === job.file else { throw problem ?? .closed }
+        guard streamsMade == job.streamsMade else { throw .salvageInterrupted(path: job.path) }
+    }
+
+    private func transaction<R>(
+        _ job: SalvageJob, _ body: () throws(SQLiteError) -> R
+    ) throws(OutboxError) -> R {
+        try check(job)
+        return try perform { () throws(SQLiteError) in
+            try job.file.transaction(doing: "salvage messages into", body)
+        }
     }
 
     /// Pages that are read between two breaths.
@@ -85,27 +166,7 @@ extension OutboxStore {
     private static let bytesPerStep = 4 << 20
 
     private func readRows(
-        _ path: String, into file: OutboxFile, base: (stream: Int64, boot: Int64)
-    ) async throws(OutboxError) -> SalvagedFile {
-        let damaged: DamagedFile
-        do throws(DamagedFile.Failure) {
-            damaged = try DamagedFile(path)
-        } catch {
-            throw .salvage(error)
-        }
-        var found = SalvagedFile(base: base)
-        try await readRows(0..<damaged.pageCount, into: file, &found) { page, body in
-            damaged.records(onPage: page + 1, body)
-        }
-        // After what is certain: of two rows with the same number the first one stays.
-        try await readRows(damaged.doubtfulPages, into: file, &found) { page, body in
-            damaged.records(onDoubtfulPage: page, body)
-        }
-        return found
-    }
-
-    private func readRows(
-        _ pages: some RandomAccessCollection<UInt32>, into file: OutboxFile, _ found: inout SalvagedFile,
+        _ pages: some RandomAccessCollection<UInt32>, _ job: SalvageJob, _ found: inout SalvagedFile,
         records: (UInt32, (TableRecord) -> Void) -> Void
     ) async throws(OutboxError) {
         var rest = pages[...]
@@ -115,39 +176,23 @@ extension OutboxStore {
                 guard let page = rest.popFirst() else { break }
                 records(page) { bytes += found.add($0) }
             }
+            reserveStreamNumbers(through: found.lastStreamNumber)
             let rows = found.takeRows()
             if !rows.messages.isEmpty || !rows.refused.isEmpty {
-                try transaction(file) { () throws(SQLiteError) in
-                    try file.insert(rows.messages)
-                    try file.insert(rows.refused)
+                try transaction(job) { () throws(SQLiteError) in
+                    try job.file.insert(rows.messages)
+                    try job.file.insert(rows.refused)
                 }
             }
             await Task.yield()
         }
     }
 
-    private static func markSalvaged(_ path: String, number: Int) {
-        let target = path.replacingCorrupt
-        // The log last: were there a cut in between, the next opening sees to it.
-        rename(path, target)
-        rename("\(path)-wal", "\(target)-wal")
-    }
-
-    /// - Throws: also when another file has taken the place of this one meanwhile: its streams have other numbers.
-    private func transaction<R>(
-        _ file: OutboxFile, _ body: () throws(SQLiteError) -> R
-    ) throws(OutboxError) -> R {
-        guard try openFile() === file else { throw problem ?? .closed }
-        return try perform { () throws(SQLiteError) in
-            try file.transaction(doing: "salvage messages into", body)
+    private func finishSalvage(number: Int) throws(OutboxError) -> String {
+        do throws(QuarantineError) {
+            return try Database.finishSalvage(configuration.path, number: number)
+        } catch {
+            throw .quarantine(path: error.path, code: error.code)
         }
-    }
-}
-
-extension String {
-    /// Of a damaged file's path: where it lies once it is salvaged.
-    fileprivate var replacingCorrupt: String {
-        guard let dot = lastIndex(of: "."), let dash = lastIndex(of: "-") else { return self }
-        return "\(self[..<dot]).salvaged\(self[dash...])"
     }
 }

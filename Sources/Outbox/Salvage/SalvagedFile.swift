@@ -45,6 +45,9 @@ struct SalvagedFile {
         }
     }
 
+    /// The largest number that a stream has here.
+    var lastStreamNumber: Int64 { base.stream + (seen.max() ?? 0) }
+
     /// What was found since the last call.
     mutating func takeRows() -> (messages: [SalvagedRows.Row], refused: [SalvagedRows.Refused]) {
         defer { (messages, refused) = ([], []) }
@@ -72,11 +75,11 @@ struct SalvagedFile {
     /// - Parameter number: of a class's own stream.
     func finish(
         _ file: OutboxFile, suffix: String, number: (DeliveryClass) -> Int64?
-    ) throws(SQLiteError) -> [OutboxFile.StoredStream] {
+    ) throws(SQLiteError) -> [StreamLedger] {
         for (number, boot) in sorted.boots {
             try file.insertBoot(base.boot + number, name: boot.name + suffix, offset: boot.offset)
         }
-        var made: [OutboxFile.StoredStream] = []
+        var made: [StreamLedger] = []
         var names: Set<DeliveryClass> = []
         for walk in finished where walk.counters.count > 0 {
             var name = DeliveryClass(walk.stream.name.name + suffix)
@@ -85,10 +88,13 @@ struct SalvagedFile {
                 name = DeliveryClass("\(walk.stream.name.name)-\(walk.stream.number)\(suffix)")
             }
             names.insert(name)
-            let stream = OutboxFile.StoredStream(
-                number: walk.stream.number, name: name, counters: walk.counters, epochs: walk.stream.epochs)
-            try file.makeStream(stream)
-            made.append(stream)
+            var ledger = StreamLedger(
+                OutboxFile.StoredStream(
+                    number: walk.stream.number, name: name, counters: walk.counters, epochs: walk.stream.epochs),
+                isNew: true)
+            ledger.mustBeKnown()
+            try ledger.write(to: file, unstored: nil)
+            made.append(ledger)
         }
         for (old, told) in sorted.streams {
             if let own = number(DeliveryClass(told.name)) {

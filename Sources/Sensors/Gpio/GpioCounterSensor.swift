@@ -15,7 +15,7 @@ package struct GpioCounterSensor: SensorDriver {
         "a meter that gives pulses on a GPIO line: their total, kept across restarts, and their rate. It takes the commands reset and \"set 1234.5\"."
     package static let takesCommands = true
     package static let keys: [Key] =
-        GpioPlace.keys + [
+        LineAddress.keys + [
             .choice("edge", ["rising", "falling", "both"], default: "rising", "Which edges count."),
             .duration(
                 "debounce", in: .zero...(.seconds(10)), default: "0ms",
@@ -34,7 +34,7 @@ package struct GpioCounterSensor: SensorDriver {
     /// How often edges are fetched at most: so much can be lost when the process is killed.
     private static let fetchInterval = Duration.milliseconds(100)
 
-    private let place: GpioPlace
+    private let address: LineAddress
     private let options: cgpiod_options
     private let pulsesPerUnit: Double
     private let secondsPerRate: Double
@@ -43,7 +43,8 @@ package struct GpioCounterSensor: SensorDriver {
     private let saveEvery: Duration
 
     package init?(_ reader: TableReader) {
-        guard let place = GpioPlace(reader), let edge = reader.choice("edge").flatMap(GpioInput.Edge.init(rawValue:)),
+        guard let address = LineAddress(reader),
+            let edge = reader.choice("edge").flatMap(GpioInput.Edge.init(rawValue:)),
             let quiet = reader.duration("debounce"), let input = GpioInput(reader),
             let pulses = reader.number("pulses_per_unit"), let per = reader.choice("rate_per"),
             let pace = reader.duration("interval"), let saveEvery = reader.duration("save_every")
@@ -52,7 +53,7 @@ package struct GpioCounterSensor: SensorDriver {
             reader.error("pulses_per_unit: expected a number above 0", at: "pulses_per_unit")
             return nil
         }
-        self.place = place
+        self.address = address
         options = input.options(edge, debounce: quiet)
         pulsesPerUnit = pulses
         secondsPerRate = per == "hour" ? 3_600 : per == "minute" ? 60 : 1
@@ -62,15 +63,15 @@ package struct GpioCounterSensor: SensorDriver {
     }
 
     package var interval: Duration? { pace }
-    package var claim: SensorClaim? { SensorClaim(resource: "the GPIO line \(place)") }
-    package func deviceFiles() -> [String] { place.chipFiles }
+    package var claim: SensorClaim? { SensorClaim(resource: "the GPIO line \(address)") }
+    package func deviceFiles() -> [String] { address.chipFiles }
     package var commands: [String?] { [nil] }
 
     package func run(_ context: SensorContext) async throws(SensorError) {
-        let path = context.directory.map { "\($0)/counter-\(context.id.fileName)" } ?? "/dev/null"
+        let path = context.directory.map { "\($0)/counter-\(FileName.escaped(context.id.name))" } ?? "/dev/null"
         var file = try CounterFile(path: path)
         if file.isDamaged { context.count("totals lost to a damaged file", 1) }
-        var line = try CountedLine(place, options: options, holder: LineHolder(directory: context.directory))
+        var line = try CountedLine(address, options: options, keeper: OutputKeeper(directory: context.directory))
         var count = EdgeCount(total: file.initial ?? 0)
         var saving = Saving(every: saveEvery)
         context.isOpen()
@@ -160,9 +161,9 @@ package struct GpioCounterSensor: SensorDriver {
         private let doing: String
         private var last: UInt32 = 0
 
-        init(_ place: GpioPlace, options: cgpiod_options, holder: LineHolder?) throws(SensorError) {
-            let doing = "count on the GPIO line \(place)"
-            descriptor = try place.find(doing: doing).requestDescriptor(doing: doing, keeper: holder) { found in
+        init(_ address: LineAddress, options: cgpiod_options, keeper: OutputKeeper?) throws(SensorError) {
+            let doing = "count on the GPIO line \(address)"
+            descriptor = try address.find(doing: doing).requestDescriptor(doing: doing, keeper: keeper) { found in
                 var options = options
                 return cgpiod_counter_open(found.chip, found.offset, "tidegate", &options)
             }
@@ -179,18 +180,5 @@ package struct GpioCounterSensor: SensorDriver {
                 if taken < 16 { return last }
             }
         }
-    }
-}
-
-extension DeviceID {
-    /// As part of a file's name: an id may hold what a file's name should not.
-    fileprivate var fileName: String {
-        String(
-            decoding: name.utf8.flatMap { byte -> [UInt8] in
-                let isPlain =
-                    byte == 0x2D || byte == 0x5F || (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte)
-                    || (0x61...0x7A).contains(byte)
-                return isPlain ? [byte] : Array("%\(String(byte, radix: 16))".utf8)
-            }, as: UTF8.self)
     }
 }

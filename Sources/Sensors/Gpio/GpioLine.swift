@@ -16,9 +16,9 @@ struct GpioLine: ~Copyable {
     /// Whether the kernel debounces; through libgpiod 1.x it does not.
     static var isDebouncedByKernel: Bool { cgpiod_debounces() }
 
-    init(_ place: GpioPlace, options: cgpiod_options, holder: LineHolder?) throws(SensorError) {
-        let doing = "watch the GPIO line \(place)"
-        watch = try place.find(doing: doing).request(doing: doing, keeper: holder) { found in
+    init(_ address: LineAddress, options: cgpiod_options, keeper: OutputKeeper?) throws(SensorError) {
+        let doing = "watch the GPIO line \(address)"
+        watch = try address.find(doing: doing).request(doing: doing, keeper: keeper) { found in
             var options = options
             return cgpiod_watch_open(found.chip, found.offset, "tidegate", &options)
         }

@@ -9,7 +9,7 @@ package struct GpioSensor: SensorDriver {
     package static let summary =
         "a contact on a GPIO line, found by its label: chip numbers differ between boards and kernels."
     package static let keys: [Key] =
-        GpioPlace.keys + [
+        LineAddress.keys + [
             .choice("edge", ["both", "rising", "falling"], default: "both", "Which changes are reported."),
             .duration(
                 "debounce", in: .zero...(.seconds(10)), default: "0ms",
@@ -23,20 +23,21 @@ package struct GpioSensor: SensorDriver {
     /// libgpiod's version, "1.6.3".
     package static var libraryVersion: String { String(cString: cgpiod_version()) }
 
-    private let place: GpioPlace
+    private let address: LineAddress
     /// Which changes are reported.
     private let edge: GpioInput.Edge
     private let quiet: Duration
     private let input: GpioInput
     package let interval: Duration?
-    package var claim: SensorClaim? { SensorClaim(resource: "the GPIO line \(place)") }
-    package func deviceFiles() -> [String] { place.chipFiles }
+    package var claim: SensorClaim? { SensorClaim(resource: "the GPIO line \(address)") }
+    package func deviceFiles() -> [String] { address.chipFiles }
 
     package init?(_ reader: TableReader) {
-        guard let place = GpioPlace(reader), let edge = reader.choice("edge").flatMap(GpioInput.Edge.init(rawValue:)),
+        guard let address = LineAddress(reader),
+            let edge = reader.choice("edge").flatMap(GpioInput.Edge.init(rawValue:)),
             let quiet = reader.duration("debounce"), let input = GpioInput(reader)
         else { return nil }
-        self.place = place
+        self.address = address
         self.edge = edge
         self.quiet = quiet
         self.input = input
@@ -48,9 +49,9 @@ package struct GpioSensor: SensorDriver {
         // Who debounces must see both edges, whichever are reported.
         let watchesBoth = edge == .both || isOurs
         let line = try GpioLine(
-            place,
+            address,
             options: input.options(watchesBoth ? .both : edge, debounce: isOurs ? .zero : quiet),
-            holder: LineHolder(directory: context.directory))
+            keeper: OutputKeeper(directory: context.directory))
         let initial = try line.value()
         var debounce = Debounce(quiet: isOurs ? quiet : .zero, initial: initial)
         context.isOpen()

@@ -1,7 +1,7 @@
 package import Readings
 import Settings
 
-/// What an output is to do: commands and time in, values out. A value.
+/// What an output is to do: commands and time in, values and changes to come out. A value.
 package struct OutputControl: Sendable {
     /// Why a command cannot be carried out.
     package struct Refusal: Error, Hashable, Sendable, CustomStringConvertible {
@@ -13,23 +13,29 @@ package struct OutputControl: Sendable {
     /// What it takes when the commander has been silent for too long.
     private let safe: Bool
     private let timeout: Duration?
-    private var lastCommand: Instant
-    private var isSafe = false
-    private var pulse: (end: Instant, value: Bool)?
+    /// When the commander will have been silent for too long; `nil`: it may be, or has been.
+    private var silenceEnds: Instant?
+    private var pulse: OutputChanges.Change?
 
     /// - Parameters:
     ///   - timeout: longest silence of the commander; `nil`: it may be silent for ever.
     ///   - now: the commander gets as long for its first command.
-    package init(safe: Bool, timeout: Duration?, now: Instant) {
+    ///   - resumed: what was to come when the gateway was last there.
+    package init(safe: Bool, timeout: Duration?, now: Instant, resuming resumed: OutputChanges = .init()) {
         self.safe = safe
         self.timeout = timeout
-        lastCommand = now
+        pulse = resumed.pulseEnd
+        // A silence goes on while the gateway is away.
+        silenceEnds = timeout.map { min(now + $0, resumed.safe?.at ?? now + $0) }
+    }
+
+    /// What will happen without a further command.
+    package var changes: OutputChanges {
+        OutputChanges(pulseEnd: pulse, safe: silenceEnds.map { .init(at: $0, value: safe) })
     }
 
     /// When ``due(now:)`` is to be asked at the latest; `nil`: not before the next command.
-    package var deadline: Instant? {
-        [pulse?.end, isSafe ? nil : timeout.map { lastCommand + $0 }].compactMap(\.self).min()
-    }
+    package var deadline: Instant? { [pulse?.at, silenceEnds].compactMap(\.self).min() }
 
     /// Takes a command: `on`, `off`, `toggle`, also `true`, `1` and the like, and `on for 500ms` or `off for 2s`. Returns the
     /// value to set.
@@ -51,27 +57,24 @@ package struct OutputControl: Sendable {
         guard words.count == 3, words[1] == "for", let duration = Quantity.duration(String(words[2])),
             duration > .zero, duration <= Self.longestPulse
         else { throw Refusal(description: "expected a time as in \"on for 500ms\", up to a day") }
-        pulse = (now + duration, !value)
+        pulse = .init(at: now + duration, value: !value)
         accepted(now)
         return value
     }
 
     /// What has become due by `now`: the end of a pulse, or the safe value.
     package mutating func due(now: Instant) -> Bool? {
-        if let timeout, !isSafe, now >= lastCommand + timeout {
-            isSafe = true
+        if let silenceEnds, now >= silenceEnds {
+            self.silenceEnds = nil
             pulse = nil
             return safe
         }
-        if let pulse, now >= pulse.end {
+        if let pulse, now >= pulse.at {
             self.pulse = nil
             return pulse.value
         }
         return nil
     }
 
-    private mutating func accepted(_ now: Instant) {
-        lastCommand = now
-        isSafe = false
-    }
+    private mutating func accepted(_ now: Instant) { silenceEnds = timeout.map { now + $0 } }
 }

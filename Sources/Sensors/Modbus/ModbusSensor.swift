@@ -104,7 +104,8 @@ package struct ModbusSensor: SensorDriver {
     package var commands: [String?] { registers.filter { $0.writable != nil }.map(\.metric) }
 
     package func run(_ context: SensorContext) async throws(SensorError) {
-        let bus = try bus(context)
+        let bus = try takeBus(context)
+        defer { context.shared.release(busName) }
         let notices = bus.attend(
             ModbusSchedule.Device(
                 id: context.id, slave: slave, plan: plan, interval: pace, timeout: timeout, retries: retries,
@@ -130,12 +131,15 @@ package struct ModbusSensor: SensorDriver {
         if let failure { throw failure }
     }
 
-    /// The line, shared by all devices on it. Its speed is whoever's came first; another's is a mistake.
-    private func bus(_ context: SensorContext) throws(SensorError) -> ModbusBus {
-        let bus = try context.shared.resource("modbus \(serial.identity)") { () throws(SensorError) in
+    private var busName: String { "modbus \(serial.identity)" }
+
+    /// The line, shared by all devices on it. Its speed is that of the first of them; another's is a mistake.
+    private func takeBus(_ context: SensorContext) throws(SensorError) -> ModbusBus {
+        let bus = try context.shared.take(busName) { () throws(SensorError) in
             try ModbusBus(serial, context: context)
         }
         guard bus.settings == serial else {
+            context.shared.release(busName)
             throw SensorError(
                 doing: "share the port \(serial.identity)",
                 reason: "another device on it is set to \(bus.settings.format.description), this one to "

@@ -19,6 +19,10 @@ void faulty_disk_fail_for(int64_t call, int code, int64_t count);
 /* Such calls since the last faulty_disk_fail(). */
 int64_t faulty_disk_calls(void);
 
+/* The same for another disk: files below a folder whose name contains "faulty-state". */
+void faulty_state_fail(int64_t call, int code, bool stays);
+int64_t faulty_state_calls(void);
+
 /* What is written stays in memory until it is synced, as in a disk's volatile cache. */
 void faulty_disk_cache(bool on);
 

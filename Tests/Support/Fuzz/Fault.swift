@@ -7,6 +7,12 @@ package enum Fault {
         [0xF4, 0x90, 0x80, 0x80], [0xF8, 0x88, 0x80, 0x80, 0x80], [0xFF], [0xFE, 0x61],
     ]
 
+    /// Shared subscriptions without a ShareName, with a wildcard in it, or without a filter behind it (MQTT 5.0 §4.8.2).
+    private static let noShare = [
+        "$share/", "$share//", "$share//a", "$share/g", "$share/g/", "$share/+/a", "$share/#/a", "$share/g+/a",
+        "$share/#g/#",
+    ]
+
     /// Breaks a client's packet such that no server may take it; `nil` where chance picked a fault that does not fit.
     package static func broken(_ sound: Draft, _ random: inout SplitMix64, version: ProtocolVersion) -> Draft? {
         var draft = sound
@@ -15,7 +21,7 @@ package enum Fault {
             let places = draft.fields.indices.filter { kinds.contains(draft.fields[$0].kind) }
             return places.isEmpty ? nil : random.pick(places)
         }
-        switch random.number(0...18) {
+        switch random.number(0...20) {
         case 0:
             if draft.type == 3 {
                 draft.flags |= 0x06
@@ -81,8 +87,16 @@ package enum Fault {
         case 17:
             guard let index = place([.connectFlags]) else { return nil }
             let flags = draft.fields[index].bytes[0]
-            let more: [UInt8] = flags & 0x04 == 0 ? [0x01, 0x08, 0x10, 0x20] : [0x01, 0x18]
-            draft.fields[index].bytes[0] = flags | random.pick(more)
+            // Bit 0 is unused in 3.1, and reserved since.
+            let reserved: [UInt8] = version == .v3_1 ? [] : [0x01]
+            let more: [UInt8] = flags & 0x04 == 0 ? [0x08, 0x10, 0x20] : [0x18]
+            draft.fields[index].bytes[0] = flags | random.pick(more + reserved)
+        case 18:
+            guard let index = place([.topicFilter]) else { return nil }
+            draft.fields[index].bytes = []
+        case 19:
+            guard isV5, let index = place([.topicFilter]) else { return nil }
+            draft.fields[index].bytes = Array(random.pick(noShare).utf8)
         default:
             guard let index = place([.protocolName, .protocolLevel]) else { return nil }
             if draft.fields[index].kind == .protocolName {

@@ -139,17 +139,21 @@ package struct PacketGenerator: Sendable {
             flags |= 0x40
             tail.append(.data(random.bytes(random.number(0...20))))
         }
+        // 3.1 leaves the bit unused.
+        if version == .v3_1, random.once(in: 6) { flags |= 0x01 }
         var list = wishes.properties ?? properties(.connect, without: [0x15, 0x16])
         if wishes.hasAuthentication, isV5 {
             list.append(property(0x15))
             if random.once(in: 2) { list.append(property(0x16)) }
         }
-        return Draft(
+        var draft = Draft(
             type: 1,
             fields: [
                 .string(.protocolName, version == .v3_1 ? "MQIsdp" : "MQTT"),
                 .byte(.protocolLevel, version.rawValue), .byte(.connectFlags, flags), .two(.number, wishes.keepAlive),
             ] + propertiesField(list) + tail)
+        draft.isCanonical = flags & 0x01 == 0
+        return draft
     }
 
     /// - Parameter fromServer: with subscription identifiers, and without aliases.
