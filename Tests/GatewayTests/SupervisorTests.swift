@@ -85,6 +85,15 @@ import Timekeeping
         await supervisor.stopAll()
     }
 
+    @Test func ofTwoPartsWithOneNameTheFirstRuns() async {
+        let name = PartName(.sensor, "a")
+        supervisor.start(ScriptedPart(name, log: log))
+        supervisor.start(ScriptedPart(name, failing: [outside], log: log))
+        #expect(await supervisor.wait(atMost: .seconds(30)) { $0.count == 1 && $0.allSatisfy(\.isWell) })
+        #expect(supervisor.row(name)?.restarts == 0)
+        await supervisor.stopAll()
+    }
+
     @Test func aStoppedPartLeavesTheTableAndItsNameCanBeUsedAgain() async {
         let name = PartName(.listener, "a")
         supervisor.start(ScriptedPart(name, failing: Array(repeating: outside, count: 50), log: log))

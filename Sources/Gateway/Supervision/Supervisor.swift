@@ -51,13 +51,18 @@ final class Supervisor: Sendable {
 
     // MARK: Starting and stopping
 
-    /// Starts a part; returns at once. No other part of its name may be there.
+    /// Starts a part; returns at once. A part whose name another one has is not started, and the log says so.
     func start(_ part: any Part) {
         let entry = Entry(part: part, machine: PartMachine(now: time.now().instant))
-        state.withLock { state in
-            precondition(state.entries[part.name] == nil, "the part \(part.name) is there already")
+        let isNew = state.withLock { state in
+            guard state.entries[part.name] == nil else { return false }
             state.entries[part.name] = entry
             state.order.append(part.name)
+            return true
+        }
+        guard isNew else {
+            logger.error("a part is not started, because another one has its name", metadata: ["part": "\(part.name)"])
+            return
         }
         Task { await supervise(entry) }
     }
