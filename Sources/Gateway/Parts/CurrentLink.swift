@@ -1,4 +1,3 @@
-import Readings
 import Synchronization
 import Upstream
 
@@ -9,17 +8,6 @@ final class CurrentLink: Sendable {
     var link: UpstreamLink? { current.withLock { $0 } }
 
     func set(_ link: UpstreamLink?) { current.withLock { $0 = link } }
-
-    /// Waits until a link is up.
-    /// - Returns: whether it was up within `limit`.
-    func waitUntilUp(atMost limit: Duration, time: any TimeSource) async -> Bool {
-        let deadline = time.now().instant + limit
-        while link?.snapshot().state.isUp != true {
-            guard time.now().instant < deadline, !Task.isCancelled else { return false }
-            try? await Task.sleep(for: .milliseconds(50))
-        }
-        return true
-    }
 
     /// There may be something to send. Cheap, from any thread. A link that comes later looks for work first.
     func wake() { link?.wake() }

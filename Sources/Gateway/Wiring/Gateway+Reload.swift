@@ -187,7 +187,7 @@ extension Gateway {
                 remedy: row.problem?.remedy ?? "look at tidegate status; the earlier settings are in force again")
         }
         guard linkWasUp, difference.changes.contains(.linkChanged) else { return nil }
-        if await currentLink.waitUntilUp(atMost: left(), time: time) { return nil }
+        if await currentLink.link?.waitUntilUp(within: left()) == true { return nil }
         let problem = currentLink.link?.snapshot().failure
         return GatewayError(
             .unavailable, doing: "reload: the upstream link did not come up within 30 s",
@@ -204,6 +204,7 @@ extension Gateway {
                     names.insert(name)
                 }
             case .sensorAdded(let id), .sensorChanged(let id): names.insert(PartName(.sensor, id.name))
+            case .linkAdded, .linkChanged: names.insert(PartName(.upstream))
             default: break
             }
         }

@@ -71,23 +71,6 @@ extension StateSnapshot.Replacement {
     }
 }
 
-extension UpstreamLink {
-    /// The link as the settings want it, if they want one.
-    static func make(
-        _ settings: GatewaySettings.Upstream?, outbox: OutboxStore, time: any TimeSource, logger: Logger,
-        accepted: @escaping @Sendable ([UpstreamArrival], ArrivalReceipt) -> Void
-    ) throws(GatewayError) -> UpstreamLink? {
-        guard let settings else { return nil }
-        do {
-            return try UpstreamLink(
-                configuration: settings.configuration, outbox: outbox, time: time, accepted: accepted,
-                logger: logger)
-        } catch {
-            throw GatewayError(.io, doing: "prepare the upstream link", reason: error.reason, remedy: error.remedy)
-        }
-    }
-}
-
 extension GatewayError {
     init(_ error: BrokerError) {
         let kind: Kind =
